@@ -1,0 +1,49 @@
+# Two commands for newcomers: `make demo` and `make test`. PYTHON names the interpreter that makes the environments.
+PYTHON ?= python3
+VENV ?= .venv
+RUN := $(VENV)/bin
+DEMO := demo
+ZOO := segface_edge/zoo
+
+.PHONY: demo test test-slow test-runtime lint release-model clean
+
+# One environment with everything that runs on a CPU. Made again when what it is made from changes.
+$(VENV)/ready: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(RUN)/python -m pip install --quiet --upgrade pip
+	$(RUN)/python -m pip install --quiet -c constraints.txt -e '.[export,train,dev]'
+	touch $@
+
+demo: $(VENV)/ready
+	mkdir -p $(DEMO)
+	$(RUN)/segface-edge export --backbone mobilenet -o $(DEMO)/segface_mobilenet.onnx
+	$(RUN)/segface-edge parse $(ZOO)/portrait.jpg --model $(DEMO)/segface_mobilenet.onnx -o $(DEMO)/overlay.png
+	$(RUN)/segface-edge bench --engine $(DEMO)/segface_mobilenet.onnx --json $(DEMO)/bench.json
+	@echo
+	@echo "Results in $(DEMO)/: overlay.png (open it), segface_mobilenet.onnx (the exported model), bench.json"
+	@echo "Go on with your own photo:  $(RUN)/segface-edge parse photo.jpg -o overlay.png"
+	@echo "Every command has examples: $(RUN)/segface-edge parse --help"
+
+test: $(VENV)/ready lint
+	$(RUN)/python -m pytest -m 'not slow'
+
+test-slow: $(VENV)/ready
+	$(RUN)/python -m pytest -m slow
+
+lint: $(VENV)/ready
+	$(RUN)/ruff check .
+	$(RUN)/ruff format --check .
+	$(RUN)/mypy
+
+# The suite without torch, on another Python: make test-runtime PYTHON=python3.10 VENV=.venv-3.10
+test-runtime:
+	$(PYTHON) -m venv $(VENV)
+	$(RUN)/python -m pip install --quiet -c constraints.txt -e . pytest hypothesis
+	$(RUN)/python -m pytest -m 'not slow'
+
+# Everything that depends on the released weights.
+release-model: $(VENV)/ready
+	$(RUN)/python models/release.py
+
+clean:
+	rm -rf .venv .venv-* $(DEMO) build dist *.egg-info

@@ -1,0 +1,77 @@
+"""The command line: one file per command. A command parses its options, calls one function, prints the result."""
+
+from __future__ import annotations
+
+import os
+import sys
+from importlib import import_module
+from typing import Any
+
+import click
+
+from segface_edge import __version__
+from segface_edge.errors import SegFaceEdgeError
+
+# Name -> help, so that `segface-edge --help` imports no command.
+COMMANDS = {
+    "parse": "Parse photos to overlays, masks or cut-outs.",
+    "export": "Export a checkpoint to ONNX, checked against PyTorch.",
+    "eval": "Measure F1 and IoU on a labelled folder.",
+    "bench": "Measure latency and FPS of a model file.",
+    "info": "Show what a model file takes and gives.",
+    "labels": "Show label orders, colours and left/right pairs.",
+    "doctor": "Check what is installed, and say what mends it.",
+}
+CTRL_C = 130
+
+
+class _Commands(click.Group):
+    """Imports a command's module when it is called."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        if cmd_name not in COMMANDS:
+            return None
+        command: click.Command = import_module(f"{__name__}.{cmd_name}").command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+
+@click.group(
+    cls=_Commands,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="Exit codes: 0 ok, 1 bad input, 2 usage, 3 package missing, 4 parity, 5 incompatible model, 130 Ctrl-C.",
+)
+@click.version_option(__version__, prog_name="segface-edge")
+def app() -> None:
+    """Face parsing on edge devices."""
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Runs the command line and exits with the documented code (see `segface_edge.errors`)."""
+    sys.exit(_run(arguments))
+
+
+def _run(arguments: list[str] | None) -> int:
+    try:
+        result: Any = app.main(arguments, prog_name="segface-edge", standalone_mode=False)
+        sys.stdout.flush()
+        return result if isinstance(result, int) else 0
+    except SegFaceEdgeError as error:
+        click.echo(f"error: {error}", err=True)
+        return error.exit_code
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except (KeyboardInterrupt, click.Abort):
+        click.echo("stopped", err=True)
+        return CTRL_C
+    except BrokenPipeError:
+        # Whoever read our output has gone (`| head`): nothing is wrong, and nothing more can be said.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0

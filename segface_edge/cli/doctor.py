@@ -1,0 +1,103 @@
+"""`segface-edge doctor`."""
+
+from __future__ import annotations
+
+from importlib.metadata import packages_distributions
+from importlib.util import find_spec
+from typing import Any
+
+import click
+
+from segface_edge import __version__
+from segface_edge.bench.environment import environment, package_version
+from segface_edge.errors import SegFaceEdgeError
+
+from .options import json_option, say
+
+_RUNTIME = "pip install segface-edge"
+_EXPORT = "pip install 'segface-edge[export]'"
+_TENSORRT = "pip install 'segface-edge[tensorrt]' (a Jetson: JetPack has it)"
+# Module, what it is for, what installs it, and whether the runtime needs it.
+_MODULES = (
+    ("numpy", "runtime", _RUNTIME, True),
+    ("PIL", "runtime", _RUNTIME, True),
+    ("cv2", "runtime", "pip install opencv-python-headless (a Jetson: JetPack has it)", True),
+    ("onnxruntime", "runtime", "pip install onnxruntime", True),
+    ("torch", "export and training", _EXPORT, False),
+    ("onnx", "export", _EXPORT, False),
+    ("onnxscript", "export", _EXPORT, False),
+    ("onnxsim", "export", _EXPORT, False),
+    ("safetensors", "export and training", _EXPORT, False),
+    ("tensorrt", "TensorRT engines", _TENSORRT, False),
+    ("pycuda", "TensorRT engines", _TENSORRT, False),
+)
+_ONNXRUNTIMES = ("onnxruntime", "onnxruntime-gpu", "onnxruntime-openvino", "onnxruntime-directml")
+
+
+@click.command(
+    "doctor",
+    epilog="""\b
+Examples:
+  segface-edge doctor
+  segface-edge doctor --json -""",
+)
+@json_option
+def command(json_to: str | None) -> int:
+    """Check what is installed and whether the bundled model runs; say what mends what does not."""
+    checks = [_module(*row) for row in _MODULES] + [_one_onnxruntime(), _bundled_model()]
+    broken = [check for check in checks if check["needed"] and not check["ok"]]
+    machine = environment()
+    document = {"ok": not broken, "checks": checks, "environment": machine}
+    say(document, json_to, "\n".join(_text(checks, machine)))
+    return 1 if broken else 0
+
+
+def _module(name: str, purpose: str, cure: str, needed: bool) -> dict[str, Any]:
+    found = find_spec(name) is not None
+    versions = {v for package in packages_distributions().get(name, []) if (v := package_version(package))}
+    state = (", ".join(sorted(versions)) or "version unknown") if found else "not installed"
+    return _check(name, found, state, "" if found else cure, purpose=purpose, needed=needed)
+
+
+def _one_onnxruntime() -> dict[str, Any]:
+    installed = [name for name in _ONNXRUNTIMES if package_version(name)]
+    clash = len(installed) > 1
+    cure = f"pip uninstall {' '.join(installed)}, then install the one that you want" if clash else ""
+    state = f"{' and '.join(installed)} share one module" if clash else "one"
+    return _check("onnxruntime packages", not clash, state, cure, purpose="runtime", needed=True)
+
+
+def _bundled_model() -> dict[str, Any]:
+    try:
+        from segface_edge import zoo
+        from segface_edge.parser import FaceParser
+
+        with FaceParser() as parser:
+            found = parser(zoo.PORTRAIT).present()
+            providers = ", ".join(map(str, parser.engine.describe().get("providers", [])))  # type: ignore[call-overload]
+    except ImportError as error:
+        return _check("bundled model", False, f"{error}", _RUNTIME, purpose="runtime", needed=True)
+    except SegFaceEdgeError as error:
+        return _check("bundled model", False, error.problem, error.cure, purpose="runtime", needed=True)
+    ok = {"hair", "skin", "nose"} <= set(found)
+    cure = "" if ok else "reinstall segface-edge and onnxruntime"
+    state = f"runs on {providers}, finds {len(found)} classes in the bundled portrait"
+    return _check("bundled model", ok, state, cure, purpose="runtime", needed=True)
+
+
+def _check(name: str, ok: bool, state: str, cure: str, *, purpose: str, needed: bool) -> dict[str, Any]:
+    return {"name": name, "ok": ok, "state": state, "cure": cure, "purpose": purpose, "needed": needed}
+
+
+def _text(checks: list[dict[str, Any]], machine: dict[str, Any]) -> list[str]:
+    lines = [
+        f"segface-edge {__version__}, Python {machine['python']}, {machine['os']}",
+        f"{machine['machine']}, {machine['cpu']}, {machine['cores']} cores, {machine['memory_mib']} MiB",
+        "",
+    ]
+    for check in checks:
+        mark = "ok     " if check["ok"] else ("BROKEN " if check["needed"] else "absent ")
+        lines.append(f"{mark} {check['name']:<21} {check['state']}  ({check['purpose']})")
+        if check["cure"]:
+            lines.append(f"        mend it: {check['cure']}")
+    return lines

@@ -1,0 +1,71 @@
+"""`segface-edge export`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from segface_edge.errors import missing_extra
+
+from .options import json_option, say
+
+if TYPE_CHECKING:
+    from segface_edge.export.pipeline import Export
+
+
+@click.command(
+    "export",
+    epilog="""\b
+Examples:
+  segface-edge export --backbone mobilenet
+  segface-edge export --dynamic --output confidence -o faces.onnx
+  segface-edge export --weights model_299.pt --imgsz 512 -o segface_512.onnx
+  segface-edge export --recipe export/jetson-orin-nano.toml""",
+)
+@click.option("--backbone", help="Backbone; default: mobilenet.")
+@click.option("--weights", type=click.Path(path_type=Path), help="Checkpoint (.safetensors, .pt); default: released.")
+@click.option("--random-weights", is_flag=True, default=None, help="Fresh weights, for speed measurements only.")
+@click.option("--labels", help="Label order of the weights; default: what the checkpoint says.")
+@click.option("--recipe", type=click.Path(path_type=Path), help="TOML file with these options as keys.")
+@click.option("--imgsz", type=int, help="Input side; default: the side that the weights were trained at.")
+@click.option("--batch", type=int, help="Frames a call; default: 1.")
+@click.option("--dynamic", is_flag=True, default=None, help="Any number of frames a call.")
+@click.option("--opset", type=int, help="ONNX opset, 18 to 20; default: 18.")
+@click.option("--output", help="labels, confidence (labels and confidence) or logits; default: labels.")
+@click.option("--graph", help="deploy: bytes in, bytes out; reference: the plain network. Default: deploy.")
+@click.option("--simplify/--no-simplify", default=None, help="Run onnxsim; default: yes.")
+@click.option("--compact", is_flag=True, default=None, help="Store weights that fp16 holds exactly as fp16.")
+@click.option("--data", "parity_data", type=click.Path(path_type=Path), help="Folder of photos to check parity on too.")
+@click.option("-o", "out", type=click.Path(path_type=Path), help="Output file; default: segface_BACKBONE_SIZE.onnx.")
+@json_option
+def command(recipe: Path | None, out: Path | None, json_to: str | None, **options: Any) -> None:
+    """Export a checkpoint to one ONNX file and compare it with PyTorch on real faces.
+
+    Nothing is written unless every comparison passes (exit code 4).
+    """
+    try:
+        from segface_edge.export.config import ExportConfig, read_recipe
+        from segface_edge.export.pipeline import run_export
+    except ModuleNotFoundError as error:
+        raise missing_extra(str(error.name), "export", "segface-edge export") from error
+    given = {name: value for name, value in options.items() if value is not None}
+    config = ExportConfig(**((read_recipe(recipe) if recipe else {}) | given))
+    result = run_export(config, out, progress=lambda step: click.echo(f"… {step}", err=True))
+    for warning in result.warnings:
+        click.echo(f"warning: {warning}", err=True)
+    say(result.to_dict(), json_to, _text(result))
+
+
+def _text(result: Export) -> str:
+    spec = result.spec
+    return "\n".join(
+        [
+            *(report.summary() for report in result.parity),
+            f"wrote {result.path} ({result.bytes / 1e6:.1f} MB): {spec.graph} graph, {spec.size} x {spec.size}, "
+            f"batch {spec.batch or 'dynamic'}, outputs {', '.join(spec.outputs)}",
+            f"terms of use: {spec.terms}",
+            f"TensorRT engine: {result.trtexec}",
+        ]
+    )

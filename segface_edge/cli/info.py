@@ -1,0 +1,79 @@
+"""`segface-edge info`."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+
+import click
+
+from segface_edge.spec import ModelSpec
+
+from .options import json_option, say
+
+
+@click.command(
+    "info",
+    epilog="""\b
+Examples:
+  segface-edge info                      the bundled model
+  segface-edge info model.onnx --json -""",
+)
+@click.argument("model", required=False, type=click.Path(path_type=Path))
+@json_option
+def command(model: Path | None, json_to: str | None) -> None:
+    """Show what MODEL takes and gives, its label order and its terms of use."""
+    from segface_edge import zoo
+    from segface_edge.engines import open_engine
+
+    path = model or zoo.DEFAULT_MODEL
+    with open_engine(path) as engine:
+        spec = engine.spec
+    inputs, outputs = contract(spec)
+    document = {"file": str(path), "inputs": inputs, "outputs": outputs, "spec": asdict(spec)}
+    say(document, json_to, "\n".join(_text(path, spec, inputs, outputs)))
+
+
+def contract(spec: ModelSpec) -> tuple[list[dict[str, str]], list[dict[str, str]]]:
+    """Inputs and outputs as a C or C++ program needs them: name, type, shape, meaning."""
+    n, s, k = "N" if spec.batch is None else str(spec.batch), spec.size, len(spec.classes)
+    if spec.graph == "deploy":
+        inputs = {"name": "frames", "type": "uint8", "shape": f"{n}x{s}x{s}x3", "meaning": "RGB, interleaved, 0 to 255"}
+    else:
+        mean, std = (" ".join(f"{value:g}" for value in values) for values in (spec.mean, spec.std))
+        meaning = f"RGB planes, (pixel / 255 - mean) / std, mean {mean}, std {std}"
+        inputs = {"name": "images", "type": "float32", "shape": f"{n}x3x{s}x{s}", "meaning": meaning}
+    known = {
+        "labels": {"type": "uint8", "shape": f"{n}x{s}x{s}", "meaning": "class id of each pixel"},
+        "confidence": {"type": "uint8", "shape": f"{n}x{s}x{s}", "meaning": "probability of the label times 255"},
+        "logits": {
+            "type": "float32",
+            "shape": f"{n}x{k}x{s}x{s}",
+            "meaning": "one plane per class; argmax is the label",
+        },
+    }
+    return [inputs], [{"name": kind, **known[kind]} for kind in spec.outputs]
+
+
+def _text(path: Path, spec: ModelSpec, inputs: list[dict[str, str]], outputs: list[dict[str, str]]) -> list[str]:
+    def tensors(rows: list[dict[str, str]]) -> list[str]:
+        return [f"  {row['name']:<11} {row['type']:<8} {row['shape']:<16} {row['meaning']}" for row in rows]
+
+    provenance = ", ".join(f"{key} {value}" for key, value in sorted(spec.provenance.items()))
+    return [
+        f"{path}",
+        f"SegFace, backbone {spec.backbone}, {spec.graph} graph, {spec.precision}, trained at "
+        f"{spec.trained_size or 'an unknown size'}",
+        "",
+        "input, memory order as written, last dimension fastest",
+        *tensors(inputs),
+        "output",
+        *tensors(outputs),
+        "",
+        "before: scale the photo with its aspect ratio kept to S x S (antialiased bicubic), centre it, pad with "
+        "RGB 124 116 104",
+        f"labels: {spec.label_order}",
+        "  " + " ".join(f"{index}={name}" for index, name in enumerate(spec.classes)),
+        f"terms of use: {spec.terms}",
+        f"made from: {provenance or 'not stated'}",
+    ]

@@ -1,0 +1,47 @@
+"""Options that several commands share, and how results are printed."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from segface_edge.files import write_whole
+
+_Command = TypeVar("_Command", bound=Callable[..., Any])
+
+
+def json_option(function: _Command) -> _Command:
+    """`--json FILE`, `-` for standard output."""
+    return click.option(
+        "--json", "json_to", metavar="FILE", help="Write the result as JSON; - for standard output instead of text."
+    )(function)
+
+
+def model_options(function: _Command) -> _Command:
+    """`--device`, `--threads`."""
+    threads = click.option("--threads", type=click.IntRange(min=1), help="CPU threads; default: the engine's choice.")
+    device = click.option("--device", default="cpu", show_default=True, help="cpu, cuda or cuda:N.")
+    return device(threads(function))
+
+
+def say(document: Any, json_to: str | None, text: str) -> None:
+    """Prints `text`, or `document` as JSON where that was asked for."""
+    if json_to == "-":
+        click.echo(json.dumps(document, indent=2))
+        return
+    if json_to is not None:
+        write_whole(Path(json_to), (json.dumps(document, indent=2) + "\n").encode())
+    click.echo(text)
+
+
+@contextmanager
+def progress_bar(length: int, label: str) -> Iterator[Callable[[int], None]]:
+    """A bar on standard error where that is a terminal; yields the function that advances it."""
+    with click.progressbar(length=length, label=label, file=sys.stderr, hidden=not sys.stderr.isatty()) as bar:
+        yield bar.update

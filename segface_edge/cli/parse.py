@@ -1,0 +1,190 @@
+"""`segface-edge parse`."""
+
+from __future__ import annotations
+
+import io
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from segface_edge.errors import ImageError, InputError, SegFaceEdgeError, UsageError
+from segface_edge.imaging import DEFAULT_MAX_PIXELS, LARGEST_MAX_PIXELS
+
+from .options import json_option, model_options, progress_bar, say
+
+if TYPE_CHECKING:
+    from segface_edge.parse import FaceParse, View
+    from segface_edge.sources import Source
+
+_LOSSLESS_VIEWS = ("mask", "cutout")
+_KEPT_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
+
+
+@click.command(
+    "parse",
+    epilog="""\b
+Examples:
+  segface-edge parse photo.jpg -o overlay.png
+  segface-edge parse photos/ -o out/ --visualize mask
+  segface-edge parse 'photos/*.png' -o out/ --visualize cutout --classes hair,hat
+  segface-edge parse - -o - < photo.jpg > overlay.png
+  segface-edge parse photo.jpg --json -""",
+)
+@click.argument("source")
+@click.option("-o", "out", help="Picture, or folder for several; - for standard output (PNG).")
+@click.option(
+    "--visualize",
+    "view",
+    type=click.Choice(["overlay", "mask", "color", "cutout"]),
+    default="overlay",
+    show_default=True,
+    help="overlay: colours on the photo; mask: class ids (PNG with palette); color; cutout: transparent around.",
+)
+@click.option("--alpha", type=click.FloatRange(0, 1), default=0.5, show_default=True, help="Strength of the overlay.")
+@click.option("--classes", help="Classes of the cut-out, comma-separated; default: all but background.")
+@click.option("--order", help="Label order of the result (see `segface-edge labels`); default: the model's.")
+@click.option("--model", type=click.Path(path_type=Path), help="ONNX file or checkpoint; default: the bundled model.")
+@click.option(
+    "--max-pixels",
+    type=click.IntRange(1, LARGEST_MAX_PIXELS),
+    default=DEFAULT_MAX_PIXELS,
+    show_default=True,
+    help="Refuse larger pictures before decoding.",
+)
+@model_options
+@json_option
+def command(
+    source: str,
+    out: str | None,
+    view: View,
+    alpha: float,
+    classes: str | None,
+    order: str | None,
+    model: Path | None,
+    max_pixels: int,
+    device: str,
+    threads: int | None,
+    json_to: str | None,
+) -> int:
+    """Parse SOURCE: a picture, a folder, a glob, or - for standard input.
+
+    Bad pictures among several are listed and skipped; the exit code is then 1.
+    """
+    from segface_edge.labels import label_set
+    from segface_edge.parser import FaceParser
+    from segface_edge.sources import find
+
+    if out is None and json_to is None:
+        raise UsageError("parse", "has nowhere to put its result", "give -o OUT or --json -")
+    if out == "-" and json_to == "-":
+        raise UsageError("-o - and --json -", "both want standard output", "write one of them to a file")
+    photos = find(source, sys.stdin.buffer)
+    targets = _targets(photos, out, view, several=len(photos) > 1 or Path(source).is_dir())
+    if order:
+        label_set(order)
+    chosen = tuple(name.strip() for name in classes.split(",")) if classes else ()
+    results: list[dict[str, Any]] = []
+    failures: list[SegFaceEdgeError] = []
+    with FaceParser(model, device=device, threads=threads, max_pixels=max_pixels) as parser:
+        (label_set(order) if order else parser.labels).indices(chosen)
+        with progress_bar(len(photos), "parsing") as advance:
+            for photo, target in zip(photos, targets, strict=True):
+                try:
+                    face = parser(photo.photo)
+                except ImageError as error:
+                    named = (
+                        error if isinstance(photo.photo, Path) else ImageError(photo.name, error.problem, error.cure)
+                    )
+                    if len(photos) == 1:
+                        raise named from error
+                    failures.append(named)
+                    advance(1)
+                    continue
+                face = face.remap(order) if order else face
+                if out == "-":
+                    sys.stdout.buffer.write(_png(face, view, alpha, chosen))
+                elif target is not None:
+                    face.save(target, view, alpha=alpha, classes=chosen)
+                results.append(_document(photo, target, face))
+                advance(1)
+    for failure in failures:
+        click.echo(f"error: {failure}", err=True)
+    document = {"photos": results, "failed": [{"source": f.subject, "error": str(f)} for f in failures]}
+    if out != "-":
+        say(document, json_to, "\n".join(_line(result) for result in results))
+    elif json_to:
+        say(document, json_to, "")
+    if failures:
+        click.echo(f"{len(failures)} of {len(photos)} pictures could not be parsed", err=True)
+    return 1 if failures else 0
+
+
+def _targets(photos: list[Source], out: str | None, view: View, *, several: bool) -> list[Path | None]:
+    """Where each result goes; checked before anything is parsed."""
+    from segface_edge.parse import check_view
+
+    if out is None or out == "-":
+        if out == "-" and len(photos) > 1:
+            raise UsageError("-o -", f"cannot take {len(photos)} pictures", "give a folder")
+        return [None] * len(photos)
+    folder = Path(out)
+    if not several and not folder.is_dir() and not out.endswith("/"):
+        check_view(view, folder.suffix)
+        targets: list[Path | None] = [folder]
+    else:
+        if folder.exists() and not folder.is_dir():
+            raise UsageError(folder, "is a file, and several pictures need a folder", "name a folder")
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise InputError(folder, f"cannot be made ({error.strerror})", "choose another place") from error
+        names = [_name(photo, view) for photo in photos]
+        # photo.jpg and photo.png must not overwrite each other's result.
+        targets = [
+            folder / (name if names.count(name) == 1 else f"{Path(photo.name).name}{Path(name).suffix}")
+            for name, photo in zip(names, photos, strict=True)
+        ]
+    for photo, target in zip(photos, targets, strict=True):
+        if target is not None and isinstance(photo.photo, Path) and _same(photo.photo, target):
+            raise UsageError(target, "is the picture itself", "choose another output")
+    return targets
+
+
+def _name(photo: Source, view: View) -> str:
+    path = Path(photo.name) if isinstance(photo.photo, Path) else Path("stdin.png")
+    keep = view not in _LOSSLESS_VIEWS and path.suffix.lower() in _KEPT_SUFFIXES
+    return path.name if keep else f"{path.stem}.png"
+
+
+def _same(source: Path, target: Path) -> bool:
+    return target.exists() and source.exists() and source.samefile(target)
+
+
+def _png(face: FaceParse, view: View, alpha: float, classes: tuple[str, ...]) -> bytes:
+    buffer = io.BytesIO()
+    face.picture(view, alpha=alpha, classes=classes).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def _document(photo: Source, target: Path | None, face: FaceParse) -> dict[str, Any]:
+    height, width = face.labels.shape
+    return {
+        "source": photo.name,
+        "output": None if target is None else str(target),
+        "width": width,
+        "height": height,
+        "label_order": face.label_set.name,
+        "areas": face.areas(),
+        "present": face.present(),
+        "faces": [{"box": [box.left, box.top, box.right, box.bottom], "score": box.score} for box in face.faces],
+        "timings_ms": {name: round(value, 3) for name, value in face.timings.items()},
+        "engine": face.engine,
+    }
+
+
+def _line(result: dict[str, Any]) -> str:
+    where = f" -> {result['output']}" if result["output"] else ""
+    milliseconds = sum(result["timings_ms"].values())
+    return f"{result['source']}{where}: {', '.join(result['present']) or 'no face'} ({milliseconds:.0f} ms)"

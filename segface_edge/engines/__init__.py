@@ -1,0 +1,55 @@
+"""Engines: one file each, behind the seam of `base.py`. `open_engine` chooses by the model file's suffix."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from os import PathLike
+from pathlib import Path
+
+from segface_edge.errors import UsageError, missing_extra
+
+from .base import Engine, Output
+
+__all__ = ["ENGINES", "Engine", "Output", "open_engine"]
+
+# Engine -> where its class is. By name, so that no runtime package is imported before it is asked for. The torch
+# engine lives with the network; it runs checkpoints where torch is installed.
+ENGINES = {
+    "onnxruntime": "segface_edge.engines.ort:OrtEngine",
+    "torch": "segface_edge.network.engine:TorchEngine",
+}
+_EXTRAS = {"torch": "export", "safetensors": "export"}
+_SUFFIXES = {".onnx": "onnxruntime", ".safetensors": "torch", ".pt": "torch", ".pth": "torch"}
+
+
+def open_engine(
+    model: str | PathLike[str], *, device: str = "cpu", engine: str | None = None, threads: int | None = None
+) -> Engine:
+    """Loads a model file.
+
+    Args:
+        model: an ONNX file, or a checkpoint (needs torch).
+        device: `cpu`, `cuda` or `cuda:N`.
+        engine: a key of `ENGINES`; None chooses by the file's suffix.
+        threads: CPU threads per operator; None leaves it to the engine.
+
+    Raises:
+        UsageError: unknown engine, device or suffix.
+        MissingDependencyError: the engine's package is not installed.
+        SegFaceEdgeError: what the engine's own constructor raises.
+    """
+    path = Path(model)
+    name = engine or _SUFFIXES.get(path.suffix.lower())
+    if name is None:
+        raise UsageError(path, f"no engine runs '{path.suffix}' files", f"give one of: {', '.join(_SUFFIXES)}")
+    if name not in ENGINES:
+        raise UsageError(f"engine {name!r}", "is unknown", f"use one of: {', '.join(ENGINES)}")
+    module, _, attribute = ENGINES[name].partition(":")
+    try:
+        loaded = import_module(module)
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.partition(".")[0] not in _EXTRAS:
+            raise
+        raise missing_extra(error.name, _EXTRAS[error.name.partition(".")[0]], f"engine '{name}'") from error
+    opened: Engine = getattr(loaded, attribute)(path, device=device, threads=threads)
+    return opened

@@ -1,0 +1,117 @@
+"""The engine seam: frames in as bytes, label maps out as bytes."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from types import TracebackType
+
+import numpy as np
+import numpy.typing as npt
+
+from segface_edge.errors import IncompatibleEngineError, UsageError
+from segface_edge.imaging import UInt8Array
+from segface_edge.spec import ModelSpec
+
+# Frames a call where the model takes any number: bounds the memory of a large batch.
+MAX_BATCH = 8
+
+
+@dataclass(frozen=True)
+class Output:
+    """What an engine returns for N frames.
+
+    Attributes:
+        labels: (N, S, S) uint8.
+        confidence: (N, S, S) uint8, or None where the model does not give it.
+        logits: (N, K, S, S) float32, or None where the model does not give them.
+    """
+
+    labels: UInt8Array
+    confidence: UInt8Array | None = None
+    logits: npt.NDArray[np.float32] | None = None
+
+
+class Engine(ABC):
+    """A loaded model.
+
+    Attributes:
+        source: the file's name, for messages and reports.
+        spec: the model's contract.
+        device: where it runs, as a user names it: `cpu`, `cuda:0`.
+    """
+
+    source: str
+    spec: ModelSpec
+    device: str
+
+    @abstractmethod
+    def run(self, frames: UInt8Array) -> Output:
+        """Runs (N, S, S, 3) uint8 RGB, where N is the model's batch, or any number if that is open."""
+
+    @abstractmethod
+    def describe(self) -> dict[str, object]:
+        """What runs where: `runtime`, its version, providers, threads; for reports."""
+
+    def close(self) -> None:  # noqa: B027 - nothing to free is a fine default
+        """Frees what the engine holds; it cannot be used afterwards."""
+
+    def infer(self, frames: UInt8Array) -> Output:
+        """Runs any number N >= 1 of frames, in calls of the size that the model takes.
+
+        Args:
+            frames: (N, S, S, 3) uint8 RGB.
+
+        Raises:
+            UsageError: another shape or type.
+            IncompatibleEngineError: the model's output contradicts its metadata.
+        """
+        size = self.spec.size
+        if frames.ndim != 4 or frames.shape[1:] != (size, size, 3) or frames.dtype != np.uint8 or not len(frames):
+            raise UsageError(
+                f"frames {frames.shape} {frames.dtype}", f"are not (N, {size}, {size}, 3) uint8", "use imaging.fit"
+            )
+        step = self.spec.batch or min(len(frames), MAX_BATCH)
+        outputs = []
+        for start in range(0, len(frames), step):
+            chunk = frames[start : start + step]
+            count = len(chunk)
+            if self.spec.batch and count < step:
+                chunk = np.concatenate([chunk, np.repeat(chunk[-1:], step - count, axis=0)])
+            output = self.run(chunk)
+            outputs.append(output if len(output.labels) == count else _first(output, count))
+        joined = outputs[0] if len(outputs) == 1 else _join(outputs)
+        highest = int(joined.labels.max())
+        if highest >= len(self.spec.classes):
+            raise IncompatibleEngineError(
+                self.source,
+                f"gives the label {highest}, its metadata names {len(self.spec.classes)} classes",
+                "export it again: segface-edge export",
+            )
+        return joined
+
+    def __enter__(self) -> Engine:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def _first(output: Output, count: int) -> Output:
+    return Output(
+        output.labels[:count],
+        None if output.confidence is None else output.confidence[:count],
+        None if output.logits is None else output.logits[:count],
+    )
+
+
+def _join(outputs: list[Output]) -> Output:
+    confidences = [output.confidence for output in outputs if output.confidence is not None]
+    logits = [output.logits for output in outputs if output.logits is not None]
+    return Output(
+        np.concatenate([output.labels for output in outputs]),
+        np.concatenate(confidences) if confidences else None,
+        np.concatenate(logits) if logits else None,
+    )

@@ -1,0 +1,96 @@
+"""Every error that segface-edge raises on purpose, and the exit code that the command line gives it.
+
+::
+
+    SegFaceEdgeError                     1
+    ├── InputError                       1   something that was given is bad
+    │   ├── ImageError                       a picture that cannot be read or parsed
+    │   ├── DataError                        a data set, folder or label map
+    │   ├── CheckpointError                  weights
+    │   └── ModelFileError                   an ONNX file or engine that is damaged
+    ├── UsageError                       2   an option, a name or an argument that does not exist
+    ├── MissingDependencyError           3   an optional package that is not installed
+    ├── ParityError                      4   a model that does not compute what its predecessor computes
+    ├── IncompatibleEngineError          5   a model file that is sound, but not for this runtime or not what it says
+    └── BenchmarkGateError               6   a benchmark below its gate
+
+Ctrl-C ends with 130. Each message is one line: what it is about, what is wrong, and the cure.
+"""
+
+from __future__ import annotations
+
+
+class SegFaceEdgeError(Exception):
+    """Base of all errors raised on purpose.
+
+    Args:
+        subject: the file, option or object that the error is about.
+        problem: what is wrong with it.
+        cure: what to do about it.
+    """
+
+    exit_code = 1
+
+    def __init__(self, subject: object, problem: str, cure: str) -> None:
+        self.subject = str(subject)
+        self.problem = problem
+        self.cure = cure
+        # Messages of other libraries may hold line breaks; ours are one line.
+        super().__init__(" ".join(f"{self.subject}: {problem}; {cure}".split()))
+
+
+class InputError(SegFaceEdgeError):
+    """Something that was given is bad."""
+
+
+class ImageError(InputError):
+    """A picture that cannot be read or parsed."""
+
+
+class DataError(InputError):
+    """A data set, folder or label map that cannot be used."""
+
+
+class CheckpointError(InputError):
+    """Weights that cannot be read or do not fit the network."""
+
+
+class ModelFileError(InputError):
+    """A model file that cannot be read."""
+
+
+class UsageError(SegFaceEdgeError):
+    """An option, a name or an argument that does not exist or does not fit the others."""
+
+    exit_code = 2
+
+
+class MissingDependencyError(SegFaceEdgeError):
+    """An optional package that is not installed."""
+
+    exit_code = 3
+
+
+class ParityError(SegFaceEdgeError):
+    """A model that does not compute what its predecessor computes."""
+
+    exit_code = 4
+
+
+class IncompatibleEngineError(SegFaceEdgeError):
+    """A sound model file that does not fit this runtime, this device, or its own description."""
+
+    exit_code = 5
+
+
+class BenchmarkGateError(SegFaceEdgeError):
+    """A benchmark below the gate that was asked for."""
+
+    exit_code = 6
+
+
+def missing_extra(package: str, extra: str, purpose: str) -> MissingDependencyError:
+    """The error for an absent optional package, quoting the command that installs it."""
+    return MissingDependencyError(
+        purpose, f"the package '{package}' is not installed", f"install it with: pip install 'segface-edge[{extra}]'"
+    )

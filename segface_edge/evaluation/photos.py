@@ -1,0 +1,65 @@
+"""Real faces for parity checks: the bundled photos in crops, flips, scales and exposures, and a user's own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from segface_edge import imaging, zoo
+from segface_edge.errors import DataError
+from segface_edge.imaging import FaceBox, UInt8Array
+from segface_edge.sources import find
+
+# Boxes of the whole bundled photo (512 x 512): the face alone, head, head and shoulders, face off centre, the frame.
+_CROPS = (
+    (150, 30, 300, 180),
+    (129, 8, 321, 200),
+    (80, 0, 368, 288),
+    (40, 0, 280, 240),
+    (190, 20, 400, 230),
+    (0, 0, 512, 512),
+)
+_EXPOSURES = (1.0, 0.55, 1.6)
+_MAX_OWN = 200
+
+
+def bundled_faces(size: int) -> list[UInt8Array]:
+    """Frames (S, S, 3) uint8 of the bundled photos: every crop, plain and mirrored, in every exposure, and the
+    portrait at two scales."""
+    astronaut = imaging.load(zoo.ASTRONAUT)
+    portrait = imaging.load(zoo.PORTRAIT)
+    frames = [
+        imaging.fit(astronaut, size, box=FaceBox(left=left, top=top, right=right, bottom=bottom)).pixels
+        for left, top, right, bottom in _CROPS
+    ]
+    frames += [
+        imaging.fit(portrait, size).pixels,
+        imaging.fit(portrait, size, box=FaceBox(left=-200, top=-200, right=712, bottom=712)).pixels,
+    ]
+    return [
+        _exposed(frame if not mirrored else np.ascontiguousarray(frame[:, ::-1]), exposure)
+        for frame in frames
+        for mirrored in (False, True)
+        for exposure in _EXPOSURES
+    ]
+
+
+def _exposed(frame: UInt8Array, exposure: float) -> UInt8Array:
+    if exposure == 1.0:
+        return frame
+    bright: UInt8Array = np.clip(frame.astype(np.float32) * exposure, 0, 255).astype(np.uint8)
+    return bright
+
+
+def own_faces(folder: Path, size: int) -> list[UInt8Array]:
+    """Frames (S, S, 3) uint8 of the first 200 pictures of a user's folder (its `images/` where it has one).
+
+    Raises:
+        DataError: no folder, or no pictures in it.
+        ImageError: one cannot be read.
+    """
+    if not folder.is_dir():
+        raise DataError(folder, "no such folder", "give a folder of photos")
+    pictures = folder / "images" if (folder / "images").is_dir() else folder
+    return [imaging.fit(imaging.load(source.photo), size).pixels for source in find(str(pictures))[:_MAX_OWN]]

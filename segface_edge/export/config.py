@@ -1,0 +1,117 @@
+"""What to export: options of the command line and keys of a recipe, one and the same."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any, get_args
+
+from segface_edge.errors import InputError, UsageError
+from segface_edge.spec import Graph, OutputKind
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+OPSETS = range(18, 21)  # below: what the exporter cannot lower; above: what NVIDIA's builder refuses
+MAX_BATCH = 256
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExportConfig:
+    """An export.
+
+    Attributes:
+        backbone: key of `segface_edge.network.BACKBONES`.
+        weights: checkpoint; None is the released one of the backbone.
+        random_weights: fresh weights instead (for speed measurements; the labels are noise).
+        labels: label order of the weights; None takes what the checkpoint says.
+        imgsz: input side; None is the side that the weights were trained at.
+        batch: frames a call, where `dynamic` is off.
+        dynamic: any number of frames a call.
+        opset: ONNX opset, 18 to 20.
+        output: `labels`; `confidence`, which is labels and confidence; or `logits`.
+        graph: `deploy` (bytes in, bytes out) or `reference` (the plain network: float in, logits out).
+        simplify: run onnxsim.
+        compact: store fp32 weights that half precision holds exactly as fp16 with a Cast behind each: half the file,
+            the same numbers. Sessions fold the Casts when they load.
+        parity_data: folder of photos to check parity on, besides the bundled ones.
+    """
+
+    backbone: str = "mobilenet"
+    weights: Path | None = None
+    random_weights: bool = False
+    labels: str | None = None
+    imgsz: int | None = None
+    batch: int = 1
+    dynamic: bool = False
+    opset: int = 18
+    output: OutputKind | None = None
+    graph: Graph = "deploy"
+    simplify: bool = True
+    compact: bool = False
+    parity_data: Path | None = None
+
+    def __post_init__(self) -> None:
+        problems = {
+            f"opset {self.opset}": (self.opset not in OPSETS, f"use {OPSETS.start} to {OPSETS.stop - 1}"),
+            f"batch {self.batch}": (not 1 <= self.batch <= MAX_BATCH, f"use 1 to {MAX_BATCH}"),
+            f"graph {self.graph!r}": (self.graph not in get_args(Graph), f"use {' or '.join(get_args(Graph))}"),
+            f"output {self.output!r}": (
+                self.output is not None and self.output not in get_args(OutputKind),
+                f"use one of {', '.join(get_args(OutputKind))}",
+            ),
+            f"image size {self.imgsz}": (
+                self.imgsz is not None and (self.imgsz % 32 != 0 or not 32 <= self.imgsz <= 2048),
+                "use a multiple of 32 from 32 to 2048",
+            ),
+        }
+        for subject, (wrong, cure) in problems.items():
+            if wrong:
+                raise UsageError(subject, "is not supported", cure)
+        if self.graph == "reference" and self.output not in (None, "logits"):
+            raise UsageError(f"output '{self.output}'", "the reference graph gives logits", "use --graph deploy")
+        if self.weights is not None and self.random_weights:
+            raise UsageError("--weights and --random-weights", "contradict each other", "give one of them")
+        if self.dynamic and self.batch != 1:
+            raise UsageError("--dynamic and --batch", "contradict each other", "give one of them")
+
+    @property
+    def output_kinds(self) -> tuple[OutputKind, ...]:
+        """Names of the file's outputs."""
+        if self.graph == "reference" or self.output == "logits":
+            return ("logits",)
+        return ("labels", "confidence") if self.output == "confidence" else ("labels",)
+
+
+def read_recipe(path: Path) -> dict[str, Any]:
+    """The keys of a recipe (TOML), ready for `ExportConfig`. Paths in it are relative to the recipe.
+
+    Raises:
+        InputError: no such file, not TOML, an unknown key or a value of the wrong type.
+    """
+    try:
+        recipe = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise InputError(path, "no such file", "give a recipe, export/cpu.toml for example") from error
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise InputError(path, f"is not a recipe ({error})", "write it in TOML") from error
+    kinds: Mapping[str, type] = {
+        field.name: kind
+        for field in fields(ExportConfig)
+        for kind in (bool, int)
+        if str(field.type).startswith(kind.__name__)
+    }
+    for key, value in list(recipe.items()):
+        if key not in ExportConfig.__dataclass_fields__:
+            known = ", ".join(ExportConfig.__dataclass_fields__)
+            raise InputError(path, f"has the unknown key '{key}'", f"use: {known}")
+        kind = kinds.get(key, str)
+        if type(value) is not kind:
+            raise InputError(path, f"{key} = {value!r} is not of type {kind.__name__}", "correct it")
+        if key in ("weights", "parity_data"):
+            recipe[key] = path.parent / str(value)
+    return recipe

@@ -1,0 +1,214 @@
+"""checkpoint -> network -> ONNX -> simplified -> file, with parity after every arrow."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import tempfile
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import onnx
+import onnxsim
+import torch
+
+from segface_edge import __version__, zoo
+from segface_edge.engines.ort import OrtEngine
+from segface_edge.errors import UsageError
+from segface_edge.evaluation.parity import Parity, compare
+from segface_edge.evaluation.photos import bundled_faces, own_faces
+from segface_edge.files import write_whole
+from segface_edge.imaging import UInt8Array
+from segface_edge.network import SegFace, build_segface, read_checkpoint
+from segface_edge.network.checkpoint import Checkpoint, load_segface
+from segface_edge.network.engine import DEFAULT_SIZE, TorchEngine
+from segface_edge.spec import METADATA_KEY, PARITY_KEY, ModelSpec
+
+from .config import ExportConfig
+from .finish import compact, set_metadata
+from .simplify import simplify
+from .to_onnx import INPUT_NAMES, to_onnx
+
+RELEASED = {"mobilenet": zoo.DEFAULT_CHECKPOINT}
+RANDOM_SEED = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Export:
+    """An exported file.
+
+    Attributes:
+        path: where it is.
+        bytes: its size.
+        sha256: of the file.
+        spec: its contract.
+        parity: one report per arrow.
+        warnings: what the user should know, one line each.
+        trtexec: the command that builds a TensorRT engine from it.
+    """
+
+    path: Path
+    bytes: int
+    sha256: str
+    spec: ModelSpec
+    parity: tuple[Parity, ...]
+    warnings: tuple[str, ...]
+    trtexec: str
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-ready."""
+        return {
+            "path": str(self.path),
+            "bytes": self.bytes,
+            "sha256": self.sha256,
+            "spec": asdict(self.spec),
+            "parity": [report.to_dict() for report in self.parity],
+            "warnings": list(self.warnings),
+            "trtexec": self.trtexec,
+        }
+
+
+def default_path(config: ExportConfig, size: int) -> Path:
+    """`segface_mobilenet_256.onnx` and the like, in the current folder."""
+    parts = ["segface", config.backbone, str(size)]
+    if config.graph == "reference":
+        parts.append("reference")
+    elif config.output not in (None, "labels"):
+        parts.append(str(config.output))
+    return Path("_".join(parts) + ".onnx")
+
+
+def run_export(
+    config: ExportConfig, path: Path | None = None, *, progress: Callable[[str], None] = lambda _: None
+) -> Export:
+    """Exports, checks and writes a file; nothing is written unless every check passes.
+
+    Args:
+        config: what to export.
+        path: where to; None is `default_path`.
+        progress: told the name of each step as it starts.
+
+    Raises:
+        CheckpointError, UsageError: the weights or the options do not fit.
+        ParityError: a step changed what the network computes.
+        InputError: the file cannot be written.
+    """
+    warnings: list[str] = []
+    progress("reading weights")
+    model, checkpoint = _load(config, warnings)
+    size = model.image_size
+    path = path or default_path(config, size)
+    if path.suffix != ".onnx":
+        raise UsageError(path, "is not an .onnx file name", "name the output FILE.onnx")
+    frames = bundled_faces(size) + (own_faces(config.parity_data, size) if config.parity_data else [])
+    spec = ModelSpec(
+        backbone=config.backbone,
+        graph=config.graph,
+        size=size,
+        batch=None if config.dynamic else config.batch,
+        label_order=model.labels.name,
+        classes=model.labels.classes,
+        outputs=config.output_kinds,
+        trained_size=checkpoint.trained_size if checkpoint else None,
+        terms=(checkpoint.terms or "not stated") if checkpoint else "none: random weights, the labels are noise",
+        provenance={
+            "weights_sha256": checkpoint.sha256 if checkpoint else "random",
+            "segface_edge": __version__,
+            "torch": torch.__version__,
+            "onnx": onnx.__version__,
+            "onnxsim": onnxsim.__version__ if config.simplify else "not used",
+        },
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        raw, simple, final = (Path(folder) / name for name in ("raw.onnx", "simplified.onnx", "final.onnx"))
+        progress("PyTorch to ONNX")
+        to_onnx(model, config, raw)
+        _finish(raw, raw, spec)
+        chain, last = {"ONNX": raw}, raw
+        if config.simplify:
+            progress("simplifying")
+            problem = simplify(raw, simple)
+            if problem:
+                warnings.append(f"{problem}; the file is not simplified")
+            else:
+                last = simple
+        _finish(last, final, spec, compacted=config.compact)
+        if last is simple or config.compact:
+            chain["simplified ONNX" if last is simple else "compacted ONNX"] = final
+        progress(f"comparing with PyTorch on {len(frames)} faces")
+        reports = _gate(model, chain, frames, path)
+        content = _with_parity(final, spec, reports)
+    progress("writing")
+    write_whole(path, content)
+    return Export(
+        path=path,
+        bytes=len(content),
+        sha256=hashlib.sha256(content).hexdigest(),
+        spec=spec,
+        parity=tuple(reports),
+        warnings=tuple(warnings),
+        trtexec=trtexec_line(path, spec),
+    )
+
+
+def trtexec_line(path: Path, spec: ModelSpec) -> str:
+    """The command that builds a TensorRT engine from the file with NVIDIA's own tool."""
+    parts = ["trtexec", f"--onnx={path}", f"--saveEngine={path.with_suffix('.plan')}"]
+    if spec.batch is None:
+        name, size = INPUT_NAMES[spec.graph], spec.size
+        frame = f"{size}x{size}x3" if spec.graph == "deploy" else f"3x{size}x{size}"
+        parts += [f"--{kind}Shapes={name}:{n}x{frame}" for kind, n in (("min", 1), ("opt", 1), ("max", 8))]
+    return " ".join(parts)
+
+
+def _load(config: ExportConfig, warnings: list[str]) -> tuple[SegFace, Checkpoint | None]:
+    if config.random_weights:
+        torch.manual_seed(RANDOM_SEED)
+        warnings.append("random weights: the labels are noise")
+        size = config.imgsz or DEFAULT_SIZE
+        return build_segface(config.backbone, config.labels or "segface", size).eval(), None
+    build_segface(config.backbone)  # an unknown backbone is said to be so, whatever the weights
+    source = config.weights or RELEASED.get(config.backbone)
+    if source is None:
+        raise UsageError(
+            f"backbone '{config.backbone}'", "has no released weights", "give --weights FILE or --random-weights"
+        )
+    checkpoint = read_checkpoint(source)
+    trained = checkpoint.trained_size
+    size = config.imgsz or trained or DEFAULT_SIZE
+    if trained is None:
+        warnings.append(f"{source.name} does not say at which size it was trained; exported at {size}")
+    elif size != trained:
+        warnings.append(f"the weights were trained at {trained}; at {size} expect worse labels")
+    model = load_segface(checkpoint, backbone=config.backbone, labels=config.labels, image_size=size, source=source)
+    return model, checkpoint
+
+
+def _finish(source: Path, target: Path, spec: ModelSpec, *, compacted: bool = False) -> None:
+    model = onnx.load(source)
+    if compacted:
+        compact(model)
+    set_metadata(model, {METADATA_KEY: spec.to_json()})
+    onnx.checker.check_model(model)
+    onnx.save(model, target)
+
+
+def _with_parity(source: Path, spec: ModelSpec, reports: list[Parity]) -> bytes:
+    model = onnx.load(source)
+    document = json.dumps([report.to_dict() for report in reports], sort_keys=True)
+    set_metadata(model, {METADATA_KEY: spec.to_json(), PARITY_KEY: document})
+    content: bytes = model.SerializeToString(deterministic=True)
+    return content
+
+
+def _gate(model: SegFace, chain: dict[str, Path], frames: list[UInt8Array], subject: Path) -> list[Parity]:
+    """Compares every file of the chain with the network itself. Raises ParityError if one differs."""
+    with ExitStack() as stack:
+        engines = {name: stack.enter_context(OrtEngine(file)) for name, file in chain.items()}
+        reports = compare(TorchEngine.of(model), engines, frames, name="PyTorch")
+    for report in reports:
+        report.check(subject)
+    return reports

@@ -1,0 +1,142 @@
+"""SegFace's decoder: fusion of the backbone's taps, positional term, two-way transformer, per-class head
+(arXiv 2412.08647, section 3).
+
+Shape letters: N batch, K classes, D width (256), S input side, s = S / 4 the side of the fused map, L = s * s.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from .transformer import TwoWayTransformer
+
+WIDTH = 256
+HEADS = 8
+HIDDEN = 2048
+INNER = 128
+DEPTH = 2
+HEAD_CHANNELS = (64, 32)
+
+
+class TapProjection(nn.Module):
+    """A linear layer on a tap's channels: (N, C, h, w) -> (N, D, h, w)."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.proj = nn.Linear(channels, WIDTH)
+
+    def forward(self, tap: Tensor) -> Tensor:
+        """Projects every position."""
+        n, _, h, w = tap.shape
+        projected: Tensor = self.proj(tap.flatten(2).transpose(1, 2))  # (N, h * w, D)
+        return projected.permute(0, 2, 1).reshape(n, WIDTH, h, w)
+
+
+class Fusion(nn.Module):
+    """Every tap projected to D, brought to stride 4, concatenated deepest first, mixed by a 1x1 convolution."""
+
+    def __init__(self, channels: Sequence[int]) -> None:
+        super().__init__()
+        self.linear_c = nn.ModuleList(TapProjection(c) for c in channels)
+        self.linear_fuse = nn.Conv2d(WIDTH * len(channels), WIDTH, 1, bias=False)
+
+    def forward(self, taps: Sequence[Tensor]) -> Tensor:
+        """The taps, shallow first -> (N, D, s, s)."""
+        size = taps[0].shape[-2:]
+        projected = [
+            nn.functional.interpolate(project(tap), size=size, mode="bilinear", align_corners=False)
+            for project, tap in zip(self.linear_c, taps, strict=True)
+        ]
+        fused: Tensor = self.linear_fuse(torch.cat(projected[::-1], dim=1))
+        return fused
+
+
+class FourierPosition(nn.Module):
+    """Random Fourier features of the pixel centres (Tancik et al., arXiv 2006.10739), matrix from the checkpoint."""
+
+    positional_encoding_gaussian_matrix: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("positional_encoding_gaussian_matrix", torch.randn(2, WIDTH // 2))
+
+    def forward(self, height: int, width: int) -> Tensor:
+        """(height * width, D): sin, then cos, of 2 pi (x, y) B with x, y in [-1, 1]."""
+        matrix = self.positional_encoding_gaussian_matrix
+        x = (torch.arange(width, dtype=matrix.dtype, device=matrix.device) + 0.5) / width
+        y = (torch.arange(height, dtype=matrix.dtype, device=matrix.device) + 0.5) / height
+        grid = torch.stack([x.expand(height, width), y[:, None].expand(height, width)], dim=-1)
+        angles = 2 * math.pi * ((2 * grid - 1) @ matrix)
+        return torch.cat([angles.sin(), angles.cos()], dim=-1).flatten(0, 1)
+
+
+class ChannelNorm(nn.Module):
+    """LayerNorm over the channels of (N, C, h, w)."""
+
+    def __init__(self, channels: int, eps: float = 1e-6) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(channels))
+        self.bias = nn.Parameter(torch.zeros(channels))
+        self.eps = eps
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Mean 0 and variance 1 over the channels of each position, then scale and shift."""
+        centred = x - x.mean(1, keepdim=True)
+        variance = centred.pow(2).mean(1, keepdim=True)
+        normalised = centred / torch.sqrt(variance + self.eps)
+        return self.weight[:, None, None] * normalised + self.bias[:, None, None]
+
+
+class TokenHead(nn.Module):
+    """Three linear layers with ReLU, shared by all classes: a class token -> its 32 filter weights."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(
+            [nn.Linear(WIDTH, WIDTH), nn.Linear(WIDTH, WIDTH), nn.Linear(WIDTH, HEAD_CHANNELS[1])]
+        )
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """(N, K, D) -> (N, K, 32)."""
+        first, second, last = self.layers
+        out: Tensor = last(nn.functional.relu(second(nn.functional.relu(first(tokens)))))
+        return out
+
+
+class FaceDecoder(nn.Module):
+    """Fused features -> logits, by one learned token per class."""
+
+    def __init__(self, classes: int) -> None:
+        super().__init__()
+        self.class_tokens = nn.Parameter(torch.randn(classes, WIDTH))
+        self.transformer = TwoWayTransformer(depth=DEPTH, width=WIDTH, heads=HEADS, hidden=HIDDEN, inner=INNER)
+        middle, last = HEAD_CHANNELS
+        self.output_upscaling = nn.Sequential(
+            nn.ConvTranspose2d(WIDTH, middle, 2, stride=2),
+            ChannelNorm(middle),
+            nn.GELU(),
+            nn.ConvTranspose2d(middle, last, 2, stride=2),
+            nn.GELU(),
+        )
+        self.output_hypernetwork_mlps = TokenHead()
+
+    def forward(self, fused: Tensor, position: Tensor) -> Tensor:
+        """fused (N, D, s, s), position (s * s, D) -> logits (N, K, 4 s, 4 s)."""
+        n, _, h, w = fused.shape
+        image = fused.flatten(2).permute(0, 2, 1)  # (N, L, D)
+        tokens = self.class_tokens.expand(n, -1, -1)  # (N, K, D)
+        tokens, image = self.transformer(tokens, image, position.expand(n, -1, -1))
+        return self.head(tokens, image, h, w)
+
+    def head(self, tokens: Tensor, image: Tensor, h: int, w: int) -> Tensor:
+        """tokens (N, K, D), image (N, h * w, D) -> logits (N, K, 4 h, 4 w)."""
+        n, _, width = image.shape
+        upscaled = self.output_upscaling(image.transpose(1, 2).reshape(n, width, h, w))  # (N, 32, S, S)
+        filters = self.output_hypernetwork_mlps(tokens)  # (N, K, 32)
+        n, channels, height, width = upscaled.shape
+        logits: Tensor = filters @ upscaled.reshape(n, channels, height * width)
+        return logits.reshape(n, -1, height, width)

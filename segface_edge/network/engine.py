@@ -1,0 +1,95 @@
+"""PyTorch as an engine: runs checkpoints, and is what every exported file is compared with."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from segface_edge.engines.base import Engine, Output
+from segface_edge.errors import MissingDependencyError, UsageError
+from segface_edge.imaging import UInt8Array
+from segface_edge.spec import ModelSpec
+
+from .checkpoint import load_segface, read_checkpoint
+from .deploy import normalise
+from .segface import SegFace
+
+# The side for checkpoints that do not say theirs: the reference's.
+DEFAULT_SIZE = 512
+
+
+class TorchEngine(Engine):
+    """A checkpoint, or a network in memory, in PyTorch (eager).
+
+    Args:
+        path: a checkpoint.
+        device: `cpu`, `cuda` or `cuda:N`.
+        threads: PyTorch's threads, of the whole process; None leaves them.
+
+    Raises:
+        CheckpointError: the checkpoint cannot be read or does not fit.
+        MissingDependencyError: CUDA was asked for and PyTorch has none.
+    """
+
+    def __init__(self, path: Path, *, device: str = "cpu", threads: int | None = None) -> None:
+        checkpoint = read_checkpoint(path)
+        size = checkpoint.trained_size or DEFAULT_SIZE
+        model = load_segface(checkpoint, backbone="mobilenet", labels=None, image_size=size, source=path)
+        spec = model_spec(model, trained_size=checkpoint.trained_size, terms=checkpoint.terms or "not stated")
+        self._start(model, spec, str(path), device, threads)
+
+    @classmethod
+    def of(cls, model: SegFace, *, source: str = "network in memory") -> TorchEngine:
+        """An engine over a network in memory, on the CPU."""
+        engine = cls.__new__(cls)
+        engine._start(model, model_spec(model), source, "cpu", None)
+        return engine
+
+    def _start(self, model: SegFace, spec: ModelSpec, source: str, device: str, threads: int | None) -> None:
+        try:
+            self._device = torch.device(device)
+        except RuntimeError as error:
+            raise UsageError(f"device {device!r}", "is unknown to PyTorch", "use cpu, cuda or cuda:N") from error
+        if self._device.type == "cuda" and not torch.cuda.is_available():
+            raise MissingDependencyError(
+                f"device {device!r}", "this PyTorch finds no CUDA device", "install its CUDA build and the driver"
+            )
+        if threads is not None:
+            torch.set_num_threads(threads)
+        self.source, self.spec, self.device = source, spec, device
+        self._model = model.to(self._device).eval()
+
+    def run(self, frames: UInt8Array) -> Output:
+        """Runs (N, S, S, 3) uint8 RGB; labels, confidence and logits."""
+        with torch.inference_mode():
+            logits = self._model(normalise(torch.tensor(frames, device=self._device)))
+            best, labels = logits.softmax(dim=1).max(dim=1)
+            confidence = (255 * best).round()
+        return Output(
+            labels.cpu().numpy().astype(np.uint8), confidence.cpu().numpy().astype(np.uint8), logits.cpu().numpy()
+        )
+
+    def describe(self) -> dict[str, object]:
+        """Runtime, version, threads."""
+        return {"runtime": "torch", "version": torch.__version__, "mode": "eager", "threads": torch.get_num_threads()}
+
+    def close(self) -> None:
+        """Frees the weights."""
+        del self._model
+
+
+def model_spec(model: SegFace, *, trained_size: int | None = None, terms: str = "not stated") -> ModelSpec:
+    """The contract of a network in memory."""
+    return ModelSpec(
+        backbone=model.backbone_name,
+        graph="reference",
+        size=model.image_size,
+        batch=None,
+        label_order=model.labels.name,
+        classes=model.labels.classes,
+        outputs=("logits",),
+        trained_size=trained_size,
+        terms=terms,
+    )

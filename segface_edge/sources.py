@@ -1,0 +1,59 @@
+"""Where photos come from: a file, a folder, a glob, standard input."""
+
+from __future__ import annotations
+
+import glob
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+from .errors import DataError
+
+SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif")
+STDIN = "-"
+# A photo of the largest allowed size, uncompressed; more is not a photo.
+_MAX_STDIN = 512 * 2**20
+
+
+@dataclass(frozen=True)
+class Source:
+    """One photo.
+
+    Attributes:
+        name: what messages call it.
+        photo: a path, or the bytes of an image file.
+    """
+
+    name: str
+    photo: Path | bytes
+
+
+def find(source: str, stdin: BinaryIO | None = None) -> list[Source]:
+    """The photos that `source` names, sorted.
+
+    Args:
+        source: a file, a folder (its pictures, not those of its folders), a glob, or `-` for standard input.
+        stdin: what `-` reads from.
+
+    Raises:
+        DataError: there is no such file, or no picture in it.
+    """
+    if source == STDIN:
+        if stdin is None:
+            raise DataError(source, "standard input is not at hand", "give a file")
+        content = stdin.read(_MAX_STDIN + 1)
+        if len(content) > _MAX_STDIN:
+            raise DataError("standard input", f"is over {_MAX_STDIN} bytes", "give one picture")
+        return [Source("standard input", content)]
+    path = Path(source)
+    if path.is_dir():
+        found = sorted(p for p in path.iterdir() if p.suffix.lower() in SUFFIXES and p.is_file())
+        if not found:
+            raise DataError(path, "holds no pictures", f"give a folder with {', '.join(SUFFIXES)} files")
+        return [Source(str(p), p) for p in found]
+    if not path.exists() and glob.has_magic(source):
+        found = sorted(p for p in map(Path, glob.glob(source, recursive=True)) if p.is_file())
+        if not found:
+            raise DataError(source, "matches no file", "check the pattern, and quote it against the shell")
+        return [Source(str(p), p) for p in found]
+    return [Source(str(path), path)]

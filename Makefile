@@ -4,6 +4,8 @@ VENV ?= .venv
 RUN := $(VENV)/bin
 DEMO := demo
 ZOO := segface_edge/zoo
+# Labelled faces for the metrics of `make release-model`.
+DATA ?= ../shared/data/celebamask-hq-mini/val
 
 .PHONY: demo test test-slow test-runtime lint release-model clean
 
@@ -43,7 +45,7 @@ test-runtime:
 
 # Everything that depends on the released weights.
 release-model: $(VENV)/ready
-	$(RUN)/python models/release.py
+	$(RUN)/python models/release.py --data $(DATA)
 
 clean:
 	rm -rf .venv .venv-* $(DEMO) build dist *.egg-info

@@ -11,6 +11,16 @@ from pathlib import Path
 from .errors import InputError
 
 
+def check_place(path: Path) -> None:
+    """Raises InputError where `path` could not be written: for those who would find out after long work."""
+    if path.is_dir():
+        raise InputError(path, "is a folder", "name a file")
+    if not path.parent.is_dir():
+        raise InputError(path, "cannot be written (its folder does not exist)", "make the folder, or choose another")
+    if not os.access(path.parent, os.W_OK):
+        raise InputError(path, "cannot be written (its folder is not writable)", "choose another place")
+
+
 @contextmanager
 def whole_file(path: Path) -> Iterator[Path]:
     """A temporary path beside `path` to write to; on success it takes `path`'s place, otherwise it is removed.

@@ -162,7 +162,7 @@ def _from_file(name: str, content: bytes, max_pixels: int) -> UInt8Array:
             image = Image.open(io.BytesIO(content))
     except Image.DecompressionBombError as error:
         raise ImageError(name, f"has more than {LARGEST_MAX_PIXELS} pixels", "scale it down first") from error
-    except (OSError, SyntaxError, ValueError) as error:
+    except (OSError, SyntaxError, ValueError, RuntimeError) as error:  # RuntimeError: a damaged AVIF
         raise ImageError(name, "is not a picture that can be read", "give a JPEG, PNG, WebP, TIFF or BMP") from error
     with image:
         _check_size(name, image.size, max_pixels)
@@ -185,7 +185,7 @@ def _decode(name: str, image: Image.Image) -> UInt8Array:
     try:
         upright = ImageOps.exif_transpose(image)
         return np.array(_to_rgb(name, upright), dtype=np.uint8)
-    except (OSError, SyntaxError, ValueError, EOFError, MemoryError) as error:
+    except (OSError, SyntaxError, ValueError, RuntimeError, EOFError, MemoryError) as error:
         raise ImageError(name, f"is damaged ({error})", "download or save it again") from error
 
 
@@ -216,6 +216,9 @@ def fit(image: UInt8Array, size: int, *, box: FaceBox | None = None, squash: boo
     """
     height, width = image.shape[:2]
     box = box or FaceBox.whole(height, width)
+    seen = (max(box.left, 0.0), max(box.top, 0.0), min(box.right, float(width)), min(box.bottom, float(height)))
+    if seen[0] >= seen[2] or seen[1] >= seen[3]:
+        raise ImageError(f"face box {box}", f"lies outside the picture of {width} x {height}", "give a box inside it")
     box_width, box_height = box.right - box.left, box.bottom - box.top
     if squash:
         scale_x, scale_y = size / box_width, size / box_height
@@ -223,9 +226,6 @@ def fit(image: UInt8Array, size: int, *, box: FaceBox | None = None, squash: boo
         scale_x = scale_y = size / max(box_width, box_height)
     # The box is centred in the frame; of it, the part inside the picture is drawn at whole frame pixels.
     origin_x, origin_y = (size - box_width * scale_x) / 2, (size - box_height * scale_y) / 2
-    seen = (max(box.left, 0.0), max(box.top, 0.0), min(box.right, float(width)), min(box.bottom, float(height)))
-    if seen[0] >= seen[2] or seen[1] >= seen[3]:
-        raise ImageError(f"face box {box}", f"lies outside the picture of {width} x {height}", "give a box inside it")
     left, right = _drawn(origin_x + (seen[0] - box.left) * scale_x, origin_x + (seen[2] - box.left) * scale_x, size)
     top, bottom = _drawn(origin_y + (seen[1] - box.top) * scale_y, origin_y + (seen[3] - box.top) * scale_y, size)
     drawn = Image.fromarray(image).resize((right - left, bottom - top), Image.Resampling.BICUBIC, box=seen)

@@ -18,27 +18,28 @@ from .errors import UsageError
 
 BACKGROUND = "background"
 
-# One colour per class, whatever the order. Left and right differ in shade only.
+# One colour per class, whatever the order. Left and right differ in shade only, and skin is
+# not skin-coloured: an overlay must show what was found.
 _COLORS: dict[str, tuple[int, int, int]] = {
     "background": (0, 0, 0),
-    "skin": (255, 176, 136),
-    "neck": (196, 120, 88),
-    "cloth": (96, 128, 160),
-    "l_ear": (255, 128, 192),
-    "r_ear": (208, 80, 144),
-    "l_brow": (144, 96, 255),
-    "r_brow": (96, 48, 208),
-    "l_eye": (64, 208, 255),
-    "r_eye": (0, 144, 224),
-    "nose": (255, 232, 96),
-    "mouth": (128, 0, 32),
-    "u_lip": (224, 32, 64),
-    "l_lip": (255, 80, 96),
+    "skin": (80, 150, 255),
+    "neck": (40, 90, 190),
+    "cloth": (150, 120, 180),
+    "l_ear": (255, 150, 200),
+    "r_ear": (215, 95, 150),
+    "l_brow": (255, 196, 0),
+    "r_brow": (200, 140, 0),
+    "l_eye": (96, 255, 220),
+    "r_eye": (0, 208, 160),
+    "nose": (255, 240, 130),
+    "mouth": (120, 0, 32),
+    "u_lip": (216, 24, 56),
+    "l_lip": (255, 88, 96),
     "hair": (64, 160, 72),
-    "eye_g": (0, 255, 224),
-    "hat": (255, 144, 0),
+    "eye_g": (255, 255, 255),
+    "hat": (255, 120, 0),
     "ear_r": (255, 0, 255),
-    "neck_l": (192, 255, 0),
+    "neck_l": (190, 255, 0),
 }
 
 # Words that users type, and the class that is meant.

@@ -45,6 +45,8 @@ def find(source: str, stdin: BinaryIO | None = None) -> list[Source]:
         if len(content) > _MAX_STDIN:
             raise DataError("standard input", f"is over {_MAX_STDIN} bytes", "give one picture")
         return [Source("standard input", content)]
+    if not source:
+        raise DataError("the source", "is empty", "give a picture, a folder or a glob")
     path = Path(source)
     if path.is_dir():
         found = sorted(p for p in path.iterdir() if p.suffix.lower() in SUFFIXES and p.is_file())

@@ -29,6 +29,7 @@ IMAGENET_STD = (0.229, 0.224, 0.225)
 # Bounds that keep a lying file from asking for absurd amounts of memory.
 _SIZES = range(32, 4097, 32)
 _BATCHES = range(1, 1025)
+_LARGEST = 1e6
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,7 +91,7 @@ class ModelSpec:
 
         try:
             document = json.loads(text)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise bad("not JSON") from error
         if not isinstance(document, dict):
             raise bad("not a JSON object")
@@ -128,6 +129,7 @@ def _problem(document: dict[str, Any]) -> str | None:
             isinstance(value, list)
             and len(value) == 3
             and all(isinstance(item, int | float) and not isinstance(item, bool) for item in value)
+            and all(abs(item) <= _LARGEST for item in value)  # false for NaN, which JSON texts may hold
         )
 
     def whole(value: object, allowed: range) -> bool:
@@ -142,7 +144,11 @@ def _problem(document: dict[str, Any]) -> str | None:
         "classes": strings(get("classes"))
         and len(set(document["classes"])) == len(document["classes"]) <= 256
         and document["classes"][0] == "background",
-        "outputs": strings(get("outputs")) and set(document["outputs"]) <= set(get_args(OutputKind)),
+        # Confidence alone says nothing of the label.
+        "outputs": strings(get("outputs"))
+        and set(document["outputs"]) <= set(get_args(OutputKind))
+        and len(set(document["outputs"])) == len(document["outputs"])
+        and document["outputs"] != ["confidence"],
         "trained_size": get("trained_size") is None or whole(get("trained_size"), range(1, 4097)),
         "precision": get("precision", "fp32") in get_args(Precision),
         "mean": "mean" not in document or numbers(document["mean"]),

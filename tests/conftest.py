@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+
+from PIL import Image
 
 from segface_edge import FaceParser, zoo
 from segface_edge.cli import _run
@@ -82,6 +87,30 @@ class ConstantEngine(Engine):
         self.closed = True
 
 
+class EchoEngine(ConstantEngine):
+    """Labels that depend on the frame: red / 16 is the label, green the confidence."""
+
+    def __init__(self, size: int = 32, *, batch: int | None = None) -> None:
+        super().__init__(np.zeros((size, size)), batch=batch)
+        self.spec = replace(self.spec, outputs=("labels", "confidence"))
+
+    def run(self, frames: np.ndarray) -> Output:
+        self.calls.append(len(frames))
+        return Output(frames[..., 0] // 16, frames[..., 1].copy())
+
+
+@pytest.fixture(scope="session")
+def echo_engine() -> type[EchoEngine]:
+    """The engine whose labels depend on what it sees."""
+    return EchoEngine
+
+
+@pytest.fixture(scope="session")
+def constant_engine() -> type[ConstantEngine]:
+    """The engine that needs no model: a test file cannot import it from here."""
+    return ConstantEngine
+
+
 @dataclass
 class Result:
     """What a command line run left."""
@@ -103,3 +132,31 @@ def cli(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> C
 
     monkeypatch.setattr(sys, "argv", ["segface-edge"])
     return run
+
+
+@pytest.fixture
+def script(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[bytes]]:
+    """Runs `bash -c COMMAND` in the test's folder, where `segface-edge` is the installed script."""
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
+
+    def run(command: str, **options: Any) -> subprocess.CompletedProcess[bytes]:
+        options = {"capture_output": True, "cwd": tmp_path, "timeout": 300, **options}
+        return subprocess.run(
+            ["bash", "-o", "pipefail", "-c", command], env={**os.environ, "PATH": path}, check=False, **options
+        )
+
+    return run
+
+
+@pytest.fixture
+def labelled(tmp_path: Path, parser: FaceParser) -> Path:
+    """A labelled folder of two small photos in the order of CelebAMask-HQ; its labels are the bundled model's own."""
+    folder = tmp_path / "labelled"
+    for part in ("images", "labels"):
+        (folder / part).mkdir(parents=True)
+    with Image.open(zoo.PORTRAIT) as picture:
+        for name, size in (("0", (256, 256)), ("1", (200, 240))):
+            picture.resize(size).save(folder / "images" / f"{name}.png")
+            face = parser(folder / "images" / f"{name}.png").remap("celebamask-hq")
+            face.save(folder / "labels" / f"{name}.png", "mask")
+    return folder

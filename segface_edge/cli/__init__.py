@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import sys
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 import click
 
 from segface_edge import __version__
-from segface_edge.errors import SegFaceEdgeError
+from segface_edge.errors import InputError, SegFaceEdgeError
 
 # Name -> help, so that `segface-edge --help` imports no command.
 COMMANDS = {
@@ -58,6 +59,10 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 def _run(arguments: list[str] | None) -> int:
+    # Python has no standard streams where a service starts us with closed ones.
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, Path(os.devnull).open(mode))  # noqa: SIM115 - open as long as the process is
     try:
         result: Any = app.main(arguments, prog_name="segface-edge", standalone_mode=False)
         sys.stdout.flush()
@@ -73,5 +78,22 @@ def _run(arguments: list[str] | None) -> int:
         return CTRL_C
     except BrokenPipeError:
         # Whoever read our output has gone (`| head`): nothing is wrong, and nothing more can be said.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _drop_output()
         return 0
+    except SystemExit as end:
+        # What click makes of a broken pipe.
+        if isinstance(end.__context__, BrokenPipeError):
+            return 0
+        raise
+    except OSError as error:
+        if error.filename is None:
+            _drop_output()
+        reason = (error.strerror or str(error)).lower()
+        failed = InputError(error.filename or "standard output", reason, "choose another place or make room")
+        click.echo(f"error: {failed}", err=True)
+        return failed.exit_code
+
+
+def _drop_output() -> None:
+    """Lets what is still to be written vanish, so that Python does not try again when it ends."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

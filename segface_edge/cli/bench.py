@@ -7,7 +7,7 @@ from time import perf_counter
 
 import click
 
-from .options import json_option, model_options, progress_bar, say
+from .options import check_json, json_option, model_options, progress_bar, say
 
 
 @click.command(
@@ -39,6 +39,7 @@ def command(
     from segface_edge.bench.single_stream import single_stream
     from segface_edge.engines import open_engine
 
+    check_json(json_to)
     photo = imaging.load(image or zoo.PORTRAIT)
     start = perf_counter()
     with open_engine(model or zoo.DEFAULT_MODEL, device=device, threads=threads) as engine:

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 import click
 
-from .options import json_option, model_options, progress_bar, say
+from .options import check_json, json_option, model_options, progress_bar, say
 
 
 @click.command(
@@ -45,6 +45,7 @@ def command(
     from segface_edge.evaluation.evaluate import evaluate
     from segface_edge.labels import label_set
 
+    check_json(json_to)
     samples = folder(data)
     with open_engine(model or zoo.DEFAULT_MODEL, device=device, threads=threads) as engine:
         order = label_set(label_order) if label_order else engine.spec.labels

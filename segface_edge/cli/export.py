@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from segface_edge.errors import missing_extra
+from segface_edge.files import check_place
 
-from .options import json_option, say
+from .options import check_json, json_option, progress_bar, say
 
 if TYPE_CHECKING:
     from segface_edge.export.pipeline import Export
@@ -52,10 +53,17 @@ def command(recipe: Path | None, out: Path | None, json_to: str | None, **option
         raise missing_extra(str(error.name), "export", "segface-edge export") from error
     given = {name: value for name, value in options.items() if value is not None}
     config = ExportConfig(**((read_recipe(recipe) if recipe else {}) | given))
-    result = run_export(config, out, progress=lambda step: click.echo(f"… {step}", err=True))
+    check_json(json_to)
+    if out is not None:
+        check_place(out)
+    result = run_export(config, out, progress=_say_step, bar=progress_bar)
     for warning in result.warnings:
         click.echo(f"warning: {warning}", err=True)
     say(result.to_dict(), json_to, _text(result))
+
+
+def _say_step(step: str) -> None:
+    click.echo(f"… {step}", err=True)
 
 
 def _text(result: Export) -> str:

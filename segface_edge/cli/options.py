@@ -11,7 +11,8 @@ from typing import Any, TypeVar
 
 import click
 
-from segface_edge.files import write_whole
+from segface_edge.engines import MAX_THREADS
+from segface_edge.files import check_place, write_whole
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
@@ -23,9 +24,16 @@ def json_option(function: _Command) -> _Command:
     )(function)
 
 
+def check_json(json_to: str | None) -> None:
+    """Raises InputError where `say` could not write, before any work is done for it."""
+    if json_to not in (None, "-"):
+        check_place(Path(json_to))
+
+
 def model_options(function: _Command) -> _Command:
     """`--device`, `--threads`."""
-    threads = click.option("--threads", type=click.IntRange(min=1), help="CPU threads; default: the engine's choice.")
+    help_threads = "CPU threads; default: the engine's choice."
+    threads = click.option("--threads", type=click.IntRange(1, MAX_THREADS), help=help_threads)
     device = click.option("--device", default="cpu", show_default=True, help="cpu, cuda or cuda:N.")
     return device(threads(function))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import sys
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +13,7 @@ import click
 from segface_edge.errors import ImageError, InputError, SegFaceEdgeError, UsageError
 from segface_edge.imaging import DEFAULT_MAX_PIXELS, LARGEST_MAX_PIXELS
 
-from .options import json_option, model_options, progress_bar, say
+from .options import check_json, json_option, model_options, progress_bar, say
 
 if TYPE_CHECKING:
     from segface_edge.parse import FaceParse, View
@@ -76,12 +77,13 @@ def command(
     from segface_edge.parser import FaceParser
     from segface_edge.sources import find
 
-    if out is None and json_to is None:
+    if out == "" or (out is None and json_to is None):
         raise UsageError("parse", "has nowhere to put its result", "give -o OUT or --json -")
     if out == "-" and json_to == "-":
         raise UsageError("-o - and --json -", "both want standard output", "write one of them to a file")
     photos = find(source, sys.stdin.buffer)
     targets = _targets(photos, out, view, several=len(photos) > 1 or Path(source).is_dir())
+    check_json(json_to)
     if order:
         label_set(order)
     chosen = tuple(name.strip() for name in classes.split(",")) if classes else ()
@@ -136,16 +138,22 @@ def _targets(photos: list[Source], out: str | None, view: View, *, several: bool
     else:
         if folder.exists() and not folder.is_dir():
             raise UsageError(folder, "is a file, and several pictures need a folder", "name a folder")
+        if not folder.exists() and folder.suffix.lower() in _KEPT_SUFFIXES and not out.endswith("/"):
+            raise UsageError(folder, "is the name of one picture", "name a folder for several, -o out/ for example")
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise InputError(folder, f"cannot be made ({error.strerror})", "choose another place") from error
         names = [_name(photo, view) for photo in photos]
+        uses = Counter(names)
         # photo.jpg and photo.png must not overwrite each other's result.
         targets = [
-            folder / (name if names.count(name) == 1 else f"{Path(photo.name).name}{Path(name).suffix}")
+            folder / (name if uses[name] == 1 else f"{Path(photo.name).name}{Path(name).suffix}")
             for name, photo in zip(names, photos, strict=True)
         ]
+    for target, count in Counter(targets).items():
+        if target is not None and count > 1:
+            raise UsageError(target, f"would be the result of {count} pictures", "parse one folder at a time")
     for photo, target in zip(photos, targets, strict=True):
         if target is not None and isinstance(photo.photo, Path) and _same(photo.photo, target):
             raise UsageError(target, "is the picture itself", "choose another output")

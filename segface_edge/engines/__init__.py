@@ -8,9 +8,9 @@ from pathlib import Path
 
 from segface_edge.errors import UsageError, missing_extra
 
-from .base import Engine, Output
+from .base import MAX_THREADS, Engine, Output
 
-__all__ = ["ENGINES", "Engine", "Output", "open_engine"]
+__all__ = ["ENGINES", "MAX_THREADS", "Engine", "Output", "open_engine"]
 
 # Engine -> where its class is. By name, so that no runtime package is imported before it is asked for. The torch
 # engine lives with the network; it runs checkpoints where torch is installed.
@@ -44,6 +44,8 @@ def open_engine(
         raise UsageError(path, f"no engine runs '{path.suffix}' files", f"give one of: {', '.join(_SUFFIXES)}")
     if name not in ENGINES:
         raise UsageError(f"engine {name!r}", "is unknown", f"use one of: {', '.join(ENGINES)}")
+    if threads is not None and not 1 <= threads <= MAX_THREADS:
+        raise UsageError(f"threads {threads}", "is out of range", f"give 1 to {MAX_THREADS}")
     module, _, attribute = ENGINES[name].partition(":")
     try:
         loaded = import_module(module)

@@ -15,6 +15,8 @@ from segface_edge.spec import ModelSpec
 
 # Frames a call where the model takes any number: bounds the memory of a large batch.
 MAX_BATCH = 8
+# More threads than any machine has cores only cost memory, without end.
+MAX_THREADS = 256
 
 
 @dataclass(frozen=True)

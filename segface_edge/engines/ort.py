@@ -78,8 +78,8 @@ class OrtEngine(Engine):
 
 
 def _open(path: Path, device: str, threads: int | None) -> ort.InferenceSession:
-    kind, _, index = device.partition(":")
-    if kind not in _PROVIDERS or (index and not index.isdecimal()) or (kind == "cpu" and index):
+    kind, colon, index = device.partition(":")
+    if kind not in _PROVIDERS or (colon and (kind == "cpu" or not index.isdecimal())):
         raise UsageError(f"device {device!r}", "is unknown to ONNX Runtime", "use cpu, cuda or cuda:N")
     provider = _PROVIDERS[kind]
     if provider not in ort.get_available_providers():
@@ -92,9 +92,10 @@ def _open(path: Path, device: str, threads: int | None) -> ort.InferenceSession:
         raise ModelFileError(path, "no such file", "give an ONNX file, or make one: segface-edge export")
     options = ort.SessionOptions()
     options.log_severity_level = _SILENT
+    # Its threads spin while they wait for work, also after a run is done: that takes the cores from whatever comes
+    # next (decoding, drawing, another model), and power from the battery. Within a run they still spin.
+    options.add_session_config_entry("session.force_spinning_stop", "1")
     if threads is not None:
-        if threads < 1:
-            raise UsageError(f"threads {threads}", "is not positive", "give 1 or more")
         options.intra_op_num_threads = threads
     settings = [{"device_id": index}] if index else [{}]
     try:

@@ -6,7 +6,7 @@ import hashlib
 import json
 import tempfile
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -34,6 +34,12 @@ from .to_onnx import INPUT_NAMES, to_onnx
 
 RELEASED = {"mobilenet": zoo.DEFAULT_CHECKPOINT}
 RANDOM_SEED = 0
+
+Bar = Callable[[int, str], AbstractContextManager[Callable[[int], None]]]
+
+
+def _no_bar(length: int, label: str) -> AbstractContextManager[Callable[[int], None]]:  # noqa: ARG001
+    return nullcontext(lambda _: None)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,7 +88,11 @@ def default_path(config: ExportConfig, size: int) -> Path:
 
 
 def run_export(
-    config: ExportConfig, path: Path | None = None, *, progress: Callable[[str], None] = lambda _: None
+    config: ExportConfig,
+    path: Path | None = None,
+    *,
+    progress: Callable[[str], None] = lambda _: None,
+    bar: Bar = _no_bar,
 ) -> Export:
     """Exports, checks and writes a file; nothing is written unless every check passes.
 
@@ -90,6 +100,7 @@ def run_export(
         config: what to export.
         path: where to; None is `default_path`.
         progress: told the name of each step as it starts.
+        bar: makes a progress bar for a length and a label.
 
     Raises:
         CheckpointError, UsageError: the weights or the options do not fit.
@@ -138,8 +149,8 @@ def run_export(
         _finish(last, final, spec, compacted=config.compact)
         if last is simple or config.compact:
             chain["simplified ONNX" if last is simple else "compacted ONNX"] = final
-        progress(f"comparing with PyTorch on {len(frames)} faces")
-        reports = _gate(model, chain, frames, path)
+        with bar(len(frames), f"comparing with PyTorch on {len(frames)} faces") as advance:
+            reports = _gate(model, chain, frames, path, advance)
         content = _with_parity(final, spec, reports)
     progress("writing")
     write_whole(path, content)
@@ -204,11 +215,13 @@ def _with_parity(source: Path, spec: ModelSpec, reports: list[Parity]) -> bytes:
     return content
 
 
-def _gate(model: SegFace, chain: dict[str, Path], frames: list[UInt8Array], subject: Path) -> list[Parity]:
+def _gate(
+    model: SegFace, chain: dict[str, Path], frames: list[UInt8Array], subject: Path, advance: Callable[[int], None]
+) -> list[Parity]:
     """Compares every file of the chain with the network itself. Raises ParityError if one differs."""
     with ExitStack() as stack:
         engines = {name: stack.enter_context(OrtEngine(file)) for name, file in chain.items()}
-        reports = compare(TorchEngine.of(model), engines, frames, name="PyTorch")
+        reports = compare(TorchEngine.of(model), engines, frames, name="PyTorch", progress=advance)
     for report in reports:
         report.check(subject)
     return reports

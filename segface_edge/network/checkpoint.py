@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import pickle
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -42,6 +43,7 @@ class Checkpoint:
 
     Attributes:
         state: reference names -> tensors.
+        backbone: its name, None where the file does not say.
         label_order: name of the label order, None where the file does not say.
         trained_size: input side that the weights were trained at, None where the file does not say.
         terms: terms of use, one line, None where the file does not say.
@@ -49,6 +51,7 @@ class Checkpoint:
     """
 
     state: Mapping[str, Tensor]
+    backbone: str | None
     label_order: str | None
     trained_size: int | None
     terms: str | None
@@ -69,10 +72,13 @@ def read_checkpoint(path: Path) -> Checkpoint:
         state, metadata = _read_pickle(path), {}
     else:
         raise CheckpointError(path, f"unknown kind of checkpoint '{path.suffix}'", "give a .safetensors or .pt file")
-    size = metadata.get("trained_size", "")
+    size, order = metadata.get("trained_size", ""), metadata.get("label_order")
+    if order is not None and order not in LABEL_SETS:
+        raise CheckpointError(path, f"names the unknown label order '{order}'", f"use one of: {', '.join(LABEL_SETS)}")
     return Checkpoint(
         state=state,
-        label_order=metadata.get("label_order"),
+        backbone=metadata.get("backbone"),
+        label_order=order,
         trained_size=int(size) if size.isdecimal() else None,
         terms=metadata.get("terms"),
         sha256=hashlib.sha256(path.read_bytes()).hexdigest(),
@@ -89,12 +95,16 @@ def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
 
 def _read_pickle(path: Path) -> dict[str, Tensor]:
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about pickle's protocol, where it is another than torch's
+            content = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise CheckpointError(
-            path, "holds more than weights (code or unknown objects), and was not loaded", "convert it to safetensors"
+            path,
+            "is damaged, or holds more than weights (code), and was not loaded",
+            "download it again, or convert it to safetensors",
         ) from error
-    except (RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
+    except Exception as error:  # the unpickler raises whatever the bytes lead it to
         raise CheckpointError(path, "is not a readable PyTorch checkpoint", "download it again") from error
     if isinstance(content, Mapping) and isinstance(content.get("state_dict_backbone"), Mapping):
         content = content["state_dict_backbone"]

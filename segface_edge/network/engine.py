@@ -16,7 +16,8 @@ from .checkpoint import load_segface, read_checkpoint
 from .deploy import normalise
 from .segface import SegFace
 
-# The side for checkpoints that do not say theirs: the reference's.
+# For checkpoints that do not say theirs, as the reference's do not.
+DEFAULT_BACKBONE = "mobilenet"
 DEFAULT_SIZE = 512
 
 
@@ -36,7 +37,8 @@ class TorchEngine(Engine):
     def __init__(self, path: Path, *, device: str = "cpu", threads: int | None = None) -> None:
         checkpoint = read_checkpoint(path)
         size = checkpoint.trained_size or DEFAULT_SIZE
-        model = load_segface(checkpoint, backbone="mobilenet", labels=None, image_size=size, source=path)
+        backbone = checkpoint.backbone or DEFAULT_BACKBONE
+        model = load_segface(checkpoint, backbone=backbone, labels=None, image_size=size, source=path)
         spec = model_spec(model, trained_size=checkpoint.trained_size, terms=checkpoint.terms or "not stated")
         self._start(model, spec, str(path), device, threads)
 
@@ -48,10 +50,13 @@ class TorchEngine(Engine):
         return engine
 
     def _start(self, model: SegFace, spec: ModelSpec, source: str, device: str, threads: int | None) -> None:
+        unknown = UsageError(f"device {device!r}", "is unknown to PyTorch", "use cpu, cuda or cuda:N")
+        if device.partition(":")[0] not in ("cpu", "cuda"):
+            raise unknown
         try:
             self._device = torch.device(device)
         except RuntimeError as error:
-            raise UsageError(f"device {device!r}", "is unknown to PyTorch", "use cpu, cuda or cuda:N") from error
+            raise unknown from error
         if self._device.type == "cuda" and not torch.cuda.is_available():
             raise MissingDependencyError(
                 f"device {device!r}", "this PyTorch finds no CUDA device", "install its CUDA build and the driver"

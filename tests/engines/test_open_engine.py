@@ -1,0 +1,53 @@
+"""Which engine runs which file."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from segface_edge import zoo
+from segface_edge.engines import open_engine
+from segface_edge.errors import ModelFileError, UsageError
+
+
+def test_an_onnx_file_runs_in_onnx_runtime() -> None:
+    with open_engine(str(zoo.DEFAULT_MODEL), threads=1) as engine:
+        assert engine.describe()["runtime"] == "onnxruntime"
+        assert engine.device == "cpu"
+        assert engine.source == str(zoo.DEFAULT_MODEL)
+
+
+def test_suffixes_are_read_without_regard_to_case(tmp_path: Path) -> None:
+    with pytest.raises(ModelFileError, match="no such file"):
+        open_engine(tmp_path / "MODEL.ONNX")
+
+
+def test_an_engines_name_overrules_the_suffix(tmp_path: Path) -> None:
+    (tmp_path / "model.bin").write_bytes(zoo.DEFAULT_MODEL.read_bytes())
+    with pytest.raises(UsageError, match=r"no engine runs '\.bin' files; give one of: \.onnx"):
+        open_engine(tmp_path / "model.bin")
+    with open_engine(tmp_path / "model.bin", engine="onnxruntime", threads=1) as engine:
+        assert engine.spec.size == 256
+
+
+def test_an_unknown_engine_is_refused_with_the_known_ones() -> None:
+    with pytest.raises(UsageError, match="'tflite': is unknown; use one of: onnxruntime, torch"):
+        open_engine(zoo.DEFAULT_MODEL, engine="tflite")
+
+
+def test_a_checkpoint_without_torch_names_the_command_that_installs_it() -> None:
+    code = (
+        "import sys; sys.modules['torch'] = None\n"
+        "from segface_edge import zoo\n"
+        "from segface_edge.engines import open_engine\n"
+        "from segface_edge.errors import MissingDependencyError\n"
+        "try:\n    open_engine(zoo.DEFAULT_CHECKPOINT)\n"
+        "except MissingDependencyError as error:\n    print(error.exit_code, error)\n"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert result.stdout.startswith("3 ")
+    assert "'torch' is not installed" in result.stdout
+    assert "pip install 'segface-edge[export]'" in result.stdout

@@ -1,0 +1,216 @@
+"""Exported files: what they hold, and that they compute what PyTorch computes."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+onnx = pytest.importorskip("onnx", reason="export needs onnx")
+torch = pytest.importorskip("torch", reason="export needs torch")
+
+from segface_edge import FaceParser, imaging, zoo
+from segface_edge.engines.ort import OrtEngine
+from segface_edge.errors import ParityError, UsageError
+from segface_edge.evaluation import parity, photos
+from segface_edge.export import pipeline, simplify
+from segface_edge.export.config import ExportConfig
+from segface_edge.export.pipeline import Export, default_path, run_export
+from segface_edge.imaging import UInt8Array
+from segface_edge.network.engine import TorchEngine
+from segface_edge.spec import PARITY_KEY
+
+# Small and few, so that an export takes seconds; the suite's slow part exports at the released size.
+SIZE = 128
+
+
+@pytest.fixture(scope="module", autouse=True)
+def few_faces() -> object:
+    patch = pytest.MonkeyPatch()
+    patch.setattr(pipeline, "bundled_faces", lambda size: photos.bundled_faces(size)[::8])
+    yield
+    patch.undo()
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory: pytest.TempPathFactory) -> Export:
+    """The deploy graph, any batch, at a small size."""
+    folder = tmp_path_factory.mktemp("export")
+    return run_export(ExportConfig(imgsz=SIZE, dynamic=True), folder / "deploy.onnx")
+
+
+@pytest.fixture(scope="module")
+def frames() -> UInt8Array:
+    return np.stack(photos.bundled_faces(SIZE)[:3])
+
+
+def test_the_file_is_one_file_with_its_contract(exported: Export) -> None:
+    assert [path.name for path in exported.path.parent.iterdir()] == ["deploy.onnx"]
+    assert exported.bytes == exported.path.stat().st_size
+    with OrtEngine(exported.path) as engine:
+        assert engine.spec == exported.spec
+        assert engine.spec.size == SIZE
+        assert engine.spec.trained_size == 256
+        assert engine.spec.batch is None
+        assert "non-commercial" in engine.spec.terms
+        assert len(engine.spec.provenance["weights_sha256"]) == 64
+
+
+def test_the_parity_report_is_stored_in_the_file(exported: Export) -> None:
+    metadata = {entry.key: entry.value for entry in onnx.load(exported.path).metadata_props}
+    stored = json.loads(metadata[PARITY_KEY])
+    assert [report["candidate"] for report in stored] == ["ONNX", "simplified ONNX"]
+    assert all(report["passed"] and report["frames"] == 6 for report in stored)
+
+
+def test_bytes_go_in_and_come_out(exported: Export) -> None:
+    graph = onnx.load(exported.path).graph
+    uint8 = onnx.TensorProto.UINT8
+    assert [(value.name, value.type.tensor_type.elem_type) for value in graph.input] == [("frames", uint8)]
+    assert [(value.name, value.type.tensor_type.elem_type) for value in graph.output] == [("labels", uint8)]
+
+
+def test_no_constant_is_as_large_as_the_positional_term(exported: Export) -> None:
+    weights = onnx.load(exported.path).graph.initializer
+    largest = max(int(np.prod(weight.dims)) for weight in weights)
+    # The two MLPs of the decoder; the positional term alone would be (SIZE / 4)^2 x 256, four times that at 512.
+    assert largest == 256 * 2048
+    assert not any(list(weight.dims) == [(SIZE // 4) ** 2, 256] for weight in weights)
+
+
+def test_a_size_other_than_the_trained_one_warns(exported: Export) -> None:
+    assert any("trained at 256" in warning for warning in exported.warnings)
+
+
+def test_an_open_batch_gives_what_its_frames_give_alone(exported: Export, frames: UInt8Array) -> None:
+    with OrtEngine(exported.path) as engine:
+        alone = np.concatenate([engine.infer(frame[None]).labels for frame in frames])
+        for count in (1, 2, 3):
+            assert (engine.run(frames[:count]).labels == alone[:count]).mean() >= 0.9999
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"output": "confidence", "batch": 2, "opset": 20},
+        {"output": "logits", "opset": 19},
+        {"graph": "reference", "dynamic": True},
+        {"compact": True, "simplify": False},
+    ],
+    ids=lambda options: "-".join(f"{key}={value}" for key, value in options.items()),
+)
+def test_every_kind_of_file_equals_pytorch(tmp_path: Path, options: dict[str, object], frames: UInt8Array) -> None:
+    config = ExportConfig(imgsz=SIZE, **options)  # type: ignore[arg-type]
+    result = run_export(config, tmp_path / "model.onnx")
+    opsets = {entry.domain: entry.version for entry in onnx.load(result.path).opset_import}
+    assert opsets[""] == config.opset
+    model, _ = pipeline._load(config, [])
+    with OrtEngine(result.path) as engine, TorchEngine.of(model) as reference:
+        found, wanted = engine.infer(frames), reference.infer(frames)
+    assert (found.labels == wanted.labels).mean() >= 0.9999
+    if "confidence" in config.output_kinds:
+        assert found.confidence is not None
+        assert wanted.confidence is not None
+        assert np.abs(found.confidence.astype(int) - wanted.confidence).max() <= 1
+    if config.output_kinds == ("logits",):
+        assert found.logits is not None
+        assert wanted.logits is not None
+        assert np.abs(found.logits - wanted.logits).max() <= 3e-5 * np.abs(wanted.logits).max()
+
+
+def test_compact_files_lose_nothing(tmp_path: Path, frames: UInt8Array) -> None:
+    plain = run_export(ExportConfig(imgsz=SIZE, output="logits"), tmp_path / "plain.onnx")
+    compact = run_export(ExportConfig(imgsz=SIZE, output="logits", compact=True), tmp_path / "compact.onnx")
+    assert compact.bytes < 0.6 * plain.bytes
+    with OrtEngine(plain.path) as one, OrtEngine(compact.path) as other:
+        assert np.array_equal(one.infer(frames[:1]).logits, other.infer(frames[:1]).logits)
+
+
+def test_an_export_is_repeatable(tmp_path: Path, exported: Export) -> None:
+    again = run_export(ExportConfig(imgsz=SIZE, dynamic=True), tmp_path / "again.onnx")
+    assert again.sha256 == exported.sha256
+
+
+def test_a_model_beyond_the_limits_is_not_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Wrong(pipeline.TorchEngine):
+        def run(self, frames: UInt8Array) -> object:
+            output = super().run(frames)
+            nose = output.labels == self.spec.labels.index("nose")
+            return replace(output, labels=np.where(nose, np.uint8(0), output.labels))
+
+    monkeypatch.setattr(pipeline, "TorchEngine", Wrong)
+    target = tmp_path / "model.onnx"
+    with pytest.raises(ParityError, match="nose") as caught:
+        run_export(ExportConfig(imgsz=SIZE), target)
+    assert caught.value.exit_code == 4
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_simplifier_that_fails_leaves_the_model_unsimplified_and_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(simplify, "_PROGRAM", "import os; os.abort()")
+    result = run_export(ExportConfig(imgsz=SIZE), tmp_path / "model.onnx")
+    assert any("onnxsim failed" in warning and "not simplified" in warning for warning in result.warnings)
+    assert [report.candidate for report in result.parity] == ["ONNX"]
+    with FaceParser(result.path) as parser:
+        assert "hair" in parser(zoo.PORTRAIT).present()
+
+
+def test_random_weights_are_used_only_when_asked_for_and_say_so(tmp_path: Path) -> None:
+    result = run_export(ExportConfig(imgsz=64, random_weights=True), tmp_path / "model.onnx")
+    assert "random" in result.spec.terms
+    assert result.spec.provenance["weights_sha256"] == "random"
+    assert any("noise" in warning for warning in result.warnings)
+
+
+def test_own_photos_join_the_comparison(tmp_path: Path, portrait: Path) -> None:
+    photos_folder = tmp_path / "photos"
+    photos_folder.mkdir()
+    (photos_folder / "one.jpg").write_bytes(portrait.read_bytes())
+    config = ExportConfig(imgsz=64, parity_data=photos_folder)
+    result = run_export(config, tmp_path / "model.onnx")
+    assert result.parity[0].frames == 7
+
+
+def test_the_output_must_be_an_onnx_file(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"model\.plan"):
+        run_export(ExportConfig(imgsz=64), tmp_path / "model.plan")
+
+
+def test_the_default_name_tells_what_is_inside() -> None:
+    assert default_path(ExportConfig(), 256) == Path("segface_mobilenet_256.onnx")
+    assert default_path(ExportConfig(output="confidence"), 512) == Path("segface_mobilenet_512_confidence.onnx")
+    assert default_path(ExportConfig(graph="reference"), 512) == Path("segface_mobilenet_512_reference.onnx")
+
+
+def test_the_trtexec_line_names_shapes_where_the_batch_is_open(exported: Export) -> None:
+    assert f"--maxShapes=frames:8x{SIZE}x{SIZE}x3" in exported.trtexec
+    assert exported.trtexec.startswith("trtexec --onnx=")
+
+
+@pytest.mark.slow
+def test_deploy_labels_equal_pytorch_s_on_20_faces(tmp_path: Path, faces: Path) -> None:
+    result = run_export(ExportConfig(), tmp_path / "model.onnx")
+    frames = [
+        imaging.fit(imaging.load(path), result.spec.size).pixels for path in sorted((faces / "images").iterdir())[:20]
+    ]
+    with OrtEngine(result.path) as engine, TorchEngine(zoo.DEFAULT_CHECKPOINT) as reference:
+        (report,) = parity.compare(reference, {"ONNX": engine}, frames, name="PyTorch")
+    assert report.frames == 20
+    assert report.equal >= 0.9999
+    assert report.failures() == []
+
+
+def test_the_bundled_onnx_is_the_bundled_checkpoint(faces: Path) -> None:
+    with OrtEngine(zoo.DEFAULT_MODEL) as engine, TorchEngine(zoo.DEFAULT_CHECKPOINT) as reference:
+        frames = [
+            imaging.fit(imaging.load(path), engine.spec.size).pixels
+            for path in sorted((faces / "images").iterdir())[:4]
+        ]
+        (report,) = parity.compare(reference, {"ONNX": engine}, frames, name="PyTorch")
+        assert engine.spec.batch is None
+    assert report.equal >= 0.9999

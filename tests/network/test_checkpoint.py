@@ -1,0 +1,151 @@
+"""Reading checkpoints: the reference's names, and files that nobody should trust."""
+
+from __future__ import annotations
+
+import json
+import pickle
+from pathlib import Path
+
+import pytest
+
+torch = pytest.importorskip("torch", reason="checkpoints need torch")
+
+from safetensors.torch import save_file
+
+from segface_edge import zoo
+from segface_edge.errors import CheckpointError
+from segface_edge.network import build_segface, load_reference_state_dict, read_checkpoint, reference_state_dict
+from segface_edge.network.checkpoint import TOKEN_NAMES, load_segface
+from segface_edge.network.segface import SegFace
+
+
+@pytest.fixture(scope="module")
+def model() -> SegFace:
+    torch.manual_seed(0)
+    return build_segface("mobilenet", "segface", 64).eval()
+
+
+@pytest.fixture
+def state(model: SegFace) -> dict[str, torch.Tensor]:
+    return {name: tensor.clone() for name, tensor in reference_state_dict(model).items()}
+
+
+def test_reference_names_survive_the_round_trip(model: SegFace, state: dict[str, torch.Tensor]) -> None:
+    other = build_segface("mobilenet", "segface", 64).eval()
+    load_reference_state_dict(other, state)
+    for name, tensor in model.state_dict().items():
+        assert torch.equal(tensor, other.state_dict()[name]), name
+
+
+def test_names_are_those_of_the_golden_files(shared: Path) -> None:
+    for dataset, order in (("celeb", "segface"), ("lapa", "lapa"), ("helen", "helen")):
+        about = json.loads((shared / "golden" / f"segface_{dataset}_mobilenet_256.json").read_text())
+        ours = reference_state_dict(build_segface("mobilenet", order, 64))
+        floats = {name: list(t.shape) for name, t in ours.items() if t.is_floating_point()}
+        integers = {name: list(t.shape) for name, t in ours.items() if not t.is_floating_point()}
+        assert floats == about["keys"]
+        assert integers == about["integer_keys"]
+
+
+@pytest.mark.parametrize("classes", [19, 11])
+def test_there_is_a_token_name_per_class(classes: int) -> None:
+    assert len(set(TOKEN_NAMES[classes])) == classes
+
+
+def test_each_token_lands_on_its_class(state: dict[str, torch.Tensor]) -> None:
+    state["face_decoder.necklace_token.weight"] = torch.full((1, 256), 7.0)
+    model = build_segface("mobilenet", "segface", 64)
+    load_reference_state_dict(model, state)
+    assert (model.face_decoder.class_tokens[model.labels.index("neck_l")] == 7).all()
+    assert (model.face_decoder.class_tokens == 7).all(dim=1).sum() == 1
+
+
+def test_missing_integer_entries_are_tolerated(model: SegFace, state: dict[str, torch.Tensor]) -> None:
+    floats = {name: tensor for name, tensor in state.items() if tensor.is_floating_point()}
+    assert len(floats) < len(state)
+    load_reference_state_dict(model, floats)
+
+
+def test_half_precision_weights_are_taken(state: dict[str, torch.Tensor]) -> None:
+    model = build_segface("mobilenet", "segface", 64)
+    load_reference_state_dict(model, {k: v.half() if v.is_floating_point() else v for k, v in state.items()})
+    assert model.face_decoder.class_tokens.dtype == torch.float32
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda s: s.pop("linear_fuse.weight"), "1 missing of .*linear_fuse.weight"),
+        (lambda s: s.pop("face_decoder.hat_token.weight"), "1 missing of .*hat_token"),
+        (lambda s: s.update(extra=torch.zeros(1)), "1 unexpected of .*extra"),
+        (lambda s: s.update({"linear_fuse.weight": torch.zeros(256, 1024)}), "1 wrongly shaped of .*linear_fuse"),
+    ],
+)
+def test_other_differences_are_refused_and_change_nothing(
+    model: SegFace, state: dict[str, torch.Tensor], change: object, message: str
+) -> None:
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    for name in state:
+        state[name] = state[name] + 1
+    change(state)  # type: ignore[operator]
+    with pytest.raises(CheckpointError, match=message):
+        load_reference_state_dict(model, state)
+    assert all(torch.equal(before[name], tensor) for name, tensor in model.state_dict().items())
+
+
+def test_the_reference_s_pickle_layout_is_read(tmp_path: Path, state: dict[str, torch.Tensor]) -> None:
+    path = tmp_path / "model_299.pt"
+    wrapped = {f"module.{name}": tensor for name, tensor in state.items()}
+    torch.save({"state_dict_backbone": wrapped, "optimizer": {"state": {}}, "epoch": 299, "iteration": 1}, path)
+    checkpoint = read_checkpoint(path)
+    assert checkpoint.state.keys() == state.keys()
+    assert checkpoint.trained_size is None
+
+
+class _Bomb:
+    def __init__(self, marker: Path) -> None:
+        self.marker = marker
+
+    def __reduce__(self) -> object:
+        return (Path.touch, (self.marker,))
+
+
+def test_a_pickle_with_code_is_refused_and_not_run(tmp_path: Path) -> None:
+    marker = tmp_path / "ran"
+    for save in (torch.save, lambda value, path: path.write_bytes(pickle.dumps(value))):
+        path = tmp_path / "model.pt"
+        save({"state_dict_backbone": {"weight": _Bomb(marker)}}, path)
+        with pytest.raises(CheckpointError, match=r"model\.pt: "):
+            read_checkpoint(path)
+    assert not marker.exists()
+
+
+@pytest.mark.parametrize("name", ["weights.safetensors", "weights.pt"])
+@pytest.mark.parametrize("content", [b"", b"not weights at all", bytes(range(256)) * 40])
+def test_files_that_are_not_checkpoints_are_refused(tmp_path: Path, name: str, content: bytes) -> None:
+    path = tmp_path / name
+    path.write_bytes(content)
+    with pytest.raises(CheckpointError, match=name):
+        read_checkpoint(path)
+
+
+def test_truncated_checkpoints_are_refused(tmp_path: Path, state: dict[str, torch.Tensor]) -> None:
+    safe, pickled = tmp_path / "weights.safetensors", tmp_path / "weights.pt"
+    save_file({name: tensor.contiguous() for name, tensor in state.items()}, safe)
+    torch.save(state, pickled)
+    for path in (safe, pickled):
+        path.write_bytes(path.read_bytes()[:-5000])
+        with pytest.raises(CheckpointError, match=path.name):
+            read_checkpoint(path)
+
+
+def test_the_label_order_follows_the_file_or_the_number_of_tokens(state: dict[str, torch.Tensor]) -> None:
+    released = read_checkpoint(zoo.DEFAULT_CHECKPOINT)
+    assert released.label_order == "segface"
+    assert released.trained_size is not None
+    assert "non-commercial" in (released.terms or "")
+    eleven = reference_state_dict(build_segface("mobilenet", "lapa", 64))
+    for weights, order in ((state, "segface"), (eleven, "lapa")):
+        anonymous = type(released)(state=weights, backbone=None, label_order=None, trained_size=None, terms=None, sha256="")
+        model = load_segface(anonymous, backbone="mobilenet", labels=None, image_size=64, source="weights")
+        assert model.labels.name == order

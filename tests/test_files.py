@@ -1,0 +1,84 @@
+"""Files are written whole or not at all."""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+
+import pytest
+
+from segface_edge.errors import InputError
+from segface_edge.files import whole_file, write_whole
+
+
+class BreakingOffError(Exception):
+    """What goes wrong in the middle of writing."""
+
+
+def test_content_takes_the_place_of_the_old_file(tmp_path: Path) -> None:
+    path = tmp_path / "a.bin"
+    path.write_bytes(b"old")
+    write_whole(path, b"new")
+    assert path.read_bytes() == b"new"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_the_old_content_is_there_until_the_new_is_whole(tmp_path: Path) -> None:
+    path = tmp_path / "a.bin"
+    path.write_bytes(b"old")
+    with whole_file(path) as temporary:
+        temporary.write_bytes(b"half")
+        assert path.read_bytes() == b"old"
+        assert temporary.parent == tmp_path, "a rename is whole only within one file system"
+        assert temporary.suffix == ".bin", "writers choose the format by the suffix"
+    assert path.read_bytes() == b"half"
+
+
+def test_an_exception_leaves_the_old_content_and_no_temporary_file(tmp_path: Path) -> None:
+    path = tmp_path / "a.bin"
+    path.write_bytes(b"old")
+    with pytest.raises(BreakingOffError), whole_file(path) as temporary:
+        temporary.write_bytes(b"half")
+        raise BreakingOffError
+    assert path.read_bytes() == b"old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_an_exception_leaves_no_file_where_there_was_none(tmp_path: Path) -> None:
+    with pytest.raises(KeyboardInterrupt), whole_file(tmp_path / "a.bin"):
+        raise KeyboardInterrupt
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_full_disk_is_an_input_error_that_says_so(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"a\.bin: cannot be written \(no space left on device\)"):  # noqa: SIM117
+        with whole_file(tmp_path / "a.bin"):
+            raise OSError(28, "No space left on device")
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(("umask", "mode"), [(0o022, 0o644), (0o077, 0o600), (0o002, 0o664)])
+def test_permissions_follow_the_umask(tmp_path: Path, umask: int, mode: int) -> None:
+    before = os.umask(umask)
+    try:
+        write_whole(tmp_path / "a.bin", b"x")
+        after = os.umask(umask)
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE((tmp_path / "a.bin").stat().st_mode) == mode
+    assert after == umask, "the process keeps its umask"
+
+
+def test_a_missing_folder_is_an_input_error_with_exit_code_1(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="cannot be written") as caught:
+        write_whole(tmp_path / "absent" / "a.bin", b"x")
+    assert caught.value.exit_code == 1
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_folder_in_the_files_place_is_an_input_error(tmp_path: Path) -> None:
+    (tmp_path / "a.bin").mkdir()
+    with pytest.raises(InputError, match="cannot be written"):
+        write_whole(tmp_path / "a.bin", b"x")
+    assert list(tmp_path.iterdir()) == [tmp_path / "a.bin"]

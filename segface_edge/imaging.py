@@ -134,8 +134,8 @@ def load(photo: Photo, *, color: Color = "rgb", max_pixels: int = DEFAULT_MAX_PI
         path = Path(photo)
         try:
             content = path.read_bytes()
-        except OSError as error:
-            problem = "no such file" if isinstance(error, FileNotFoundError) else (error.strerror or str(error))
+        except (OSError, ValueError) as error:  # ValueError: a zero byte in the path
+            problem = getattr(error, "strerror", None) or str(error)
             raise ImageError(path, problem.lower(), "give the path of a picture") from error
         return _from_file(str(path), content, max_pixels)
     raise ImageError(
@@ -183,8 +183,10 @@ def _check_size(name: str, size: tuple[int, int], max_pixels: int) -> None:
 
 def _decode(name: str, image: Image.Image) -> UInt8Array:
     try:
-        upright = ImageOps.exif_transpose(image)
-        return np.array(_to_rgb(name, upright), dtype=np.uint8)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # Pillow's on EXIF that is damaged; the picture still counts
+            upright = ImageOps.exif_transpose(image)
+            return np.array(_to_rgb(name, upright), dtype=np.uint8)
     except (OSError, SyntaxError, ValueError, RuntimeError, EOFError, MemoryError) as error:
         raise ImageError(name, f"is damaged ({error})", "download or save it again") from error
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from segface_edge.errors import InputError
-from segface_edge.files import whole_file, write_whole
+from segface_edge.files import check_place, whole_file, write_whole
 
 
 class BreakingOffError(Exception):
@@ -35,12 +35,17 @@ def test_the_old_content_is_there_until_the_new_is_whole(tmp_path: Path) -> None
     assert path.read_bytes() == b"half"
 
 
+def break_off(path: Path) -> None:
+    with whole_file(path) as temporary:
+        temporary.write_bytes(b"half")
+        raise BreakingOffError
+
+
 def test_an_exception_leaves_the_old_content_and_no_temporary_file(tmp_path: Path) -> None:
     path = tmp_path / "a.bin"
     path.write_bytes(b"old")
-    with pytest.raises(BreakingOffError), whole_file(path) as temporary:
-        temporary.write_bytes(b"half")
-        raise BreakingOffError
+    with pytest.raises(BreakingOffError):
+        break_off(path)
     assert path.read_bytes() == b"old"
     assert list(tmp_path.iterdir()) == [path]
 
@@ -82,3 +87,20 @@ def test_a_folder_in_the_files_place_is_an_input_error(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="cannot be written"):
         write_whole(tmp_path / "a.bin", b"x")
     assert list(tmp_path.iterdir()) == [tmp_path / "a.bin"]
+
+
+@pytest.mark.parametrize(
+    ("place", "problem"), [("folder", "is a folder"), ("absent/a.bin", "its folder does not exist")]
+)
+def test_a_place_that_cannot_be_written_is_known_before(tmp_path: Path, place: str, problem: str) -> None:
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(InputError, match=problem):
+        check_place(tmp_path / place)
+
+
+def test_checking_a_place_leaves_it_as_it_is(tmp_path: Path) -> None:
+    (tmp_path / "old.bin").write_bytes(b"old")
+    check_place(tmp_path / "old.bin")
+    check_place(tmp_path / "new.bin")
+    assert list(tmp_path.iterdir()) == [tmp_path / "old.bin"]
+    assert (tmp_path / "old.bin").read_bytes() == b"old"

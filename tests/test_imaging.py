@@ -280,7 +280,7 @@ def test_text_named_jpg_is_refused_by_name(tmp_path: Path) -> None:
 @pytest.mark.parametrize("share", [0.02, 0.5, 0.9])
 def test_a_truncated_file_is_refused(kind: str, share: float, portrait: Path) -> None:
     content = encoded(Image.open(portrait).crop((150, 150, 250, 240)), kind)
-    with pytest.raises(ImageError, match="damaged|not a picture that can be read"):
+    with pytest.raises(ImageError, match=r"damaged|not a picture that can be read"):
         imaging.load(content[: int(len(content) * share)])
 
 
@@ -291,11 +291,14 @@ def test_a_truncated_pil_image_is_refused(portrait: Path) -> None:
 
 
 @pytest.mark.skipif(not features.check("avif"), reason="this Pillow has no AVIF")
-@pytest.mark.parametrize("share", [0.5, 0.9])
-def test_a_truncated_avif_whose_decoder_raises_errors_of_its_own_is_refused(share: float) -> None:
+@pytest.mark.parametrize(("part", "problem"), [(b"iloc", "not a picture that can be read"), (b"mdat", "damaged")])
+def test_a_damaged_avif_is_refused(part: bytes, problem: str) -> None:
+    """Its decoder raises RuntimeError: without the table of its items (iloc) at once, without pixels (mdat) later."""
     content = encoded(Image.fromarray(noise(40, 40)), "AVIF")
-    with pytest.raises(ImageError, match="damaged|not a picture that can be read"):
-        imaging.load(content[: int(len(content) * share)])
+    at = content.index(part)
+    damaged = content.replace(part, b"xxxx") if part == b"iloc" else content[: at + 4] + bytes(len(content) - at - 4)
+    with pytest.raises(ImageError, match=problem):
+        imaging.load(damaged)
 
 
 @given(st.data())
@@ -334,7 +337,7 @@ def test_a_folder_is_refused(tmp_path: Path) -> None:
 def test_too_many_pixels_are_refused_before_they_are_decoded(side: int) -> None:
     content = png_that_claims(side, side)
     limit = 10_000_000 if side == 5000 else imaging.DEFAULT_MAX_PIXELS
-    with pytest.raises(ImageError, match="over the limit of|more than 178000000 pixels"):
+    with pytest.raises(ImageError, match=r"over the limit of|more than 178000000 pixels"):
         imaging.load(content, max_pixels=limit)
 
 
@@ -575,6 +578,23 @@ def test_restored_labels_are_the_formulas_wherever_it_is_clear(scene: tuple[Arra
     assert restored.shape == (height, width)
     clear = (margin > CLEAR) | ~inside
     assert np.array_equal(restored[clear], wanted[clear])
+
+
+@given(st.floats(1.0, 1.6), st.floats(0.0, 0.99), st.floats(0.0, 0.99), st.integers(0, 2**32 - 1))
+@settings(max_examples=100, deadline=None)
+def test_a_class_may_win_half_a_pixel_beyond_its_own_pixels_where_its_neighbours_differ(
+    scale: float, x: float, y: float, seed: int
+) -> None:
+    size = 24
+    geometry = Geometry(
+        scale_x=scale, scale_y=scale, offset_x=x, offset_y=y, left=0, top=0, right=size, bottom=size
+    )  # fmt: skip
+    side = int((size - 1) / scale)
+    labels = np.random.default_rng(seed).integers(0, 60, (size, size), np.uint8)
+    labels[8:16, 8:16] = 70
+    wanted, margin, _ = formula(labels, geometry, side, side)
+    clear = margin > CLEAR
+    assert np.array_equal(imaging.restore(labels, geometry, side, side)[clear], wanted[clear])
 
 
 @given(scenes())

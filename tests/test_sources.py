@@ -70,6 +70,11 @@ def test_a_glob_that_matches_nothing_is_refused(tmp_path: Path) -> None:
         find(str(tmp_path / "*.jpg"))
 
 
+def test_no_source_at_all_is_refused() -> None:
+    with pytest.raises(DataError, match="is empty"):
+        find("")
+
+
 def test_a_dash_reads_one_picture_from_standard_input(portrait: Path) -> None:
     content = portrait.read_bytes()
     (source,) = find("-", io.BytesIO(content))

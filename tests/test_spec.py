@@ -147,7 +147,7 @@ def test_unknown_entries_are_refused_by_name() -> None:
 
 @pytest.mark.parametrize("version", [0, 2, "1", None, 1.5])
 def test_another_version_is_refused(version: object) -> None:
-    with pytest.raises(IncompatibleEngineError, match="version .*reads version 1"):
+    with pytest.raises(IncompatibleEngineError, match=r"version .*reads version 1"):
         ModelSpec.from_json(document(version=version), source="model.onnx")
 
 
@@ -158,5 +158,5 @@ def test_a_document_without_version_is_refused() -> None:
 
 @pytest.mark.parametrize("text", ["", "{", "hello", "[1, 2]", "null", "3", "[" * 100_000])
 def test_text_that_is_no_document_is_refused(text: str) -> None:
-    with pytest.raises(IncompatibleEngineError, match="not JSON|not a JSON object"):
+    with pytest.raises(IncompatibleEngineError, match=r"not JSON|not a JSON object"):
         ModelSpec.from_json(text, source="model.onnx")

@@ -64,9 +64,13 @@ def _run(arguments: list[str] | None) -> int:
         if getattr(sys, name) is None:
             setattr(sys, name, Path(os.devnull).open(mode))  # noqa: SIM115 - open as long as the process is
     try:
-        result: Any = app.main(arguments, prog_name="segface-edge", standalone_mode=False)
+        # Not `app.main`, which makes exit code 1 of a broken pipe.
+        with app.make_context("segface-edge", sys.argv[1:] if arguments is None else list(arguments)) as context:
+            result: Any = app.invoke(context)
         sys.stdout.flush()
         return result if isinstance(result, int) else 0
+    except click.exceptions.Exit as end:  # after --help, --version
+        return end.exit_code
     except SegFaceEdgeError as error:
         click.echo(f"error: {error}", err=True)
         return error.exit_code
@@ -74,17 +78,12 @@ def _run(arguments: list[str] | None) -> int:
         error.show()
         return error.exit_code
     except (KeyboardInterrupt, click.Abort):
-        click.echo("stopped", err=True)
+        click.echo("\nstopped", err=True)  # the terminal has written ^C on this line
         return CTRL_C
     except BrokenPipeError:
         # Whoever read our output has gone (`| head`): nothing is wrong, and nothing more can be said.
         _drop_output()
         return 0
-    except SystemExit as end:
-        # What click makes of a broken pipe.
-        if isinstance(end.__context__, BrokenPipeError):
-            return 0
-        raise
     except OSError as error:
         if error.filename is None:
             _drop_output()

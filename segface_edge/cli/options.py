@@ -45,7 +45,8 @@ def say(document: Any, json_to: str | None, text: str) -> None:
         return
     if json_to is not None:
         write_whole(Path(json_to), (json.dumps(document, indent=2) + "\n").encode())
-    click.echo(text)
+    if text:
+        click.echo(text)
 
 
 @contextmanager

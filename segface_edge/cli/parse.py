@@ -132,18 +132,16 @@ def _targets(photos: list[Source], out: str | None, view: View, *, several: bool
             raise UsageError("-o -", f"cannot take {len(photos)} pictures", "give a folder")
         return [None] * len(photos)
     folder = Path(out)
-    if not several and not folder.is_dir() and not out.endswith("/"):
+    into_folder = several or folder.is_dir() or out.endswith("/")
+    targets: list[Path | None]
+    if not into_folder:
         check_view(view, folder.suffix)
-        targets: list[Path | None] = [folder]
+        targets = [folder]
     else:
         if folder.exists() and not folder.is_dir():
             raise UsageError(folder, "is a file, and several pictures need a folder", "name a folder")
         if not folder.exists() and folder.suffix.lower() in _KEPT_SUFFIXES and not out.endswith("/"):
             raise UsageError(folder, "is the name of one picture", "name a folder for several, -o out/ for example")
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise InputError(folder, f"cannot be made ({error.strerror})", "choose another place") from error
         names = [_name(photo, view) for photo in photos]
         uses = Counter(names)
         # photo.jpg and photo.png must not overwrite each other's result.
@@ -157,6 +155,11 @@ def _targets(photos: list[Source], out: str | None, view: View, *, several: bool
     for photo, target in zip(photos, targets, strict=True):
         if target is not None and isinstance(photo.photo, Path) and _same(photo.photo, target):
             raise UsageError(target, "is the picture itself", "choose another output")
+    if into_folder:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise InputError(folder, f"cannot be made ({error.strerror})", "choose another place") from error
     return targets
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
 from types import TracebackType
 
@@ -91,6 +92,18 @@ class Engine(ABC):
                 "export it again: segface-edge export",
             )
         return joined
+
+    def infer_staged(self, frames: UInt8Array, now: Callable[[], float]) -> tuple[Output, dict[str, float]]:
+        """`infer`, with the seconds of its stages: `inference`, and where the engine can tell them apart
+        `host_to_device` and `device_to_host` (otherwise transfers are part of `inference`).
+
+        Args:
+            frames: as for `infer`.
+            now: seconds, monotonic.
+        """
+        start = now()
+        output = self.infer(frames)
+        return output, {"inference": now() - start}
 
     def __enter__(self) -> Engine:
         return self

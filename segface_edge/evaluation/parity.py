@@ -113,7 +113,7 @@ def compare(
         progress: called with 1 after each frame.
 
     Raises:
-        ParityError: a candidate's logits are not finite.
+        ParityError: logits of either are not finite.
     """
     tallies = {label: _Tally(engine) for label, engine in candidates.items()}
     for frame in frames:
@@ -138,8 +138,9 @@ class _Tally:
         found = self.engine.infer(frame[None])
         self.histogram.add(wanted.labels, found.labels)
         if wanted.logits is not None and found.logits is not None:
-            if not np.isfinite(found.logits).all():
-                raise ParityError(label, "gives logits that are not finite", "report it with the checkpoint's name")
+            for who, logits in ((label, found.logits), (f"the reference of {label}", wanted.logits)):
+                if not np.isfinite(logits).all():  # NaN would pass every comparison below
+                    raise ParityError(who, "gives logits that are not finite", "report it with the checkpoint's name")
             self.logit_error = max(self.logit_error or 0.0, float(np.abs(wanted.logits - found.logits).max()))
             self.logit_largest = max(self.logit_largest, float(np.abs(wanted.logits).max()))
         if wanted.confidence is not None and found.confidence is not None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from segface_edge import zoo
-from segface_edge.engines import open_engine
+from segface_edge.engines import MAX_THREADS, open_engine
 from segface_edge.errors import ModelFileError, UsageError
 
 
@@ -36,6 +36,12 @@ def test_an_engines_name_overrules_the_suffix(tmp_path: Path) -> None:
 def test_an_unknown_engine_is_refused_with_the_known_ones() -> None:
     with pytest.raises(UsageError, match="'tflite': is unknown; use one of: onnxruntime, torch"):
         open_engine(zoo.DEFAULT_MODEL, engine="tflite")
+
+
+@pytest.mark.parametrize("threads", [-1, 0, MAX_THREADS + 1])
+def test_a_number_of_threads_out_of_range_is_a_usage_error(threads: int) -> None:
+    with pytest.raises(UsageError, match=f"threads {threads}: is out of range; give 1 to {MAX_THREADS}"):
+        open_engine(zoo.DEFAULT_MODEL, threads=threads)
 
 
 def test_a_checkpoint_without_torch_names_the_command_that_installs_it() -> None:

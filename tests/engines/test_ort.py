@@ -276,7 +276,7 @@ def test_a_folder_is_no_model(tmp_path: Path) -> None:
 
 
 # ---------------------------------------------------------------------------------------------------------------------
-# Devices and threads
+# Devices
 # ---------------------------------------------------------------------------------------------------------------------
 
 
@@ -320,9 +320,3 @@ def test_a_cuda_provider_that_does_not_load_is_an_error_and_never_a_run_on_the_c
 def test_an_unknown_device_is_a_usage_error(device: str) -> None:
     with pytest.raises(UsageError, match=f"device '{device}': is unknown"):
         OrtEngine(zoo.DEFAULT_MODEL, device=device)
-
-
-@pytest.mark.parametrize("threads", [0, -1])
-def test_a_number_of_threads_that_is_not_positive_is_a_usage_error(threads: int) -> None:
-    with pytest.raises(UsageError, match=f"threads {threads}"):
-        OrtEngine(zoo.DEFAULT_MODEL, threads=threads)

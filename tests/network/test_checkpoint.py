@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pickle
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -146,6 +147,7 @@ def test_the_label_order_follows_the_file_or_the_number_of_tokens(state: dict[st
     assert "non-commercial" in (released.terms or "")
     eleven = reference_state_dict(build_segface("mobilenet", "lapa", 64))
     for weights, order in ((state, "segface"), (eleven, "lapa")):
-        anonymous = type(released)(state=weights, backbone=None, label_order=None, trained_size=None, terms=None, sha256="")
+        silent = {"backbone": None, "label_order": None, "trained_size": None, "terms": None}
+        anonymous = replace(released, state=weights, **silent)
         model = load_segface(anonymous, backbone="mobilenet", labels=None, image_size=64, source="weights")
         assert model.labels.name == order

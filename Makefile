@@ -7,7 +7,7 @@ ZOO := segface_edge/zoo
 # Labelled faces for the metrics of `make release-model`.
 DATA ?= ../shared/data/celebamask-hq-mini/val
 
-.PHONY: demo test test-slow test-runtime lint release-model clean
+.PHONY: demo test test-slow test-runtime lint release-model results clean
 
 # One environment with everything that runs on a CPU. Made again when what it is made from changes.
 $(VENV)/ready: pyproject.toml constraints.txt
@@ -46,6 +46,10 @@ test-runtime:
 # Everything that depends on the released weights.
 release-model: $(VENV)/ready
 	$(RUN)/python models/release.py --data $(DATA)
+
+# benchmarks/RESULTS.md from benchmarks/results/.
+results: $(VENV)/ready
+	$(RUN)/python benchmarks/render.py
 
 clean:
 	rm -rf .venv .venv-* $(DEMO) build dist *.egg-info

@@ -25,9 +25,7 @@ WIDTHS = (None, 0.01, 0.4, 0.6, 0.8, 1.0)  # None: nearest-neighbour; 0.01: no s
 
 
 @click.command()
-@click.option(
-    "--data", type=click.Path(path_type=Path, exists=True), help="images/, labels/ in CelebAMask-HQ's order."
-)
+@click.option("--data", type=click.Path(path_type=Path, exists=True), help="images/, labels/ in CelebAMask-HQ's order.")
 @click.option("--limit", default=400, show_default=True, help="Label maps at most.")
 def main(data: Path | None, limit: int) -> None:
     """Print both tables."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -16,9 +17,7 @@ from PIL import Image
 
 from segface_edge import FaceParser, zoo
 from segface_edge.cli import _run
-from segface_edge.engines import Engine, Output
-from segface_edge.labels import LabelSet, label_set
-from segface_edge.spec import ModelSpec
+from segface_edge.engines import FakeEngine, Output
 
 ROOT = Path(__file__).parent.parent
 
@@ -56,37 +55,7 @@ def portrait() -> Path:
     return zoo.PORTRAIT
 
 
-class ConstantEngine(Engine):
-    """Labels every frame with one fixed map, and counts what it was asked for."""
-
-    def __init__(self, labels: np.ndarray, order: LabelSet | None = None, batch: int | None = None) -> None:
-        order = order or label_set("segface")
-        self.source, self.device = "constant", "cpu"
-        self.spec = ModelSpec(
-            backbone="none",
-            graph="deploy",
-            size=labels.shape[0],
-            batch=batch,
-            label_order=order.name,
-            classes=order.classes,
-            outputs=("labels",),
-        )
-        self.map = labels.astype(np.uint8)
-        self.calls: list[int] = []
-        self.closed = False
-
-    def run(self, frames: np.ndarray) -> Output:
-        self.calls.append(len(frames))
-        return Output(np.repeat(self.map[None], len(frames), axis=0))
-
-    def describe(self) -> dict[str, object]:
-        return {"runtime": "constant", "version": "1", "threads": 1}
-
-    def close(self) -> None:
-        self.closed = True
-
-
-class EchoEngine(ConstantEngine):
+class EchoEngine(FakeEngine):
     """Labels that depend on the frame: red / 16 is the label, green the confidence."""
 
     def __init__(self, size: int = 32, *, batch: int | None = None) -> None:
@@ -105,9 +74,9 @@ def echo_engine() -> type[EchoEngine]:
 
 
 @pytest.fixture(scope="session")
-def constant_engine() -> type[ConstantEngine]:
+def constant_engine() -> type[FakeEngine]:
     """The engine that needs no model: a test file cannot import it from here."""
-    return ConstantEngine
+    return FakeEngine
 
 
 @dataclass
@@ -148,9 +117,14 @@ def script(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[bytes]]:
 
 
 @pytest.fixture
-def labelled(tmp_path: Path, parser: FaceParser) -> Path:
+def labelled(tmp_path: Path, _labelled: Path) -> Path:
     """A labelled folder of two small photos in the order of CelebAMask-HQ; its labels are the bundled model's own."""
-    folder = tmp_path / "labelled"
+    return shutil.copytree(_labelled, tmp_path / "labelled")
+
+
+@pytest.fixture(scope="session")
+def _labelled(tmp_path_factory: pytest.TempPathFactory, parser: FaceParser) -> Path:
+    folder = tmp_path_factory.mktemp("labelled")
     for part in ("images", "labels"):
         (folder / part).mkdir(parents=True)
     with Image.open(zoo.PORTRAIT) as picture:

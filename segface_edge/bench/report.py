@@ -1,84 +1,267 @@
-"""Samples -> report."""
+"""Samples -> the report: a document with every raw sample, and its views for people and spreadsheets.
+
+`report.schema.json` beside this file describes the document; `docs/json.md` explains it.
+"""
 
 from __future__ import annotations
 
+import csv
+import io
 from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from typing import Any
 
-import numpy as np
-
-from segface_edge.engines import Engine
-from segface_edge.imaging import UInt8Array
-
-from .environment import environment
-from .single_stream import Samples
+from .machine import UNKNOWN
+from .pipeline import Pipeline
+from .scenarios import Samples, Scenario
+from .statistics import Ratio, paired_ratio, summary
 
 REPORT_VERSION = 1
-PERCENTILES = (50, 90, 95, 99)
+COLUMNS = ("p50", "p90", "p95", "p99", "mean")
+
+# Above these, a report warns.
+MAX_CV = 0.05
+MAX_CLOCK_MOVE = 0.05
+MAX_OTHERS = 0.10
+MAX_STOLEN = 0.02
 
 
-def summary(milliseconds: Sequence[float]) -> dict[str, float]:
-    """p50, p90, p95, p99 (nearest rank: each is a time that was measured), mean, min, max; milliseconds."""
-    values = np.asarray(milliseconds, float)
-    found = {f"p{p}": float(np.percentile(values, p, method="inverted_cdf")) for p in PERCENTILES}
-    return {**found, "mean": float(values.mean()), "min": float(values.min()), "max": float(values.max())}
+@dataclass(frozen=True, kw_only=True)
+class Startup:
+    """What it takes before the first query.
 
-
-def report(engine: Engine, photo: UInt8Array, samples: Samples, *, open_ms: float) -> dict[str, Any]:
-    """The JSON document of `segface-edge bench`, version 1.
-
-    `latency_ms` is a whole photo, from pixels in memory to the label map in the photo's pixels: fit, inference,
-    restore. `stages_ms` has each of them. `fps` is 1000 / mean latency.
+    Attributes:
+        import_ms: importing the engine's package; None where it was imported already.
+        open_ms: making the session, import apart.
     """
-    latency = summary(samples.frames)
-    return {
-        "version": REPORT_VERSION,
+
+    import_ms: float | None
+    open_ms: float
+
+
+def row(name: str, pipeline: Pipeline, scenario: Scenario, samples: Samples, startup: Startup) -> dict[str, Any]:
+    """One engine's part of the document. `name` is what the user called it (`model.onnx@threads=1`)."""
+    engine = pipeline.engine
+    latency = summary(samples.queries)
+    document: dict[str, Any] = {
         "engine": {
+            "name": name,
             "file": engine.source,
             "device": engine.device,
             **engine.describe(),
             "graph": engine.spec.graph,
             "precision": engine.spec.precision,
             "size": engine.spec.size,
+            "batch": engine.spec.batch,
         },
         "scenario": {
-            "name": "single-stream",
-            "batch": 1,
-            "photo": [int(side) for side in photo.shape[:2]],
+            **asdict(scenario),
+            "span": pipeline.span,
+            "stages": list(samples.stages),
+            "photo": [int(side) for side in pipeline.image.shape[:2]],
             "transfers_included": True,
-            "decode_included": False,
-            "runs": len(samples.frames),
-            "warmup_runs": samples.warmup_runs,
+            "queries": len(samples.queries),
+            "warmup_queries": samples.warmup_queries,
         },
         "latency_ms": latency,
-        "fps": 1000 / latency["mean"],
-        "stages_ms": {name: summary(values) for name, values in samples.stages.items()},
-        "open_ms": open_ms,
-        "first_ms": samples.first_ms,
-        "samples_ms": {name: [round(value, 4) for value in values] for name, values in samples.stages.items()},
-        "environment": environment(),
+        "fps": _fps(scenario, samples, latency["mean"]),
+        "stages_ms": {stage: summary(values) for stage, values in samples.stages.items()},
+        "startup_ms": {"import": startup.import_ms, "open": startup.open_ms, "first": samples.first_ms},
+        "camera": None,
+        "samples_ms": {stage: [round(value, 4) for value in values] for stage, values in samples.stages.items()},
+    }
+    if scenario.name == "camera":
+        frames = len(samples.queries) + samples.dropped
+        document["camera"] = {
+            "frames": frames,
+            "dropped": samples.dropped,
+            "dropped_share": samples.dropped / frames,
+            "age_ms": summary(samples.ages_ms),
+            "ages_ms": [round(value, 4) for value in samples.ages_ms],
+        }
+    return document
+
+
+def _fps(scenario: Scenario, samples: Samples, mean_ms: float) -> float:
+    """Photos a second: of the time spent on queries, or, for a camera, of the time that passed."""
+    if scenario.name == "camera":
+        return len(samples.queries) / samples.seconds if samples.seconds else float(len(samples.queries))
+    return 1000 * scenario.frames / mean_ms if mean_ms else 0.0
+
+
+def report(
+    rows: Sequence[dict[str, Any]], found: Sequence[Samples], machine: dict[str, Any], watched: dict[str, Any]
+) -> dict[str, Any]:
+    """The document. The first row's entries stand at its top, further engines under `others`; each of these is
+    compared with the first.
+
+    Args:
+        rows: from `row`, the base of comparisons first.
+        found: the rows' samples.
+        machine: from `machine.environment`.
+        watched: from `machine.Watch.stop`.
+    """
+    comparisons = []
+    for other, samples in zip(rows[1:], found[1:], strict=True):
+        if other["scenario"]["name"] != "camera" and len(samples.rounds) >= 2:
+            ratio = paired_ratio(samples.rounds, found[0].rounds)
+            comparisons.append(_comparison(other["engine"]["name"], rows[0]["engine"]["name"], ratio))
+    return {
+        "version": REPORT_VERSION,
+        **rows[0],
+        "others": list(rows[1:]),
+        "comparisons": comparisons,
+        "environment": {**machine, "load": watched["before"]["load"], "during": watched},
+        "warnings": _warnings(rows, watched),
     }
 
 
+def _comparison(engine: str, base: str, ratio: Ratio) -> dict[str, Any]:
+    if ratio.low > 1:
+        verdict = "slower"
+    elif ratio.high < 1:
+        verdict = "faster"
+    else:
+        verdict = "no difference shown"
+    return {
+        "engine": engine,
+        "base": base,
+        "latency_ratio": ratio.ratio,
+        "ci95": [ratio.low, ratio.high],
+        "rounds": ratio.rounds,
+        "verdict": verdict,
+    }
+
+
+def _warnings(rows: Sequence[dict[str, Any]], watched: dict[str, Any]) -> list[str]:
+    found = [
+        f"{row['engine']['name']}: latency varies by {row['latency_ms']['cv']:.0%} (coefficient of variation); "
+        "measure longer, or on a quieter machine"
+        for row in rows
+        if row["latency_ms"]["cv"] > MAX_CV
+    ]
+    for key, what in (("cpu_mhz", "CPU"), ("gpu_mhz", "GPU")):
+        before, after = watched["before"][key], watched["after"][key]
+        if UNKNOWN not in (before, after) and abs(after - before) > MAX_CLOCK_MOVE * before:
+            found.append(f"the {what}'s clock moved from {before:.0f} to {after:.0f} MHz; fix it, or warm up longer")
+    for key, limit, who in (("others", MAX_OTHERS, "other processes"), ("stolen", MAX_STOLEN, "other machines")):
+        if watched[key] != UNKNOWN and watched[key] > limit:
+            found.append(f"{who} took {watched[key]:.0%} of this machine's CPU time while it ran")
+    return found
+
+
+def all_rows(document: dict[str, Any]) -> list[dict[str, Any]]:
+    """The rows of a report, the base first."""
+    return [document, *document["others"]]
+
+
 def text(document: dict[str, Any]) -> str:
-    """The report as a table for people."""
-    engine, scenario, machine = document["engine"], document["scenario"], document["environment"]
-    columns = ("p50", "p90", "p95", "p99", "mean")
-    rows = [("whole photo", document["latency_ms"]), *((f"  {k}", v) for k, v in document["stages_ms"].items())]
-    height, width = scenario["photo"]
-    packages = " ".join(f"{name} {found}" for name, found in machine["packages"].items())
-    return "\n".join(
-        [
-            f"{engine['file']}: {engine['runtime']} {engine['version']} on {engine['device']}, "
+    """The report for people."""
+    lines = []
+    for entry in all_rows(document):
+        engine, scenario = entry["engine"], entry["scenario"]
+        height, width = scenario["photo"]
+        lines += [
+            f"{engine['name']}: {engine['runtime']} {engine['version']} on {engine['device']}, "
             f"{engine['size']} x {engine['size']}, {engine['precision']}, threads {engine['threads']}",
-            f"single-stream, photo {width} x {height}, {scenario['runs']} runs, {scenario['warmup_runs']} before",
-            "",
-            f"{'ms':<14}" + "".join(f"{name:>9}" for name in columns),
-            *(f"{name:<14}" + "".join(f"{values[column]:>9.2f}" for column in columns) for name, values in rows),
-            "",
-            f"{document['fps']:.1f} FPS   (model opened in {document['open_ms']:.0f} ms, "
-            f"first photo {document['first_ms']:.0f} ms)",
-            f"on: {machine['machine']}, {machine['cpu']}, {machine['cores']} cores, load {machine['load']}",
-            f"    {machine['os']}, Python {machine['python']}, {packages}",
+            f"{scenario['name']}, {scenario['frames']} photo(s) of {width} x {height} a query, "
+            f"{scenario['queries']} queries, {scenario['warmup_queries']} before",
+            f"{'ms a query':<16}" + "".join(f"{name:>9}" for name in COLUMNS),
         ]
-    )
+        stages = [(f"  {stage}", values) for stage, values in entry["stages_ms"].items()]
+        camera = [("age of result", entry["camera"]["age_ms"])] if entry["camera"] else []
+        for name, values in [("all stages", entry["latency_ms"]), *stages, *camera]:
+            lines.append(f"{name:<16}" + "".join(f"{values[column]:>9.2f}" for column in COLUMNS))
+        if entry["camera"]:
+            seen = entry["camera"]
+            lines.append(f"dropped {seen['dropped']} of {seen['frames']} frames at {scenario['fps']:g} FPS")
+        startup = entry["startup_ms"]
+        imported = "" if startup["import"] is None else f"import {startup['import']:.0f} ms, "
+        lines += [
+            f"{entry['fps']:.1f} FPS   "
+            f"({imported}open {startup['open']:.0f} ms, first query {startup['first']:.0f} ms)",
+            "",
+        ]
+    for comparison in document["comparisons"]:
+        low, high = comparison["ci95"]
+        lines.append(
+            f"{comparison['engine']} takes {comparison['latency_ratio']:.3f} times as long as {comparison['base']} "
+            f"(95 % interval {low:.3f} to {high:.3f}, {comparison['rounds']} rounds in turn): {comparison['verdict']}"
+        )
+    if document["comparisons"]:
+        lines.append("")
+    lines += [f"warning: {warning}" for warning in document["warnings"]]
+    return "\n".join([*lines, *machine_lines(document["environment"])])
+
+
+def machine_lines(machine: dict[str, Any]) -> list[str]:
+    """The machine, in two or three lines."""
+    during = machine["during"]
+    packages = " ".join(f"{name} {found}" for name, found in machine["packages"].items())
+    gpu = [] if machine["gpu"] == UNKNOWN else [
+        f"    {machine['gpu']}, driver {machine['driver']}, CUDA {machine['cuda']}, TensorRT {machine['tensorrt']}, "
+        f"L4T {machine['l4t']}, JetPack {machine['jetpack']}, power mode {machine['power_mode']}"
+    ]  # fmt: skip
+    return [
+        f"on: {machine['machine']}, {machine['cpu']}, {machine['cores']} cores, governor {machine['governor']}, "
+        f"{during['before']['cpu_mhz']} MHz, load {machine['load']}, others took {_share(during['others'])}",
+        *gpu,
+        f"    {machine['os']}, Python {machine['python']}, {packages}",
+    ]
+
+
+def _share(value: float | str) -> str:
+    return value if isinstance(value, str) else f"{value:.0%}"
+
+
+_FIELDS = ("engine", "runtime", "device", "threads", "size", "precision", "scenario", "frames", "span", "queries",
+           "stage", *COLUMNS, "fps", "transfers_included")  # fmt: skip
+
+
+def to_csv(document: dict[str, Any]) -> str:
+    """A line for each engine and stage (`all` is their sum), milliseconds."""
+    buffer = io.StringIO()
+    writer = csv.DictWriter(buffer, _FIELDS, lineterminator="\n")
+    writer.writeheader()
+    for entry in all_rows(document):
+        engine, scenario = entry["engine"], entry["scenario"]
+        shared = {
+            "engine": engine["name"],
+            "scenario": scenario["name"],
+            "fps": round(entry["fps"], 3),
+            **{key: engine[key] for key in ("runtime", "device", "threads", "size", "precision")},
+            **{key: scenario[key] for key in ("frames", "span", "queries", "transfers_included")},
+        }
+        for stage, values in [("all", entry["latency_ms"]), *entry["stages_ms"].items()]:
+            writer.writerow({**shared, "stage": stage, **{column: round(values[column], 4) for column in COLUMNS}})
+    return buffer.getvalue()
+
+
+def to_markdown(document: dict[str, Any]) -> str:
+    """A table with a row per engine, the comparisons, the warnings, the machine."""
+    lines = [
+        "| engine | scenario | photos a query | threads | p50 ms | p90 ms | p99 ms | inference p50 ms | FPS |",
+        "|---|---|---|---|---|---|---|---|---|",
+    ]
+    for entry in all_rows(document):
+        latency, scenario = entry["latency_ms"], entry["scenario"]
+        cells = [
+            entry["engine"]["name"],
+            scenario["name"],
+            scenario["frames"],
+            entry["engine"]["threads"],
+            *(f"{latency[column]:.1f}" for column in ("p50", "p90", "p99")),
+            f"{entry['stages_ms']['inference']['p50']:.1f}",
+            f"{entry['fps']:.1f}",
+        ]
+        lines.append("| " + " | ".join(map(str, cells)) + " |")
+    lines.append("")
+    for comparison in document["comparisons"]:
+        low, high = comparison["ci95"]
+        lines.append(
+            f"- `{comparison['engine']}` against `{comparison['base']}`: {comparison['latency_ratio']:.3f} times the "
+            f"latency (95 % interval {low:.3f} to {high:.3f}): {comparison['verdict']}"
+        )
+    lines += [f"- warning: {warning}" for warning in document["warnings"]]
+    lines += ["", *(line.strip() for line in machine_lines(document["environment"]))]
+    return "\n".join(lines) + "\n"

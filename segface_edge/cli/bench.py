@@ -2,12 +2,31 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from pathlib import Path
-from time import perf_counter
+from typing import Any
 
 import click
 
+from segface_edge.errors import UsageError
+from segface_edge.files import check_place, write_whole
+
 from .options import check_json, json_option, model_options, progress_bar, say
+
+
+class _Share(click.ParamType[float]):
+    """`5%` or 0.05."""
+
+    name = "share"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        try:
+            share = float(str(value).removesuffix("%")) / (100 if str(value).endswith("%") else 1)
+        except ValueError:
+            share = -1.0
+        if not 0 <= share < float("inf"):
+            self.fail(f"{value!r} is not a share such as 5% or 0.05", param, ctx)
+        return share
 
 
 @click.command(
@@ -15,45 +34,117 @@ from .options import check_json, json_option, model_options, progress_bar, say
     epilog="""\b
 Examples:
   segface-edge bench                                   the bundled model
-  segface-edge bench --engine model.onnx --threads 1
-  segface-edge bench --engine model.onnx --duration 10 --json bench.json""",
+  segface-edge bench --engine model.onnx --json bench.json
+  segface-edge bench --engine model.onnx@threads=1 --engine model.onnx@threads=2
+  segface-edge bench --scenario camera --fps 30 --span all
+  segface-edge bench --scenario offline --frames 4
+  segface-edge bench --engine model.onnx --compare bench.json --max-slowdown 50%
+  segface-edge bench --min-fps 1
+
+\b
+Scenarios:
+  single-stream  one photo, the next when the last is done: latency
+  multi-stream   --frames photos in one query: latency of the query
+  offline        --frames photos in one query: throughput
+  camera         a frame every 1/--fps seconds, the newest wins: dropped frames, age of results
+
+Several engines are measured in turn and compared with the first; options after @ are threads, device, engine.
+A gate that is not reached ends with exit code 6.""",
 )
-@click.option("--engine", "model", type=click.Path(path_type=Path), help="Model file; default: the bundled model.")
+@click.option("--engine", "engines", multiple=True, metavar="FILE[@key=value,…]", help="Model file; may be repeated.")
 @click.option("--image", type=click.Path(path_type=Path), help="Photo to parse; default: the bundled portrait.")
-@click.option("--warmup", default=1.0, show_default=True, help="Seconds before measuring.")
-@click.option("--duration", default=5.0, show_default=True, help="Seconds of measuring, and at least 10 photos.")
+@click.option("--scenario", "name", default="single-stream", show_default=True, help="See below.")
+@click.option("--frames", type=click.IntRange(1, 256), help="Photos a query; default: 1 (multi-stream, offline: 4).")
+@click.option("--fps", default=30.0, show_default=True, help="Rate of the camera.")
+@click.option(
+    "--span",
+    default="frame",
+    show_default=True,
+    help="engine: frames in, label maps out; frame: pixels to the photo's label map; all: file to overlay.",
+)
+@click.option("--warmup", default=1.0, show_default=True, help="Seconds before measuring, per engine.")
+@click.option("--duration", default=5.0, show_default=True, help="Seconds of measuring, per engine.")
+@click.option("--min-queries", default=10, show_default=True, help="Queries at least, per engine.")
+@click.option("--gap-ms", default=0.0, show_default=True, help="Pause between queries.")
+@click.option("--compare", "base", type=click.Path(path_type=Path), help="Earlier report (JSON) to compare with.")
+@click.option("--max-slowdown", type=_Share(), help="Gate: 5% or 0.05, with --compare.")
+@click.option("--min-fps", type=click.FloatRange(0), help="Gate: least photos a second.")
+@click.option("--csv", "csv_to", type=click.Path(path_type=Path), help="Write the figures as CSV.")
+@click.option("--markdown", "markdown_to", type=click.Path(path_type=Path), help="Write a table in Markdown.")
 @model_options
 @json_option
 def command(
-    model: Path | None,
+    engines: tuple[str, ...],
     image: Path | None,
+    name: str,
+    frames: int | None,
+    fps: float,
+    span: str,
     warmup: float,
     duration: float,
+    min_queries: int,
+    gap_ms: float,
+    base: Path | None,
+    max_slowdown: float | None,
+    min_fps: float | None,
+    csv_to: Path | None,
+    markdown_to: Path | None,
     device: str,
     threads: int | None,
     json_to: str | None,
 ) -> None:
-    """Measure latency and FPS of a model file: one photo after the other, stage by stage."""
+    """Measure latency and FPS of model files, stage by stage, and compare several with each other."""
     from segface_edge import imaging, zoo
-    from segface_edge.bench.report import report, text
-    from segface_edge.bench.single_stream import single_stream
-    from segface_edge.engines import open_engine
+    from segface_edge.bench import gates
+    from segface_edge.bench.choice import parse_choice
+    from segface_edge.bench.report import text, to_csv, to_markdown
+    from segface_edge.bench.run import bench
+    from segface_edge.bench.scenarios import Scenario
 
+    if max_slowdown is not None and base is None:
+        raise UsageError("--max-slowdown", "has nothing to compare with", "give --compare REPORT.json")
     check_json(json_to)
-    photo = imaging.load(image or zoo.PORTRAIT)
-    start = perf_counter()
-    with open_engine(model or zoo.DEFAULT_MODEL, device=device, threads=threads) as engine:
-        open_ms = 1000 * (perf_counter() - start)
-        with progress_bar(100, "measuring") as advance:
-            done = 0
+    for path in (csv_to, markdown_to):
+        if path:
+            check_place(path)
+    earlier = gates.read_report(base) if base else None
+    scenario = Scenario(
+        name=name,  # type: ignore[arg-type]
+        frames=frames or (4 if name in ("multi-stream", "offline") else 1),
+        fps=fps,
+        warmup_s=warmup,
+        duration_s=duration,
+        min_queries=min_queries,
+        gap_ms=gap_ms,
+    )
+    choices = [parse_choice(word, device=device, threads=threads) for word in engines or (str(zoo.DEFAULT_MODEL),)]
+    photo = image or zoo.PORTRAIT
+    imaging.load(photo)  # a bad one is named; of its bytes alone the benchmark could not say whose they are
+    content = photo.read_bytes()
+    with progress_bar(100, "measuring") as advance, ExitStack() as stack:
+        done = 0
 
-            def progress(share: float) -> None:
-                nonlocal done
-                step = int(100 * share) - done
-                if step > 0:
-                    advance(step)
-                    done += step
+        def progress(share: float) -> None:
+            nonlocal done
+            step = int(100 * share) - done
+            if step > 0:
+                advance(step)
+                done += step
 
-            samples = single_stream(engine, photo, warmup_s=warmup, duration_s=duration, progress=progress)
-        document = report(engine, photo, samples, open_ms=open_ms)
+        document = bench(choices, content, scenario, span=span, stack=stack, progress=progress)  # type: ignore[arg-type]
     say(document, json_to, text(document))
+    for path, content_of in ((csv_to, to_csv), (markdown_to, to_markdown)):
+        if path:
+            write_whole(path, content_of(document).encode())
+    if earlier is not None and base is not None:
+        found = gates.slowdown(document, earlier)
+        for engine, ratio in found:
+            click.echo(
+                f"{engine}: {ratio.ratio:.3f} times the latency of {base} "
+                f"(95 % interval {ratio.low:.3f} to {ratio.high:.3f}; measured at different times)",
+                err=True,
+            )
+        if max_slowdown is not None:
+            gates.check_slowdown(found, max_slowdown, base)
+    if min_fps is not None:
+        gates.check_fps(document, min_fps)

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from segface_edge import __version__
-from segface_edge.bench.environment import environment, package_version
+from segface_edge.bench.machine import environment, package_version
 from segface_edge.errors import SegFaceEdgeError
 
 from .options import json_option, say

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from importlib import import_module
 from os import PathLike
 from pathlib import Path
@@ -9,14 +10,16 @@ from pathlib import Path
 from segface_edge.errors import UsageError, missing_extra
 
 from .base import MAX_THREADS, Engine, Output
+from .fake import FakeEngine
 
-__all__ = ["ENGINES", "MAX_THREADS", "Engine", "Output", "open_engine"]
+__all__ = ["ENGINES", "MAX_THREADS", "Engine", "FakeEngine", "Output", "import_engine", "open_engine"]
 
 # Engine -> where its class is. By name, so that no runtime package is imported before it is asked for. The torch
 # engine lives with the network; it runs checkpoints where torch is installed.
 ENGINES = {
     "onnxruntime": "segface_edge.engines.ort:OrtEngine",
     "torch": "segface_edge.network.engine:TorchEngine",
+    "torch-compiled": "segface_edge.network.engine:CompiledTorchEngine",
 }
 _EXTRAS = {"torch": "export", "safetensors": "export"}
 _SUFFIXES = {".onnx": "onnxruntime", ".safetensors": "torch", ".pt": "torch", ".pth": "torch"}
@@ -38,14 +41,20 @@ def open_engine(
         MissingDependencyError: the engine's package is not installed.
         SegFaceEdgeError: what the engine's own constructor raises.
     """
+    if threads is not None and not 1 <= threads <= MAX_THREADS:
+        raise UsageError(f"threads {threads}", "is out of range", f"give 1 to {MAX_THREADS}")
+    opened: Engine = import_engine(model, engine)(Path(model), device=device, threads=threads)
+    return opened
+
+
+def import_engine(model: str | PathLike[str], engine: str | None = None) -> Callable[..., Engine]:
+    """The class of the engine that runs `model`; importing it imports its runtime. Arguments and errors as above."""
     path = Path(model)
     name = engine or _SUFFIXES.get(path.suffix.lower())
     if name is None:
         raise UsageError(path, f"no engine runs '{path.suffix}' files", f"give one of: {', '.join(_SUFFIXES)}")
     if name not in ENGINES:
         raise UsageError(f"engine {name!r}", "is unknown", f"use one of: {', '.join(ENGINES)}")
-    if threads is not None and not 1 <= threads <= MAX_THREADS:
-        raise UsageError(f"threads {threads}", "is out of range", f"give 1 to {MAX_THREADS}")
     module, _, attribute = ENGINES[name].partition(":")
     try:
         loaded = import_module(module)
@@ -53,5 +62,5 @@ def open_engine(
         if error.name is None or error.name.partition(".")[0] not in _EXTRAS:
             raise
         raise missing_extra(error.name, _EXTRAS[error.name.partition(".")[0]], f"engine '{name}'") from error
-    opened: Engine = getattr(loaded, attribute)(path, device=device, threads=threads)
-    return opened
+    found: Callable[..., Engine] = getattr(loaded, attribute)
+    return found

@@ -7,9 +7,10 @@ from collections.abc import Callable
 
 import numpy as np
 
-from ..imaging import UInt8Array
-from ..labels import LabelSet, label_set
-from ..spec import ModelSpec
+from segface_edge.imaging import UInt8Array
+from segface_edge.labels import LabelSet, label_set
+from segface_edge.spec import ModelSpec
+
 from .base import Engine, Output
 
 
@@ -32,8 +33,8 @@ class FakeEngine(Engine):
     def __init__(
         self,
         labels: UInt8Array | None = None,
-        *,
         order: LabelSet | None = None,
+        *,
         batch: int | None = None,
         delay: float | Callable[[int], float] = 0.0,
         sleep: Callable[[float], None] = time.sleep,

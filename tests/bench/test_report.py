@@ -1,154 +1,188 @@
-"""Samples -> report: the statistics, the keys of the document, and a machine that is always described."""
+"""The report: its schema, its figures, its warnings, its views."""
 
 from __future__ import annotations
 
+import csv
+import io
 import json
-import math
-import os
-import platform
 from collections.abc import Callable
+from copy import deepcopy
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from segface_edge.bench import environment as machine
-from segface_edge.bench.report import report, summary, text
-from segface_edge.bench.single_stream import Samples
+from segface_edge.bench import machine
+from segface_edge.bench.clock import ManualClock
+from segface_edge.bench.pipeline import Pipeline
+from segface_edge.bench.report import Startup, report, row, text, to_csv, to_markdown
+from segface_edge.bench.scenarios import Scenario, measure
+from segface_edge.engines import FakeEngine
 
-MakeEngine = Callable[..., Any]
-ENVIRONMENT = ["machine", "cpu", "cores", "governor", "load", "memory_mib", "os", "python", "packages"]
-INFERENCE = [float(value) for value in range(1, 101)]
-SAMPLES = Samples({"fit": [2.0] * 100, "inference": INFERENCE, "restore": [1.0] * 100}, first_ms=250.0, warmup_runs=7)
+QUIET: dict[str, Any] = {
+    "before": {
+        "cpu_mhz": 2000.0,
+        "gpu_mhz": "unknown",
+        "temperature_c": 40.0,
+        "throttling": "unknown",
+        "load": [0, 0, 0],
+    },
+    "after": {
+        "cpu_mhz": 2000.0,
+        "gpu_mhz": "unknown",
+        "temperature_c": 41.0,
+        "throttling": "unknown",
+        "load": [0, 0, 0],
+    },
+    "others": 0.01,
+    "stolen": 0.0,
+    "seconds": 2.0,
+}
+Document = Callable[..., dict[str, Any]]
 
 
 @pytest.fixture
-def document(constant_engine: MakeEngine) -> dict[str, Any]:
-    engine = constant_engine(np.zeros((32, 32)))
-    return report(engine, np.zeros((40, 60, 3), np.uint8), SAMPLES, open_ms=12.5)
+def document(portrait: Path) -> Document:
+    """The report of fake engines with the given delays, named a, b, …"""
+
+    def make(*delays: Any, watched: dict[str, Any] | None = None, **options: Any) -> dict[str, Any]:
+        clock = ManualClock()
+        scenario = Scenario(**{"warmup_s": 0.0, "duration_s": 1.0, **options})
+        pipelines = [
+            Pipeline(FakeEngine(delay=delay, sleep=clock.sleep), portrait.read_bytes(), span="frame", clock=clock)
+            for delay in delays
+        ]
+        found = measure(pipelines, scenario, clock)
+        startup = Startup(import_ms=None, open_ms=12.0)
+        rows = [
+            row(name, *pair, startup) for name, pair in zip("abc", _pairs(pipelines, scenario, found), strict=False)
+        ]
+        return report(rows, found, machine.environment(), watched or QUIET)
+
+    return make
 
 
-def nearest_rank(values: list[float], percent: int) -> float:
-    """The smallest value that at least `percent` of the values do not exceed."""
-    return sorted(values)[math.ceil(percent * len(values) / 100) - 1]
+def _pairs(pipelines: list[Pipeline], scenario: Scenario, found: list[Any]) -> list[tuple[Any, ...]]:
+    return [(pipeline, scenario, samples) for pipeline, samples in zip(pipelines, found, strict=True)]
 
 
-@given(st.lists(st.floats(0, 1e6), min_size=1, max_size=200))
-def test_percentiles_are_nearest_rank(values: list[float]) -> None:
-    found = summary(values)
-    for percent in (50, 90, 95, 99):
-        assert found[f"p{percent}"] == nearest_rank(values, percent)
-    assert found["mean"] == pytest.approx(math.fsum(values) / len(values))
-    assert (found["min"], found["max"]) == (min(values), max(values))
+@pytest.fixture(scope="module")
+def validate() -> Callable[[object], None]:
+    jsonschema = pytest.importorskip("jsonschema", reason="the schema is checked with jsonschema")
+    schema = json.loads(files("segface_edge.bench").joinpath("report.schema.json").read_text())
+    jsonschema.Draft202012Validator.check_schema(schema)
+    return jsonschema.Draft202012Validator(schema).validate  # type: ignore[no-any-return]
 
 
-def test_percentiles_are_times_that_were_measured() -> None:
-    assert summary([1.0, 2.0, 10.0, 50.0]) == {
-        "p50": 2.0, "p90": 50.0, "p95": 50.0, "p99": 50.0, "mean": 15.75, "min": 1.0, "max": 50.0,
-    }  # fmt: skip
+def test_reports_of_every_scenario_follow_the_schema(document: Document, validate: Callable[[object], None]) -> None:
+    for options in (
+        {},
+        {"name": "multi-stream", "frames": 3},
+        {"name": "offline", "frames": 8},
+        {"name": "camera", "fps": 120.0},
+    ):
+        for delays in ((0.01,), (0.01, 0.012)):
+            found = document(*delays, duration_s=0.1, **options)
+            validate(found)
+            validate(json.loads(json.dumps(found)))
 
 
-def test_one_sample_is_every_percentile() -> None:
-    assert set(summary([3.0]).values()) == {3.0}
+@pytest.mark.parametrize(
+    "path",
+    [("environment",), ("environment", "gpu"), ("environment", "power_mode"), ("environment", "during"), ("engine",),
+     ("scenario", "transfers_included"), ("latency_ms", "p99"), ("samples_ms",), ("warnings",)],
+)  # fmt: skip
+def test_the_schema_refuses_a_report_that_lacks_something(
+    document: Document, validate: Callable[[object], None], path: tuple[str, ...]
+) -> None:
+    broken = deepcopy(document(0.01))
+    inner = broken
+    for key in path[:-1]:
+        inner = inner[key]
+    del inner[path[-1]]
+    with pytest.raises(Exception, match=path[-1]):
+        validate(broken)
 
 
-def test_latency_is_that_of_the_whole_photo(document: dict[str, Any]) -> None:
-    assert document["latency_ms"] == {
-        "p50": 53.0, "p90": 93.0, "p95": 98.0, "p99": 102.0, "mean": 53.5, "min": 4.0, "max": 103.0,
-    }  # fmt: skip
-    assert document["fps"] == 1000 / 53.5
+def test_figures_are_exact(document: Document) -> None:
+    found = document(0.010)
+    assert found["latency_ms"]["p99"] == pytest.approx(10)
+    assert found["fps"] == pytest.approx(100)
+    assert found["stages_ms"]["inference"]["mean"] == pytest.approx(10)
+    assert found["startup_ms"] == {"import": None, "open": 12.0, "first": pytest.approx(10)}
+    assert found["samples_ms"]["inference"] == pytest.approx([10.0] * 100)
+    assert found["scenario"]["transfers_included"] is True
 
 
-def test_stages_have_their_own_figures_and_their_means_sum_to_the_photos(document: dict[str, Any]) -> None:
-    stages = document["stages_ms"]
-    assert list(stages) == ["fit", "inference", "restore"]
-    assert stages["inference"]["p50"] == 50.0
-    assert stages["inference"]["p99"] == 99.0
-    assert all(set(values) == set(document["latency_ms"]) for values in stages.values())
-    assert sum(values["mean"] for values in stages.values()) == document["latency_ms"]["mean"]
+def test_photos_a_second_count_every_photo_of_a_query(document: Document) -> None:
+    assert document(0.040, name="offline", frames=8)["fps"] == pytest.approx(200)
 
 
-def test_the_document_has_the_keys_that_others_read(document: dict[str, Any]) -> None:
-    assert document["version"] == 1
-    for key in ("engine", "scenario", "latency_ms", "fps", "stages_ms", "open_ms", "first_ms", "samples_ms"):
-        assert key in document
-    assert {"p50", "p90", "p95", "p99", "mean"} <= set(document["latency_ms"])
-    assert list(document["environment"]) == ENVIRONMENT
+def test_a_camera_s_rate_is_of_the_time_that_passed(document: Document) -> None:
+    found = document(0.010, name="camera", fps=25.0, duration_s=2.0)
+    assert found["fps"] == pytest.approx(25, rel=0.02)
+    assert found["camera"]["dropped"] == 0
+    assert found["camera"]["age_ms"]["p99"] == pytest.approx(10)
 
 
-def test_the_document_says_what_was_measured(document: dict[str, Any]) -> None:
-    assert document["engine"] == {
-        "file": "constant", "device": "cpu", "runtime": "constant", "version": "1", "threads": 1, "graph": "deploy",
-        "precision": "fp32", "size": 32,
-    }  # fmt: skip
-    assert document["scenario"] == {
-        "name": "single-stream", "batch": 1, "photo": [40, 60], "transfers_included": True, "decode_included": False,
-        "runs": 100, "warmup_runs": 7,
-    }  # fmt: skip
-    assert (document["open_ms"], document["first_ms"]) == (12.5, 250.0)
+def test_further_engines_are_compared_with_the_first(document: Document) -> None:
+    found = document(0.020, 0.024, 0.010)
+    slower, faster = found["comparisons"]
+    assert (slower["engine"], slower["base"], slower["verdict"]) == ("b", "a", "slower")
+    assert slower["latency_ratio"] == pytest.approx(1.2)
+    assert (faster["engine"], faster["verdict"]) == ("c", "faster")
+    assert [entry["engine"]["name"] for entry in found["others"]] == ["b", "c"]
 
 
-def test_raw_samples_are_kept(document: dict[str, Any]) -> None:
-    assert document["samples_ms"] == {"fit": [2.0] * 100, "inference": INFERENCE, "restore": [1.0] * 100}
+def test_the_same_delay_shows_no_difference(document: Document) -> None:
+    def noisy(call: int) -> float:
+        return 0.02 + 0.002 * ((call * 7919) % 13)
+
+    found = document(noisy, lambda call: noisy(call + 5))
+    assert found["comparisons"][0]["verdict"] == "no difference shown"
 
 
-def test_the_document_is_json(document: dict[str, Any]) -> None:
-    assert json.loads(json.dumps(document, allow_nan=False)) == document
+def test_a_quiet_run_has_no_warnings(document: Document) -> None:
+    assert document(0.010)["warnings"] == []
 
 
-def test_the_text_shows_the_documents_figures(document: dict[str, Any]) -> None:
-    lines = text(document).splitlines()
-    row = next(line for line in lines if line.startswith("whole photo"))
-    assert row.split() == ["whole", "photo", "53.00", "93.00", "98.00", "102.00", "53.50"]
-    assert next(line for line in lines if line.split()[:1] == ["inference"]).split()[1] == "50.00"
-    assert any("18.7 FPS" in line for line in lines)
-    assert any("photo 60 x 40, 100 runs, 7 before" in line for line in lines)
+@pytest.mark.parametrize(
+    ("change", "warning"),
+    [
+        ({"others": 0.3}, "other processes took 30%"),
+        ({"stolen": 0.1}, "other machines took 10%"),
+        ({"after": {**QUIET["after"], "cpu_mhz": 1500.0}}, "CPU's clock moved from 2000 to 1500 MHz"),
+        ({"others": "unknown", "stolen": "unknown"}, None),
+    ],
+)
+def test_a_machine_that_was_not_quiet_is_said_to_be_so(
+    document: Document, change: dict[str, Any], warning: str | None
+) -> None:
+    warnings = document(0.010, watched={**QUIET, **change})["warnings"]
+    assert len(warnings) == (warning is not None)
+    assert warning is None or warning in warnings[0]
 
 
-def test_the_environment_of_this_machine_is_whole() -> None:
-    found = machine.environment()
-    assert list(found) == ENVIRONMENT
-    assert found["cores"] >= 1
-    assert found["python"] == platform.python_version()
-    assert found["packages"]["numpy"] == np.__version__
-    assert "onnxruntime" in found["packages"]
-    assert json.loads(json.dumps(found)) == found
+def test_latency_that_varies_is_said_to_do_so(document: Document) -> None:
+    (warning,) = document(lambda call: 0.02 if call % 2 else 0.03)["warnings"]
+    assert "varies by 20%" in warning
 
 
-def test_what_cannot_be_read_is_unknown_and_never_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    def unreadable(*_: object, **__: object) -> str:
-        raise PermissionError(13, "Permission denied")
-
-    monkeypatch.setattr(Path, "read_text", unreadable)
-    monkeypatch.setattr(platform, "machine", lambda: "")
-    monkeypatch.setattr(platform, "processor", lambda: "")
-    for name in ("sched_getaffinity", "getloadavg"):
-        monkeypatch.delattr(os, name, raising=False)
-    monkeypatch.setattr(os, "cpu_count", lambda: None)
-    monkeypatch.setattr(machine, "package_version", lambda _: None)
-    found = machine.environment()
-    assert list(found) == ENVIRONMENT
-    for key in ("machine", "cpu", "cores", "governor", "load", "memory_mib"):
-        assert found[key] == "unknown", key
-    assert found["packages"] == {}
+def test_csv_has_a_line_per_engine_and_stage(document: Document) -> None:
+    lines = list(csv.DictReader(io.StringIO(to_csv(document(0.010, 0.020)))))
+    assert [(line["engine"], line["stage"]) for line in lines] == [
+        (engine, stage) for engine in "ab" for stage in ("all", "fit", "inference", "restore")
+    ]
+    assert float(lines[4]["p50"]) == pytest.approx(20)
+    assert float(lines[4]["fps"]) == pytest.approx(50)
 
 
-def test_a_board_is_named_as_its_device_tree_names_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    files = {
-        "/proc/device-tree/model": "NVIDIA Jetson Orin Nano\0",
-        "/proc/cpuinfo": "processor\t: 0\nmodel name\t: ARMv8 Processor rev 1 (v8l)\n",
-        "/proc/meminfo": "MemTotal:        7990272 kB\nMemFree: 1 kB\n",
-        "/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor": "schedutil\n",
-    }
-    monkeypatch.setattr(Path, "read_text", lambda path, **_: files[str(path)])
-    found = machine.environment()
-    assert (found["machine"], found["cpu"]) == ("NVIDIA Jetson Orin Nano", "ARMv8 Processor rev 1 (v8l)")
-    assert (found["memory_mib"], found["governor"]) == (7803, "schedutil")
-
-
-def test_an_uninstalled_package_has_no_version() -> None:
-    assert machine.package_version("no-such-distribution") is None
-    assert machine.package_version("numpy") == np.__version__
+def test_text_and_markdown_tell_engines_machine_and_comparison(document: Document) -> None:
+    found = document(0.010, 0.020)
+    for view in (text(found), to_markdown(found)):
+        assert "2.000 times" in view
+        assert "slower" in view
+        assert found["environment"]["cpu"] in view
+    assert "| a | single-stream | 1 | 1 | 10.0 |" in to_markdown(found)
+    assert "dropped 0 of 30 frames" in text(document(0.010, name="camera"))

@@ -107,7 +107,7 @@ def test_a_label_beyond_the_metadatas_classes_is_refused(constant_engine: MakeEn
     labels = np.zeros((32, 32))
     labels[3, 4] = 19
     with pytest.raises(
-        IncompatibleEngineError, match="constant: gives the label 19, its metadata names 19 classes"
+        IncompatibleEngineError, match="fake: gives the label 19, its metadata names 19 classes"
     ) as caught:
         constant_engine(labels).infer(frames(1))
     assert caught.value.exit_code == 5

@@ -172,7 +172,7 @@ def test_the_document_says_what_was_evaluated(tmp_path: Path, constant_engine: M
     evaluation = evaluate(constant_engine(np.full((SIZE, SIZE), 2)), samples, SEGFACE, "paper", progress=done.append)
     document = evaluation.to_dict()
     assert {key: document[key] for key in ("model", "protocol", "size", "images", "label_order")} == {
-        "model": "constant",
+        "model": "fake",
         "protocol": "paper",
         "size": SIZE,
         "images": 6,

@@ -1,0 +1,62 @@
+"""`model.onnx@threads=1,device=cuda`: an engine and its options in one word."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from time import perf_counter
+
+from segface_edge.engines import Engine, import_engine, open_engine
+from segface_edge.errors import UsageError
+
+from .report import Startup
+
+_KEYS = ("threads", "device", "engine")
+
+
+@dataclass(frozen=True)
+class Choice:
+    """An engine to measure.
+
+    Attributes:
+        name: as the user wrote it.
+        file: the model file.
+        options: `threads`, `device`, `engine`, as `open_engine` takes them.
+    """
+
+    name: str
+    file: str
+    options: dict[str, str | int]
+
+
+def parse_choice(text: str, *, device: str, threads: int | None) -> Choice:
+    """Reads `FILE` or `FILE@key=value,…`; `device` and `threads` hold where the word does not say.
+
+    Raises:
+        UsageError: an unknown key, or a value that is none.
+    """
+    file, _, tail = text.partition("@")
+    options: dict[str, str | int] = {"device": device} | ({} if threads is None else {"threads": threads})
+    for part in filter(None, tail.split(",")):
+        key, equals, value = part.partition("=")
+        if key not in _KEYS or not equals or not value:
+            raise UsageError(
+                f"--engine {text}", f"has the unknown option '{part}'", f"use {', '.join(_KEYS)} as key=value"
+            )
+        if key == "threads" and not value.isdecimal():
+            raise UsageError(f"--engine {text}", f"threads is '{value}'", "give a whole number")
+        options[key] = int(value) if key == "threads" else value
+    return Choice(text, file, options)
+
+
+def open_choice(choice: Choice) -> tuple[Engine, Startup]:
+    """Opens it, timing the import of its runtime (once a process) apart from the session's creation."""
+    kind = choice.options.get("engine")
+    before = set(sys.modules)
+    start = perf_counter()
+    import_engine(choice.file, str(kind) if kind else None)
+    imported = perf_counter()
+    fresh = bool(set(sys.modules) - before)
+    engine = open_engine(choice.file, **choice.options)  # type: ignore[arg-type]
+    opened = perf_counter()
+    return engine, Startup(import_ms=1000 * (imported - start) if fresh else None, open_ms=1000 * (opened - imported))

@@ -1,0 +1,73 @@
+"""Gates for CI: a slowdown against an earlier report, a least rate."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from segface_edge.errors import BenchmarkGateError, InputError
+
+from .report import REPORT_VERSION, all_rows
+from .statistics import Ratio, unpaired_ratio
+
+
+def read_report(path: Path) -> dict[str, Any]:
+    """A report that `segface-edge bench --json` wrote.
+
+    Raises:
+        InputError: no such file, not a report, or of another version.
+    """
+    cure = "give a file that `segface-edge bench --json FILE` wrote"
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise InputError(path, "no such file", cure) from error
+    except (OSError, ValueError, RecursionError) as error:
+        raise InputError(path, "is not a benchmark report", cure) from error
+    if not isinstance(document, dict) or document.get("version") != REPORT_VERSION:
+        raise InputError(path, f"is not a benchmark report of version {REPORT_VERSION}", cure)
+    try:
+        for entry in all_rows(document):
+            if not _queries(entry):
+                raise KeyError("samples_ms")
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        raise InputError(path, "is an incomplete benchmark report", cure) from error
+    return document
+
+
+def slowdown(document: dict[str, Any], base: dict[str, Any]) -> list[tuple[str, Ratio]]:
+    """Latency of each engine over that of the same place in an earlier report, with an interval.
+
+    The two were measured at different times: it holds as far as the machine was the same and as quiet.
+    """
+    pairs = zip(all_rows(document), all_rows(base), strict=False)
+    return [(now["engine"]["name"], unpaired_ratio(_queries(now), _queries(then))) for now, then in pairs]
+
+
+def check_slowdown(found: list[tuple[str, Ratio]], limit: float, base: Path) -> None:
+    """Raises BenchmarkGateError where an engine is slower than in the earlier report by more than `limit` (0.05 is
+    5 %) and its interval shows that it is slower at all."""
+    for name, ratio in found:
+        if ratio.ratio > 1 + limit and ratio.low > 1:
+            raise BenchmarkGateError(
+                name,
+                f"takes {ratio.ratio:.3f} times as long as in {base} (95 % interval {ratio.low:.3f} to "
+                f"{ratio.high:.3f}), the limit is {1 + limit:g}",
+                "find what made it slower, or make a new base",
+            )
+
+
+def check_fps(document: dict[str, Any], least: float) -> None:
+    """Raises BenchmarkGateError where an engine's rate is below `least`."""
+    for entry in all_rows(document):
+        if entry["fps"] < least:
+            raise BenchmarkGateError(
+                entry["engine"]["name"],
+                f"reaches {entry['fps']:.1f} FPS, the gate is {least:g}",
+                "use a faster engine, precision or device",
+            )
+
+
+def _queries(entry: dict[str, Any]) -> list[float]:
+    return [sum(values) for values in zip(*entry["samples_ms"].values(), strict=True)]

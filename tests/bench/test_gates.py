@@ -1,0 +1,71 @@
+"""Gates for CI."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from segface_edge.bench.gates import check_fps, check_slowdown, read_report, slowdown
+from segface_edge.errors import BenchmarkGateError, InputError
+
+
+def report(*milliseconds: float, fps: float = 50.0) -> dict[str, Any]:
+    entry = {"engine": {"name": "model"}, "fps": fps, "samples_ms": {"inference": list(milliseconds)}}
+    return {"version": 1, **entry, "others": []}
+
+
+STEADY = [20.0, 20.2, 19.9, 20.1, 20.0] * 6
+
+
+def test_a_slowdown_beyond_the_limit_fails_with_exit_code_6() -> None:
+    found = slowdown(report(*(1.1 * value for value in STEADY)), report(*STEADY))
+    assert found[0][1].ratio == pytest.approx(1.1)
+    with pytest.raises(BenchmarkGateError, match=r"1\.100 times as long as in base\.json") as caught:
+        check_slowdown(found, 0.05, Path("base.json"))
+    assert caught.value.exit_code == 6
+
+
+def test_a_slowdown_within_the_limit_passes() -> None:
+    check_slowdown(slowdown(report(*(1.04 * value for value in STEADY)), report(*STEADY)), 0.05, Path("base.json"))
+
+
+def test_a_slowdown_that_the_noise_does_not_show_passes() -> None:
+    noisy = [10.0, 40.0, 22.0, 10.0, 45.0, 12.0] * 3
+    later = [10.0, 40.0, 35.0, 10.0, 45.0, 14.0] * 3
+    found = slowdown(report(*later), report(*noisy))
+    assert found[0][1].ratio > 1.05
+    assert found[0][1].low < 1
+    check_slowdown(found, 0.05, Path("base.json"))
+
+
+def test_a_rate_below_the_gate_fails_with_exit_code_6() -> None:
+    check_fps(report(20.0, fps=50.0), 50.0)
+    with pytest.raises(BenchmarkGateError, match=r"reaches 50\.0 FPS, the gate is 60") as caught:
+        check_fps(report(20.0, fps=50.0), 60.0)
+    assert caught.value.exit_code == 6
+
+
+@pytest.mark.parametrize(
+    "content",
+    ["", "[]", "{}", '{"version": 2}', '{"version": 1}', json.dumps(report()), "[" * 100_000,
+     '{"version": 1, "others": [], "samples_ms": 3}'],
+)  # fmt: skip
+def test_files_that_are_no_reports_are_refused_by_name(tmp_path: Path, content: str) -> None:
+    path = tmp_path / "base.json"
+    path.write_text(content)
+    with pytest.raises(InputError, match=r"base\.json: is "):
+        read_report(path)
+
+
+def test_an_absent_report_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="no such file"):
+        read_report(tmp_path / "base.json")
+
+
+def test_a_report_is_read_back(tmp_path: Path) -> None:
+    path = tmp_path / "base.json"
+    path.write_text(json.dumps(report(*STEADY)))
+    assert read_report(path) == report(*STEADY)

@@ -1,0 +1,75 @@
+"""`segface-edge bench`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from segface_edge import zoo
+
+Cli = Callable[..., Any]
+BRIEF = ("bench", "--warmup", 0, "--duration", 0)
+
+
+def test_json_has_samples_percentiles_and_the_machine(cli: Cli) -> None:
+    result = cli(*BRIEF, "--threads", 1, "--json", "-")
+    assert (result.code, result.err) == (0, "")
+    document = json.loads(result.out)
+    keys = "version engine scenario latency_ms fps stages_ms startup_ms samples_ms comparisons environment warnings"
+    assert set(keys.split()) <= document.keys()
+    assert document["version"] == 1
+    engine, scenario = document["engine"], document["scenario"]
+    assert (engine["file"], engine["runtime"], engine["threads"]) == (str(zoo.DEFAULT_MODEL), "onnxruntime", 1)
+    assert (engine["device"], engine["graph"], engine["precision"]) == ("cpu", "deploy", "fp32")
+    assert engine["providers"] == ["CPUExecutionProvider"]
+    assert (scenario["name"], scenario["photo"], scenario["queries"]) == ("single-stream", [512, 512], 10)
+    latency = document["latency_ms"]
+    assert {"p50", "p90", "p95", "p99", "mean", "min", "max"} <= latency.keys()
+    assert latency["min"] <= latency["p50"] <= latency["p90"] <= latency["p99"] <= latency["max"]
+    assert document["fps"] == pytest.approx(1000 / latency["mean"])
+    assert list(document["stages_ms"]) == list(document["samples_ms"]) == ["fit", "inference", "restore"]
+    assert all(len(samples) == 10 for samples in document["samples_ms"].values())
+    machine = document["environment"]
+    assert {"machine", "cpu", "cores", "governor", "load", "os", "python", "packages"} <= machine.keys()
+    assert "onnxruntime" in machine["packages"]
+
+
+def test_text_shows_stages_and_frames_per_second(cli: Cli, tmp_path: Path) -> None:
+    photo, target = tmp_path / "photo.png", tmp_path / "bench.json"
+    Image.new("RGB", (64, 48)).save(photo)
+    result = cli(*BRIEF, "--engine", zoo.DEFAULT_MODEL, "--image", photo, "--json", target)
+    assert (result.code, result.err) == (0, "")
+    for word in ("all stages", "  inference", " FPS ", "64 x 48", str(zoo.DEFAULT_MODEL)):
+        assert word in result.out
+    assert json.loads(target.read_text())["scenario"]["photo"] == [48, 64]
+
+
+@pytest.mark.parametrize(
+    "options",
+    [["--duration", -1], ["--warmup", -1], ["--duration", "long"], ["--threads", 0], ["--engine", "model.tflite"]],
+)
+def test_options_that_do_not_fit_are_refused(cli: Cli, options: list[object]) -> None:
+    result = cli(*BRIEF, *options)
+    assert (result.code, result.out) == (2, "")
+    assert str(options[0]) in result.err or str(options[1]) in result.err
+
+
+def test_a_place_for_json_that_does_not_exist_is_said_before_measuring(
+    cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("segface_edge.bench.run.bench", None)
+    result = cli("bench", "--json", tmp_path / "absent" / "bench.json")
+    assert (result.code, result.out) == (1, "")
+    assert "absent/bench.json: cannot be written" in result.err
+
+
+def test_a_checkpoint_is_measured_too(cli: Cli) -> None:
+    pytest.importorskip("torch", reason="checkpoints need torch")
+    result = cli(*BRIEF, "--engine", zoo.DEFAULT_CHECKPOINT, "--json", "-")
+    assert result.code == 0, result.err
+    assert json.loads(result.out)["engine"]["runtime"] == "torch"

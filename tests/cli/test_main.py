@@ -1,0 +1,226 @@
+"""The command line as a whole: help, examples, streams, exit codes."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import re
+import shlex
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import click
+import pytest
+from PIL import Image
+
+from segface_edge import __version__, zoo
+from segface_edge.bench import scenarios
+from segface_edge.cli import COMMANDS, app
+
+Cli = Callable[..., Any]
+
+# Ctrl-C reaches a test's child also where the tests run in the background, with SIGINT ignored.
+MAIN = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); import segface_edge.cli as c; c.main()"
+
+
+def examples(name: str) -> list[str]:
+    command = app.get_command(click.Context(app), name)
+    assert command is not None
+    lines = (command.epilog or "").partition("Examples:\n")[2].partition("\n\n")[0].splitlines()
+    return [re.split(r" {3,}", line.strip())[0] for line in lines if line.strip()]
+
+
+def every_example() -> Iterator[Any]:
+    for name in COMMANDS:
+        for line in examples(name):
+            yield pytest.param(line, id=line, marks=[pytest.mark.slow] if name == "export" else [])
+
+
+@pytest.fixture
+def workshop(
+    tmp_path: Path,
+    labelled: Path,
+    root: Path,
+    cli: Cli,
+    monkeypatch: pytest.MonkeyPatch,
+    request: pytest.FixtureRequest,
+) -> Path:
+    """A folder with the files that the examples name."""
+    (tmp_path / "photos").mkdir()
+    with Image.open(zoo.PORTRAIT) as picture:
+        for name in ("photo.jpg", "photos/one.png", "photos/two.png"):
+            picture.resize((160, 160)).save(tmp_path / name)
+    labelled.rename(tmp_path / "DIR")
+    if "--compare bench.json" in request.node.name:
+        assert cli("bench", "--warmup", 0, "--duration", 0, "--json", tmp_path / "bench.json").code == 0
+    (tmp_path / "model.onnx").symlink_to(zoo.DEFAULT_MODEL)
+    (tmp_path / "export").symlink_to(root / "export")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_has_help_and_examples(cli: Cli, name: str) -> None:
+    for flag in ("--help", "-h"):
+        result = cli(name, flag)
+        assert (result.code, result.err) == (0, "")
+        assert result.out.startswith(f"Usage: segface-edge {name}")
+        assert all(line in result.out for line in examples(name))
+    assert examples(name)
+    assert all(line.startswith(f"segface-edge {name}") for line in examples(name))
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_option_says_what_it_does(name: str) -> None:
+    command = app.get_command(click.Context(app), name)
+    assert command is not None
+    silent = [param.name for param in command.params if isinstance(param, click.Option) and not param.help]
+    assert silent == []
+
+
+@pytest.mark.parametrize("line", list(every_example()))
+def test_every_example_runs(line: str, workshop: Path, cli: Cli, script: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    if " export" in line:
+        torch = pytest.importorskip("torch", reason="export needs torch")
+        pipeline = pytest.importorskip("segface_edge.export.pipeline", reason="export needs onnx")
+        from segface_edge.network.checkpoint import read_checkpoint
+
+        # The reference's own layout, as `model_299.pt` has it.
+        torch.save({"state_dict_backbone": dict(read_checkpoint(zoo.DEFAULT_CHECKPOINT).state)}, "model_299.pt")
+        faces = pipeline.bundled_faces
+        monkeypatch.setattr(pipeline, "bundled_faces", lambda size: faces(size)[::12])
+    before = set(workshop.rglob("*"))
+    if re.search("[<>|]", line):
+        done = script(line)
+        assert (done.returncode, done.stderr) == (0, b"")
+    else:
+        scenario = scenarios.Scenario
+
+        def brief(**options: Any) -> scenarios.Scenario:
+            return scenario(**options | {"warmup_s": 0, "duration_s": 0})
+
+        monkeypatch.setattr(scenarios, "Scenario", brief)
+        result = cli(*shlex.split(line)[1:])
+        # Whether a gate is reached is the machine's affair.
+        assert result.code == 0 or (result.code == 6 and re.search("--max-slowdown|--min-fps", line)), result.err
+        assert result.out
+        if line.endswith("--json -"):
+            json.loads(result.out)
+    named = re.findall(r"(?:-o|>|--json) (\w[\w./]*)", line)
+    made = {str(path.relative_to(workshop)) for path in set(workshop.rglob("*")) - before}
+    assert {name.rstrip("/") for name in named} <= made
+    assert " export" not in line or any(name.endswith(".onnx") for name in made)
+
+
+def test_the_group_s_help_lists_every_command(cli: Cli) -> None:
+    for arguments in (["--help"], ["-h"]):
+        result = cli(*arguments)
+        assert (result.code, result.err) == (0, "")
+        for name, text in COMMANDS.items():
+            assert re.search(rf"^ +{name} +{re.escape(text)}$", result.out, re.MULTILINE)
+        assert "130 Ctrl-C" in result.out
+
+
+def test_version(cli: Cli) -> None:
+    result = cli("--version")
+    assert (result.code, result.out) == (0, f"segface-edge, version {__version__}\n")
+
+
+@pytest.mark.parametrize("arguments", [["parze"], ["--bogus"], ["labels", "--bogus"], ["bench", "--threads", "many"]])
+def test_usage_errors_end_with_2_and_point_to_the_help(cli: Cli, arguments: list[str]) -> None:
+    result = cli(*arguments)
+    assert (result.code, result.out) == (2, "")
+    assert "--help" in result.err
+    assert "Traceback" not in result.err
+
+
+def test_help_imports_no_engine() -> None:
+    program = (
+        "import sys; from segface_edge.cli import _run; _run(['--help']); "
+        "sys.exit(any(name in sys.modules for name in ('numpy', 'cv2', 'onnxruntime', 'torch')))"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True, capture_output=True)
+
+
+def test_a_reader_that_leaves_is_no_error(script: Cli) -> None:
+    done = script("segface-edge bench --duration 0 --warmup 0 --json - | head -1")
+    assert (done.returncode, done.stdout, done.stderr) == (0, b"{\n", b"")
+
+
+@pytest.mark.parametrize("command", ["labels", "--help", f"parse {shlex.quote(str(zoo.PORTRAIT))} -o -"])
+def test_a_reader_that_was_never_there_is_no_error(script: Cli, command: str) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    try:
+        done = script(f"segface-edge {command}", capture_output=False, stdout=writing, stderr=subprocess.PIPE)
+    finally:
+        os.close(writing)
+    assert (done.returncode, done.stderr) == (0, b"")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
+@pytest.mark.parametrize("command", ["labels", f"parse {shlex.quote(str(zoo.PORTRAIT))} -o -"])
+def test_standard_output_on_a_full_disk_is_said_in_one_line(script: Cli, command: str) -> None:
+    done = script(f"segface-edge {command} > /dev/full")
+    assert done.returncode == 1
+    (line,) = done.stderr.decode().splitlines()
+    assert line.startswith("error: standard output: no space left on device; ")
+
+
+def test_closed_streams_do_not_matter(script: Cli, tmp_path: Path) -> None:
+    photo = shlex.quote(str(zoo.PORTRAIT))
+    done = script(f"segface-edge parse {photo} -o overlay.png <&- >&-")
+    assert (done.returncode, done.stderr) == (0, b"")
+    with Image.open(tmp_path / "overlay.png") as picture:
+        assert picture.size == (512, 512)
+    done = script("segface-edge labels nonsense 2>&-")
+    assert (done.returncode, done.stdout) == (2, b"")
+
+
+def read_terminal(terminal: int, until: bytes | None = None) -> bytes:
+    """What a pseudo-terminal shows, to its end or until it shows `until`."""
+    seen = b""
+    while until is None or until not in seen:
+        try:
+            seen += os.read(terminal, 65536)
+        except OSError:  # nobody has its other end open any more
+            break
+    return seen
+
+
+def test_ctrl_c_ends_with_130_and_a_word() -> None:
+    terminal, other_end = pty.openpty()
+    arguments = [sys.executable, "-c", MAIN, "bench", "--duration", "60"]
+    with subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=other_end) as process:
+        os.close(other_end)
+        seen = read_terminal(terminal, until=b"measuring")
+        assert b"measuring" in seen
+        process.send_signal(signal.SIGINT)
+        out, _ = process.communicate(timeout=60)
+        seen += read_terminal(terminal)
+    os.close(terminal)
+    assert process.returncode == 130
+    assert out == b""
+    assert b"Traceback" not in seen
+    assert seen.splitlines()[-1] == b"stopped"
+
+
+def test_progress_goes_to_a_terminal_on_standard_error_only(workshop: Path) -> None:
+    arguments = [sys.executable, "-c", MAIN, "parse", "photos", "-o", "out", "--json", "-"]
+    terminal, other_end = pty.openpty()
+    with subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=other_end, cwd=workshop) as process:
+        os.close(other_end)
+        seen = read_terminal(terminal)
+        out, _ = process.communicate(timeout=60)
+    os.close(terminal)
+    assert process.returncode == 0
+    assert b"parsing" in seen
+    assert b"100%" in seen
+    assert len(json.loads(out)["photos"]) == 2
+    quiet = subprocess.run(arguments, cwd=workshop, capture_output=True, check=True)
+    assert quiet.stderr == b""

@@ -1,0 +1,340 @@
+"""`segface-edge parse`."""
+
+from __future__ import annotations
+
+import io
+import json
+import shlex
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from segface_edge import FaceParser, zoo
+from segface_edge.labels import label_set
+
+Cli = Callable[..., Any]
+
+
+@pytest.fixture
+def photo(tmp_path: Path) -> Path:
+    """The bundled portrait, small."""
+    path = tmp_path / "photo.png"
+    with Image.open(zoo.PORTRAIT) as picture:
+        picture.resize((120, 160)).save(path)
+    return path
+
+
+@pytest.fixture
+def photos(tmp_path: Path, photo: Path) -> Path:
+    """A folder of two pictures, and what is none."""
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    with Image.open(photo) as picture:
+        picture.save(folder / "a.jpg")
+        picture.transpose(Image.Transpose.FLIP_LEFT_RIGHT).save(folder / "b.png")
+    (folder / "notes.txt").write_text("not a picture, and not meant to be one")
+    return folder
+
+
+def pixels(path: Path) -> np.ndarray:
+    with Image.open(path) as picture:
+        return np.array(picture)
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_a_file_becomes_an_overlay_of_its_size(cli: Cli, photo: Path, parser: FaceParser, tmp_path: Path) -> None:
+    target = tmp_path / "overlay.png"
+    result = cli("parse", photo, "-o", target)
+    assert (result.code, result.err) == (0, "")
+    assert result.out.startswith(f"{photo} -> {target}: ")
+    assert "hair" in result.out
+    assert np.array_equal(pixels(target), parser(photo).overlay())
+
+
+def test_each_view_is_what_the_library_gives(cli: Cli, photo: Path, parser: FaceParser, tmp_path: Path) -> None:
+    face = parser(photo)
+    wanted = {
+        "overlay": face.overlay(0.25),
+        "mask": face.labels,
+        "color": face.color(),
+        "cutout": face.cutout(),
+    }
+    for view, picture in wanted.items():
+        target = tmp_path / f"{view}.png"
+        result = cli("parse", photo, "-o", target, "--visualize", view, "--alpha", 0.25)
+        assert result.code == 0, result.err
+        assert np.array_equal(pixels(target), picture)
+    with Image.open(tmp_path / "mask.png") as mask:
+        assert mask.mode == "P"
+        assert mask.getpalette()[: 3 * 19] == face.label_set.palette.reshape(-1).tolist()
+
+
+def test_classes_choose_what_the_cut_out_keeps(cli: Cli, photo: Path, parser: FaceParser, tmp_path: Path) -> None:
+    target = tmp_path / "cutout.png"
+    result = cli("parse", photo, "-o", target, "--visualize", "cutout", "--classes", "hair, lips")
+    assert result.code == 0, result.err
+    assert np.array_equal(pixels(target)[..., 3] == 255, parser(photo).mask("hair", "lips"))
+
+
+def test_an_order_renumbers_the_result(cli: Cli, photo: Path, parser: FaceParser, tmp_path: Path) -> None:
+    target = tmp_path / "mask.png"
+    result = cli("parse", photo, "-o", target, "--visualize", "mask", "--order", "lapa", "--json", tmp_path / "a.json")
+    assert result.code == 0, result.err
+    labels = pixels(target)
+    assert np.array_equal(labels, parser(photo).remap("lapa").labels)
+    assert not np.array_equal(labels, parser(photo).labels)
+    (document,) = json.loads((tmp_path / "a.json").read_text())["photos"]
+    assert document["label_order"] == "lapa"
+    assert list(document["areas"]) == list(label_set("lapa").classes)
+
+
+def test_another_model_is_taken(cli: Cli, photo: Path, tmp_path: Path) -> None:
+    model = tmp_path / "copy.onnx"
+    model.symlink_to(zoo.DEFAULT_MODEL)
+    arguments = ("parse", photo, "--json", "-", "--model", model, "--threads", 1)
+    assert json.loads(cli(*arguments).out)["photos"][0]["engine"] == "onnxruntime on cpu"
+    model.unlink()
+    assert cli(*arguments).code == 1
+
+
+def test_a_folder_becomes_a_folder(cli: Cli, photos: Path, tmp_path: Path) -> None:
+    out = tmp_path / "deep" / "out"
+    result = cli("parse", photos, "-o", out)
+    assert (result.code, result.err) == (0, "")
+    assert names(out) == ["a.jpg", "b.png"]
+    assert len(result.out.splitlines()) == 2
+    result = cli("parse", photos, "-o", f"{out}/", "--visualize", "mask")
+    assert result.code == 0, result.err
+    assert names(out) == ["a.jpg", "a.png", "b.png"]
+    assert pixels(out / "a.png").ndim == 2
+
+
+def test_a_folder_with_one_picture_is_a_folder_still(cli: Cli, photos: Path, tmp_path: Path) -> None:
+    (photos / "a.jpg").unlink()
+    assert cli("parse", photos, "-o", tmp_path / "out").code == 0
+    assert names(tmp_path / "out") == ["b.png"]
+
+
+def test_a_glob_takes_what_it_matches(cli: Cli, photos: Path, tmp_path: Path) -> None:
+    result = cli("parse", photos / "*.jpg", "-o", f"{tmp_path / 'out'}/")
+    assert result.code == 0, result.err
+    assert names(tmp_path / "out") == ["a.jpg"]
+    result = cli("parse", tmp_path / "**" / "*.png", "-o", tmp_path / "out", "--visualize", "mask")
+    assert result.code == 0, result.err
+    assert names(tmp_path / "out") == ["a.jpg", "b.png", "photo.png"]
+
+
+def test_a_glob_that_matches_nothing_is_said(cli: Cli, photos: Path, tmp_path: Path) -> None:
+    result = cli("parse", photos / "*.tiff", "-o", tmp_path / "out")
+    assert (result.code, result.out) == (1, "")
+    assert "*.tiff: matches no file" in result.err
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_name_with_glob_letters_is_a_name_first(cli: Cli, photo: Path, tmp_path: Path) -> None:
+    odd = photo.rename(tmp_path / "photo[1].png")
+    assert cli("parse", odd, "-o", tmp_path / "overlay.png").code == 0
+
+
+def test_a_file_goes_into_a_folder_under_its_own_name(cli: Cli, photo: Path, tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    assert cli("parse", photo, "-o", tmp_path / "out").code == 0
+    assert cli("parse", photo, "-o", f"{tmp_path / 'new'}/").code == 0
+    assert names(tmp_path / "out") == names(tmp_path / "new") == ["photo.png"]
+
+
+def test_standard_input_to_standard_output(script: Cli, photo: Path, parser: FaceParser) -> None:
+    done = script(f"segface-edge parse - -o - --visualize mask < {shlex.quote(str(photo))} | cat")
+    assert (done.returncode, done.stderr) == (0, b"")
+    with Image.open(io.BytesIO(done.stdout)) as picture:
+        assert picture.format == "PNG"
+        assert np.array_equal(np.array(picture), parser(photo).labels)
+
+
+def test_standard_input_into_a_folder_and_json(script: Cli, photo: Path, tmp_path: Path) -> None:
+    done = script(f"cat {shlex.quote(str(photo))} | segface-edge parse - -o out/ --json -")
+    assert (done.returncode, done.stderr) == (0, b"")
+    (document,) = json.loads(done.stdout)["photos"]
+    assert document["source"] == "standard input"
+    assert names(tmp_path / "out") == ["stdin.png"]
+
+
+@pytest.mark.parametrize("content", ["", "hello"])
+def test_bad_standard_input_is_named(script: Cli, content: str) -> None:
+    done = script(f"printf '{content}' | segface-edge parse - -o -")
+    assert (done.returncode, done.stdout) == (1, b"")
+    (line,) = done.stderr.decode().splitlines()
+    assert line.startswith("error: standard input: ")
+
+
+def test_json_tells_what_was_found(cli: Cli, photo: Path, parser: FaceParser) -> None:
+    result = cli("parse", photo, "--json", "-")
+    assert (result.code, result.err) == (0, "")
+    document = json.loads(result.out)
+    (found,) = document["photos"]
+    face = parser(photo)
+    assert document["failed"] == []
+    assert found == {
+        "source": str(photo),
+        "output": None,
+        "width": 120,
+        "height": 160,
+        "label_order": "segface",
+        "areas": face.areas(),
+        "present": face.present(),
+        "faces": [{"box": [0.0, 0.0, 120.0, 160.0], "score": 1.0}],
+        "timings_ms": found["timings_ms"],
+        "engine": "onnxruntime on cpu",
+    }
+    assert list(found["timings_ms"]) == ["decode", "fit", "inference", "restore"]
+    assert all(milliseconds > 0 for milliseconds in found["timings_ms"].values())
+    assert sum(found["areas"].values()) == 120 * 160
+
+
+def test_json_may_go_into_the_folder_that_is_made(cli: Cli, photos: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    result = cli("parse", photos, "-o", out, "--json", out / "result.json")
+    assert result.code == 0, result.err
+    assert len(result.out.splitlines()) == 2
+    outputs = [found["output"] for found in json.loads((out / "result.json").read_text())["photos"]]
+    assert outputs == [str(out / "a.jpg"), str(out / "b.png")]
+
+
+def test_picture_to_standard_output_and_json_to_a_file(script: Cli, photo: Path, tmp_path: Path) -> None:
+    done = script(f"segface-edge parse {shlex.quote(str(photo))} -o - --json result.json")
+    assert (done.returncode, done.stderr) == (0, b"")
+    with Image.open(io.BytesIO(done.stdout)) as picture:
+        picture.load()
+    # The picture, the whole picture, and nothing but the picture.
+    assert done.stdout.endswith(b"IEND\xaeB`\x82")
+    assert json.loads((tmp_path / "result.json").read_text())["photos"][0]["width"] == 120
+
+
+def test_bad_pictures_among_good_ones_are_listed_and_skipped(cli: Cli, photos: Path, tmp_path: Path) -> None:
+    (photos / "0-text.jpg").write_text("hello")
+    (photos / "c-cut.jpg").write_bytes((photos / "a.jpg").read_bytes()[:1500])
+    result = cli("parse", photos, "-o", tmp_path / "out", "--json", tmp_path / "result.json")
+    assert result.code == 1
+    assert names(tmp_path / "out") == ["a.jpg", "b.png"]
+    assert len(result.out.splitlines()) == 2
+    first, second, last = result.err.splitlines()
+    assert first.startswith(f"error: {photos / '0-text.jpg'}: is not a picture")
+    assert second.startswith(f"error: {photos / 'c-cut.jpg'}: is damaged")
+    assert last == "2 of 4 pictures could not be parsed"
+    document = json.loads((tmp_path / "result.json").read_text())
+    assert len(document["photos"]) == 2
+    assert [failed["source"] for failed in document["failed"]] == [
+        str(photos / "0-text.jpg"),
+        str(photos / "c-cut.jpg"),
+    ]
+
+
+def test_a_picture_is_never_overwritten_by_its_result(cli: Cli, photo: Path, photos: Path, tmp_path: Path) -> None:
+    before = photo.read_bytes()
+    (tmp_path / "link.png").symlink_to(photo)
+    for target in (photo, tmp_path / "link.png", tmp_path):
+        result = cli("parse", photo, "-o", target)
+        assert (result.code, result.out) == (2, "")
+        assert "is the picture itself" in result.err
+    result = cli("parse", photos, "-o", photos)
+    assert result.code == 2
+    assert "a.jpg: is the picture itself" in result.err
+    assert photo.read_bytes() == before
+    assert names(photos) == ["a.jpg", "b.png", "notes.txt"]
+
+
+def test_pictures_of_one_stem_do_not_share_a_result(cli: Cli, photos: Path, tmp_path: Path) -> None:
+    (photos / "b.png").rename(photos / "a.png")
+    out = tmp_path / "out"
+    result = cli("parse", photos, "-o", out, "--visualize", "mask")
+    assert result.code == 0, result.err
+    assert names(out) == ["a.jpg.png", "a.png.png"]
+    assert not np.array_equal(pixels(out / "a.jpg.png"), pixels(out / "a.png.png"))
+    assert cli("parse", photos, "-o", out).code == 0
+    assert names(out) == ["a.jpg", "a.jpg.png", "a.png", "a.png.png"]
+
+
+def test_results_that_would_overwrite_each_other_are_refused(cli: Cli, photos: Path, tmp_path: Path) -> None:
+    for folder in ("one", "two"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "face.png").write_bytes((photos / "b.png").read_bytes())
+    result = cli("parse", tmp_path / "*" / "face.png", "-o", tmp_path / "out")
+    assert (result.code, result.out) == (2, "")
+    assert "face.png.png: would be the result of 2 pictures" in result.err
+    assert not (tmp_path / "out").exists()
+    for name in ("a.png", "a.jpg.png"):
+        (photos / name).write_bytes((photos / "b.png").read_bytes())
+    result = cli("parse", photos, "-o", tmp_path / "out", "--visualize", "cutout")
+    assert result.code == 2
+    assert "a.jpg.png: would be the result of 2 pictures" in result.err
+
+
+def test_several_pictures_need_a_folder(cli: Cli, photos: Path, tmp_path: Path) -> None:
+    file = tmp_path / "out.png"
+    file.write_bytes(b"mine")
+    result = cli("parse", photos, "-o", file)
+    assert (result.code, result.out) == (2, "")
+    assert f"{file}: is a file" in result.err
+    assert file.read_bytes() == b"mine"
+    result = cli("parse", photos, "-o", tmp_path / "new.png")
+    assert result.code == 2
+    assert "new.png: is the name of one picture" in result.err
+    assert not (tmp_path / "new.png").exists()
+    assert "cannot take 2 pictures" in cli("parse", photos, "-o", "-").err
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ([], "give -o OUT or --json -"),
+        (["-o", ""], "give -o OUT or --json -"),
+        (["-o", "-", "--json", "-"], "both want standard output"),
+        (["-o", "mask.jpg", "--visualize", "mask"], "save masks as .png"),
+        (["-o", "cutout.jpg", "--visualize", "cutout"], "has no transparency"),
+        (["-o", "overlay.txt"], "'.txt': is not a picture format"),
+        (["-o", "overlay"], "is not a picture format"),
+        (["-o", "x.png", "--visualize", "masks"], "masks"),
+        (["-o", "x.png", "--alpha", "1.5"], "--alpha"),
+        (["-o", "x.png", "--classes", "hair,beard"], "class 'beard': is not in the label order 'segface'"),
+        (["-o", "x.png", "--classes", "hat", "--order", "lapa"], "class 'hat': is not in the label order 'lapa'"),
+        (["-o", "x.png", "--order", "coco"], "label order 'coco': is unknown; use one of: segface, "),
+        (["-o", "x.png", "--device", "tpu"], "device 'tpu'"),
+        (["-o", "x.png", "--threads", "0"], "--threads"),
+        (["-o", "x.png", "--threads", "1000"], "--threads"),
+        (["-o", "x.png", "--max-pixels", "0"], "--max-pixels"),
+        (["-o", "x.png", "--model", "model.tflite"], "no engine runs '.tflite' files"),
+    ],
+)
+def test_options_that_do_not_exist_or_fit_are_refused(
+    cli: Cli, photo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: list[str], message: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    before = names(tmp_path)
+    result = cli("parse", photo, *options)
+    assert (result.code, result.out) == (2, "")
+    assert message in result.err
+    assert names(tmp_path) == before
+
+
+def test_an_empty_source_is_not_this_folder(cli: Cli, photo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(photo.parent)
+    result = cli("parse", "", "-o", "out")
+    assert (result.code, result.out) == (1, "")
+    assert "is empty" in result.err
+    assert names(photo.parent) == ["photo.png"]
+
+
+def test_cuda_without_cuda_is_an_error_and_not_the_cpu(cli: Cli, photo: Path, tmp_path: Path) -> None:
+    ort = pytest.importorskip("onnxruntime")
+    if "CUDAExecutionProvider" in ort.get_available_providers():
+        pytest.skip("this ONNX Runtime has CUDA")
+    result = cli("parse", photo, "-o", tmp_path / "x.png", "--device", "cuda")
+    assert (result.code, result.out) == (3, "")
+    assert "pip install onnxruntime-gpu" in result.err

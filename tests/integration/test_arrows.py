@@ -1,0 +1,179 @@
+"""Who may import whom: the arrows between the parts of the package, and the homes of the heavy packages."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from itertools import chain
+from pathlib import Path
+
+import pytest
+
+PACKAGE = "segface_edge"
+
+# Part -> the parts that it may import besides itself. core <- engines <- reading <- evaluation, bench <- cli;
+# network <- training; network, evaluation <- export <- cli.
+RUNTIME = {"core", "engines", "reading", "evaluation", "bench"}
+ARROWS: dict[str, set[str]] = {
+    "core": set(),
+    "engines": {"core"},
+    "reading": {"core", "engines"},
+    "evaluation": {"core", "engines", "reading"},
+    "bench": {"core", "engines", "reading"},
+    "network": {"core", "engines", "evaluation"},
+    "training": {"core", "engines", "evaluation", "network"},
+    "export": {"core", "engines", "evaluation", "network"},
+    "cli": {*RUNTIME, "network", "training", "export"},
+}
+CORE = ("errors", "files", "labels", "spec", "imaging", "parse", "zoo")
+READING = ("locate", "sources", "parser")
+
+# Heavy package -> the modules, or folders of modules, that may import it. Nobody else may, in functions neither.
+HOMES: dict[str, tuple[str, ...]] = {
+    "torch": ("network", "training", "export"),
+    "safetensors": ("network", "training", "export"),
+    "onnx": ("export",),
+    "onnx_ir": ("export",),
+    "onnxscript": ("export",),
+    "onnxsim": ("export",),
+    "onnxconverter_common": ("export",),
+    "onnxruntime": ("engines.ort", "export"),
+    "tensorrt": ("engines.tensorrt_run", "engines.tensorrt_build"),
+    "pycuda": ("engines.cuda",),
+    "cuda": ("engines.cuda",),
+    "click": ("cli",),
+}
+
+
+def part(module: str) -> str:
+    """The part that a module of the package belongs to: `segface_edge.cli.parse` -> cli."""
+    name = [*module.split("."), ""][1]
+    return "core" if name in (*CORE, "", "__version__") else "reading" if name in READING else name
+
+
+def imports(source: str, module: str, *, is_package: bool) -> Iterator[str]:
+    """Absolute names of everything that a source imports, in functions too; not what is for type checkers only."""
+
+    class Visitor(ast.NodeVisitor):
+        def __init__(self) -> None:
+            self.found: list[str] = []
+
+        def visit_If(self, node: ast.If) -> None:
+            if not (isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING"):
+                self.generic_visit(node)
+
+        def visit_Import(self, node: ast.Import) -> None:
+            self.found += [alias.name for alias in node.names]
+
+        def visit_ImportFrom(self, node: ast.ImportFrom) -> None:
+            base = module.split(".") if is_package else module.split(".")[:-1]
+            base = base[: len(base) - node.level + 1] if node.level else []
+            origin = ".".join([*base, *([node.module] if node.module else [])])
+            # `from segface_edge import zoo` imports the module segface_edge.zoo.
+            self.found += [f"{origin}.{alias.name}" if origin == PACKAGE else origin for alias in node.names]
+
+    visitor = Visitor()
+    visitor.visit(ast.parse(source))
+    yield from visitor.found
+
+
+def sources(root: Path) -> Iterator[tuple[str, str, bool]]:
+    """(module, source, whether it is a package) of every file of the package."""
+    for path in sorted((root / PACKAGE).rglob("*.py")):
+        names = path.relative_to(root).with_suffix("").parts
+        is_package = names[-1] == "__init__"
+        yield ".".join(names[:-1] if is_package else names), path.read_text(encoding="utf-8"), is_package
+
+
+def wrong_arrows(module: str, source: str, *, is_package: bool = False) -> list[str]:
+    own = part(module)
+    return [
+        f"{module} ({own}) imports {name} ({part(name)})"
+        for name in imports(source, module, is_package=is_package)
+        if name.partition(".")[0] == PACKAGE and part(name) != own and part(name) not in ARROWS[own]
+    ]
+
+
+def wrong_homes(module: str, source: str, *, is_package: bool = False) -> list[str]:
+    inside = module.removeprefix(PACKAGE).removeprefix(".")
+    return [
+        f"{module} imports {name}"
+        for name in imports(source, module, is_package=is_package)
+        if (homes := HOMES.get(name.partition(".")[0])) is not None
+        and not any(inside == home or inside.startswith(f"{home}.") for home in homes)
+    ]
+
+
+def test_every_file_belongs_to_a_part(root: Path) -> None:
+    found = {part(module) for module, _, _ in sources(root)}
+    assert found <= ARROWS.keys(), "a new part needs its arrows here and in the layout document"
+    assert {"core", "engines", "reading", "evaluation", "bench", "network", "export", "cli"} <= found
+
+
+def test_imports_follow_the_arrows(root: Path) -> None:
+    found = [wrong_arrows(module, text, is_package=is_package) for module, text, is_package in sources(root)]
+    assert list(chain(*found)) == []
+
+
+def test_heavy_packages_are_imported_in_their_homes_only(root: Path) -> None:
+    found = [wrong_homes(module, text, is_package=is_package) for module, text, is_package in sources(root)]
+    assert list(chain(*found)) == []
+
+
+def test_there_are_no_circles() -> None:
+    """The arrows themselves: what a part may import may not import it back."""
+    for name, allowed in ARROWS.items():
+        assert not [other for other in allowed if name in ARROWS[other]]
+    assert all(not ARROWS[name] & {"network", "training", "export", "cli"} for name in RUNTIME)
+
+
+@pytest.mark.parametrize(
+    ("module", "source"),
+    [
+        ("parser", "from segface_edge.network import SegFace"),
+        ("parser", "import segface_edge.evaluation.parity"),
+        ("parser", "from .export import config"),
+        ("engines.ort", "from ..parser import FaceParser"),
+        ("engines.ort", "def f():\n    from segface_edge import parser"),
+        ("imaging", "from segface_edge.engines import Engine"),
+        (
+            "evaluation.parity",
+            "class A:\n    def f(self):\n        from segface_edge.network.engine import TorchEngine",
+        ),
+        ("bench.report", "from segface_edge.cli import main"),
+        ("network.engine", "if True:\n    from segface_edge.export import pipeline"),
+        ("network.engine", "import torch\nfrom segface_edge.parser import FaceParser"),
+        ("export.config", "from segface_edge import cli"),
+    ],
+)
+def test_a_wrong_arrow_is_found(module: str, source: str) -> None:
+    assert len(wrong_arrows(f"{PACKAGE}.{module}", source)) == 1
+
+
+@pytest.mark.parametrize(
+    ("module", "source"),
+    [
+        ("parser", "def f():\n    import torch"),
+        ("engines.ort", "import tensorrt as trt"),
+        ("evaluation.photos", "from onnxruntime import InferenceSession"),
+        ("network.engine", "from onnx import helper"),
+        ("cli.export", "import onnx.checker"),
+        ("files", "import click"),
+    ],
+)
+def test_a_heavy_package_abroad_is_found(module: str, source: str) -> None:
+    assert len(wrong_homes(f"{PACKAGE}.{module}", source)) == 1
+
+
+def test_right_arrows_are_not_found_wrong() -> None:
+    source = "import numpy\nfrom .base import Engine\nfrom segface_edge import __version__, zoo\n"
+    typing = "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from segface_edge.cli import main\n"
+    assert wrong_arrows(f"{PACKAGE}.engines.ort", source + typing) == []
+    assert wrong_arrows(f"{PACKAGE}.engines", "from .base import Engine", is_package=True) == []
+    assert wrong_homes(f"{PACKAGE}.engines.ort", "import onnxruntime as ort") == []
+
+
+def test_only_the_package_can_become_importable(root: Path) -> None:
+    for folder in ("export", "benchmarks", "models", "tests"):
+        assert (root / folder).is_dir()
+        assert not (root / folder / "__init__.py").exists(), f"{folder}/ would be importable after an installation"

@@ -1,0 +1,137 @@
+"""The runtime runs without torch and the other packages that only some uses need."""
+
+from __future__ import annotations
+
+import os
+import pkgutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import segface_edge
+from segface_edge import zoo
+
+HEAVY = ("torch", "onnx", "onnxsim", "onnxscript", "onnx_ir", "onnxconverter_common", "safetensors", "tensorrt")
+HEAVY += ("pycuda", "cuda")
+NEED_HEAVY = ("segface_edge.network", "segface_edge.training", "segface_edge.export")
+# Modules that are one heavy package's own home.
+HOMES = ("segface_edge.engines.tensorrt_run", "segface_edge.engines.tensorrt_build", "segface_edge.engines.cuda")
+
+RUNTIME = [
+    module.name
+    for module in pkgutil.walk_packages(segface_edge.__path__, "segface_edge.", onerror=lambda _: None)
+    if not module.name.startswith(NEED_HEAVY) and module.name not in HOMES
+]
+
+# A meta path finder that comes before all others: what is blocked is as good as not installed.
+BLOCK = """
+import sys
+class Block:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in BLOCKED:
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+sys.meta_path.insert(0, Block())
+"""
+
+
+def python(program: str, folder: Path, *, blocked: tuple[str, ...] = ()) -> subprocess.CompletedProcess[str]:
+    block = f"BLOCKED = {blocked}{BLOCK}" if blocked else ""
+    return subprocess.run(
+        [sys.executable, "-c", block + program],
+        cwd=folder,
+        env={**os.environ, "PYTHONWARNINGS": "error"},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=300,
+    )
+
+
+def imported(program: str, folder: Path, names: tuple[str, ...], *, blocked: tuple[str, ...] = ()) -> list[str]:
+    """Which of `names` a fresh Python has imported after `program`."""
+    done = python(
+        f"{program}\nimport sys; print('imported:', *(n for n in {names} if n in sys.modules))", folder, blocked=blocked
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout.splitlines()[-1].split()[1:]
+
+
+def test_the_list_of_runtime_modules_is_the_runtime() -> None:
+    assert {"segface_edge.parser", "segface_edge.engines.ort", "segface_edge.evaluation.parity"} <= set(RUNTIME)
+    assert {"segface_edge.cli.parse", "segface_edge.cli.export", "segface_edge.bench.report"} <= set(RUNTIME)
+    assert not [name for name in RUNTIME if "network" in name]
+
+
+def test_the_package_alone_imports_nothing(tmp_path: Path) -> None:
+    light = ("numpy", "cv2", "PIL", "onnxruntime", "click", *HEAVY)
+    assert imported("import segface_edge; segface_edge.__version__; dir(segface_edge)", tmp_path, light) == []
+
+
+def test_every_public_name_is_there_and_imports_no_heavy_package(tmp_path: Path) -> None:
+    assert imported("from segface_edge import *; FaceParser, FaceParse, ModelSpec", tmp_path, HEAVY) == []
+    assert imported("from segface_edge import FaceParser", tmp_path, ("numpy",)) == ["numpy"]
+
+
+def test_runtime_modules_import_no_heavy_package(tmp_path: Path) -> None:
+    program = "from importlib import import_module\n" + "\n".join(f"import_module({name!r})" for name in RUNTIME)
+    assert imported(program, tmp_path, (*HEAVY, *NEED_HEAVY)) == []
+    assert imported(program, tmp_path, ("click",), blocked=HEAVY) == ["click"]
+
+
+def test_parsing_imports_no_heavy_package(tmp_path: Path) -> None:
+    program = f"""
+from segface_edge import FaceParser
+with FaceParser() as parser:
+    face = parser({str(zoo.PORTRAIT)!r})
+assert "hair" in face.present()
+face.save("overlay.png")
+"""
+    assert imported(program, tmp_path, HEAVY) == []
+    assert (tmp_path / "overlay.png").is_file()
+
+
+def test_a_portrait_is_parsed_where_no_heavy_package_is(tmp_path: Path) -> None:
+    arguments = ["parse", str(zoo.PORTRAIT), "-o", "mask.png", "--visualize", "mask"]
+    done = python(f"from segface_edge.cli import main; main({arguments})", tmp_path, blocked=HEAVY)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "hair" in done.stdout
+    assert (tmp_path / "mask.png").is_file()
+
+
+@pytest.mark.parametrize("command", [["bench", "--duration", "0", "--warmup", "0"], ["info"], ["labels"]])
+def test_every_runtime_command_runs_where_no_heavy_package_is(tmp_path: Path, command: list[str]) -> None:
+    done = python(f"from segface_edge.cli import main; main({command})", tmp_path, blocked=HEAVY)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout
+
+
+@pytest.mark.parametrize(
+    ("command", "subject"),
+    [
+        (["export"], "segface-edge export"),
+        (["export", "--backbone", "vgg", "-o", "x.onnx"], "segface-edge export"),
+        (["parse", str(zoo.PORTRAIT), "-o", "x.png", "--model", str(zoo.DEFAULT_CHECKPOINT)], "engine 'torch'"),
+        (["info", "model_299.pt"], "engine 'torch'"),
+        (["bench", "--engine", str(zoo.DEFAULT_CHECKPOINT)], "engine 'torch'"),
+    ],
+)
+@pytest.mark.parametrize("blocked", [("torch",), HEAVY], ids=["torch", "all"])
+def test_a_missing_package_is_answered_with_the_command_that_installs_it(
+    tmp_path: Path, command: list[str], subject: str, blocked: tuple[str, ...]
+) -> None:
+    done = python(f"from segface_edge.cli import main; main({command})", tmp_path, blocked=blocked)
+    assert (done.returncode, done.stdout) == (3, "")
+    (line,) = done.stderr.splitlines()
+    assert line.startswith(f"error: {subject}: the package '")
+    assert line.endswith("is not installed; install it with: pip install 'segface-edge[export]'")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_safetensors_alone_missing_is_named(tmp_path: Path) -> None:
+    pytest.importorskip("torch", reason="without torch, that is what is missing first")
+    arguments = ["info", str(zoo.DEFAULT_CHECKPOINT)]
+    done = python(f"from segface_edge.cli import main; main({arguments})", tmp_path, blocked=("safetensors",))
+    assert done.returncode == 3
+    assert "the package 'safetensors' is not installed" in done.stderr

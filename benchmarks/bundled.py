@@ -9,13 +9,12 @@ import json
 import os
 import shutil
 import tempfile
-from contextlib import ExitStack
 from pathlib import Path
 
 import click
 
 from segface_edge import zoo
-from segface_edge.bench.choice import parse_choice
+from segface_edge.bench.choice import openers
 from segface_edge.bench.machine import device_name, environment
 from segface_edge.bench.report import text
 from segface_edge.bench.run import bench
@@ -25,6 +24,7 @@ from segface_edge.export.pipeline import run_export
 from segface_edge.files import write_whole
 
 RESULTS = Path(__file__).resolve().parent / "results"
+OPENINGS = 10
 ENGINES = ("reference.onnx", "deploy.onnx", "checkpoint.safetensors")
 
 
@@ -42,11 +42,13 @@ def main(duration: float) -> None:
         for threads in (1, 2):
             for frames in (1, 4):
                 scenario = Scenario(
-                    name="single-stream" if frames == 1 else "offline", frames=frames, duration_s=duration
+                    name="single-stream" if frames == 1 else "offline",
+                    frames=frames,
+                    duration_s=duration,
+                    openings=OPENINGS,
                 )
-                choices = [parse_choice(f"{file}@threads={threads}", device="cpu", threads=None) for file in ENGINES]
-                with ExitStack() as stack:
-                    document = bench(choices, zoo.PORTRAIT.read_bytes(), scenario, stack=stack)
+                named = openers(ENGINES, device="cpu", threads=threads)
+                document = bench(named, zoo.PORTRAIT.read_bytes(), scenario)
                 click.echo(text(document))
                 target = folder / f"bundled-threads{threads}-frames{frames}.json"
                 write_whole(target, (json.dumps(document) + "\n").encode())

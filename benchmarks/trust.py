@@ -10,26 +10,27 @@ Three experiments, each a known truth:
 from __future__ import annotations
 
 import statistics
+from functools import partial
 from pathlib import Path
 from time import perf_counter
+from typing import Any
 
 import click
 
 from segface_edge import zoo
 from segface_edge.bench.clock import SystemClock
-from segface_edge.bench.machine import Watch, environment
 from segface_edge.bench.pipeline import Pipeline
-from segface_edge.bench.report import machine_lines
+from segface_edge.bench.report import Startup, machine_lines
+from segface_edge.bench.run import bench
 from segface_edge.bench.scenarios import Scenario, measure
-from segface_edge.bench.statistics import Ratio, paired_ratio
-from segface_edge.engines import FakeEngine
+from segface_edge.engines import Engine, FakeEngine
 from segface_edge.engines.base import Output
 from segface_edge.engines.ort import OrtEngine
 from segface_edge.imaging import UInt8Array
 
 
 class Slowed(OrtEngine):
-    """The same model, followed by a busy-wait."""
+    """A model, followed by a busy-wait."""
 
     wait_s = 0.0
 
@@ -47,30 +48,29 @@ class Slowed(OrtEngine):
 @click.option("--model", type=click.Path(path_type=Path), default=zoo.DEFAULT_MODEL)
 def main(trials: int, duration: float, model: Path) -> None:
     """Run all three."""
-    watch = Watch()
     _harness_cost()
-    with OrtEngine(model) as base, Slowed(model) as other:
-        median = statistics.median(_measure(base, base, 2.0)[0])
-        print(f"median latency {median:.1f} ms; {trials} trials of {duration:g} s per engine")
-        for name, wait_ms in (("the same file twice", 0.0), ("one slower by a tenth", median / 10)):
-            other.wait_s = wait_ms / 1000
-            ratios = [_ratio(base, other, duration) for _ in range(trials)]
-            held = sum(ratio.low <= 1 <= ratio.high for ratio in ratios)
-            slower = sum(ratio.low > 1 for ratio in ratios)
-            print(f"{name}: interval holds 1 in {held} of {trials}, found slower in {slower} of {trials}")
-            print("  " + " ".join(f"{r.ratio:.3f}[{r.low:.3f},{r.high:.3f}]" for r in ratios))
-    print("\n".join(machine_lines({**environment(), "load": watch.stop()["before"]["load"], "during": watch.stop()})))
+    scenario = Scenario(duration_s=duration, openings=10)
+    photo = zoo.PORTRAIT.read_bytes()
+    document: dict[str, Any] = {}
+    for name, slower_by in (("the same file twice", 0.0), ("one slower by a tenth", 0.1)):
+        comparisons = []
+        for _ in range(trials):
+            wait_s = slower_by * document["latency_ms"]["p50"] / 1000 if slower_by else 0.0
+            engines = {"base": partial(_open, model, 0.0), "other": partial(_open, model, wait_s)}
+            document = bench(engines, photo, scenario)
+            comparisons += document["comparisons"]
+        held = sum(found["verdict"] == "no difference shown" for found in comparisons)
+        slower = sum(found["verdict"] == "slower" for found in comparisons)
+        print(f"{name}: interval holds 1 in {held} of {trials}, found slower in {slower} of {trials}")
+        print("  " + " ".join(f"{c['latency_ratio']:.3f}[{c['ci95'][0]:.3f},{c['ci95'][1]:.3f}]" for c in comparisons))
+    print(f"median latency {document['latency_ms']['p50']:.1f} ms")
+    print("\n".join(machine_lines(document["environment"])))
 
 
-def _measure(first: OrtEngine, second: OrtEngine, duration: float) -> list[list[float]]:
-    clock = SystemClock()
-    pipelines = [Pipeline(engine, zoo.PORTRAIT.read_bytes(), span="frame", clock=clock) for engine in (first, second)]
-    return [samples.rounds for samples in measure(pipelines, Scenario(warmup_s=0.5, duration_s=duration), clock)]
-
-
-def _ratio(base: OrtEngine, other: OrtEngine, duration: float) -> Ratio:
-    first, second = _measure(base, other, duration)
-    return paired_ratio(second, first)
+def _open(model: Path, wait_s: float) -> tuple[Engine, Startup]:
+    engine = Slowed(model)
+    engine.wait_s = wait_s
+    return engine, Startup(import_ms=None, open_ms=0.0)
 
 
 def _harness_cost() -> None:

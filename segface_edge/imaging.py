@@ -295,7 +295,7 @@ def restore(labels: UInt8Array, geometry: Geometry, height: int, width: int) -> 
         window = np.s_[y.start - rows.start : y.stop - rows.start, x.start - columns.start : x.stop - columns.start]
         wins = cv2.compare(warped, largest[window], cv2.CMP_GT)
         cv2.copyTo(warped, wins, largest[window])
-        target[window][wins.view(bool)] = label
+        target[window][wins != 0] = label
     return restored
 
 

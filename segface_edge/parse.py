@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from .errors import UsageError
+from .errors import InputError, UsageError
 from .files import write_whole
 from .imaging import FaceBox, UInt8Array
 from .labels import LabelSet, label_set
@@ -95,6 +95,10 @@ class FaceParse:
         mask = self.mask(*classes) if classes else self.labels != 0
         return np.dstack([np.where(mask[..., None], self.image, np.uint8(0)), mask.astype(np.uint8) * np.uint8(255)])
 
+    def only(self, *classes: str) -> FaceParse:
+        """The same parse with every class but `classes` made background. Groups are allowed, as for `mask`."""
+        return replace(self, labels=np.where(self.mask(*classes), self.labels, np.uint8(0)))
+
     def remap(self, order: str | LabelSet) -> FaceParse:
         """The same parse in another label order (see `LabelSet.table_to`)."""
         target = label_set(order) if isinstance(order, str) else order
@@ -121,7 +125,10 @@ class FaceParse:
         check_view(view, path.suffix)
         buffer = io.BytesIO()
         quality = {"quality": 95} if path.suffix.lower() in (".jpg", ".jpeg", ".webp") else {}
-        self.picture(view, alpha=alpha, classes=classes).save(buffer, _format(path.suffix), **quality)
+        try:
+            self.picture(view, alpha=alpha, classes=classes).save(buffer, _format(path.suffix), **quality)
+        except (OSError, ValueError) as error:  # JPEG and WebP have largest sizes
+            raise InputError(path, f"cannot hold this picture ({error})", "save it as .png") from error
         write_whole(path, buffer.getvalue())
 
     def picture(self, view: View = "overlay", *, alpha: float = 0.5, classes: tuple[str, ...] = ()) -> Image.Image:

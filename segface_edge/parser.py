@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from os import PathLike
 from time import perf_counter
 from types import TracebackType
 
 import numpy as np
+from PIL import Image
 
 from . import imaging, zoo
 from .engines import Engine, open_engine
@@ -82,11 +83,14 @@ class FaceParser:
         """
         return self.parse_batch([photo], color=color)[0]
 
-    def parse_batch(self, photos: Sequence[Photo], *, color: Color = "rgb") -> list[FaceParse]:
+    def parse_batch(self, photos: Iterable[Photo], *, color: Color = "rgb") -> list[FaceParse]:
         """Parses several photos, of any sizes, in one engine call. Arguments and errors as for one."""
-        if isinstance(photos, str | bytes | PathLike):
+        if isinstance(photos, str | bytes | PathLike | Image.Image) or (
+            isinstance(photos, np.ndarray) and photos.ndim == 3
+        ):
             raise UsageError("parse_batch()", "got one photo", "give a list, or call the parser itself")
-        if not len(photos):
+        photos = list(photos)
+        if not photos:
             return []
         images, fits, boxes, marks = [], [], [], []
         for photo in photos:

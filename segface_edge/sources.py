@@ -54,7 +54,9 @@ def find(source: str, stdin: BinaryIO | None = None) -> list[Source]:
             raise DataError(path, "holds no pictures", f"give a folder with {', '.join(SUFFIXES)} files")
         return [Source(str(p), p) for p in found]
     if not path.exists() and glob.has_magic(source):
-        found = sorted(p for p in map(Path, glob.glob(source, recursive=True)) if p.is_file())
+        matches = sorted(p for p in map(Path, glob.glob(source, recursive=True)) if p.is_file())
+        # As in a folder, only pictures; unless the pattern asks for something else (`*.heic`).
+        found = [p for p in matches if p.suffix.lower() in SUFFIXES] or matches
         if not found:
             raise DataError(source, "matches no file", "check the pattern, and quote it against the shell")
         return [Source(str(p), p) for p in found]

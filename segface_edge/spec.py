@@ -1,7 +1,6 @@
 """ModelSpec: what a model file says of itself, so that nobody has to guess.
 
-One JSON document, version 1: in an ONNX file under the metadata key `segface_edge`, beside a TensorRT plan as
-`model.plan.json`.
+One JSON document, version 1, in an ONNX file under the metadata key `segface_edge`.
 """
 
 from __future__ import annotations

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from segface_edge import FaceParser
 from segface_edge.errors import InputError, UsageError
 from segface_edge.labels import label_set
 from segface_edge.parse import FaceParse, check_view
@@ -233,3 +234,23 @@ def test_labels_of_another_shape_than_the_photo_are_refused(face: FaceParse) -> 
         FaceParse(image=face.image, labels=face.labels[:10], label_set=SEGFACE)
     with pytest.raises(ValueError, match="must have the photo's shape"):
         FaceParse(image=face.image, labels=face.labels, label_set=SEGFACE, confidence=face.labels.T)
+
+
+def test_only_keeps_the_named_classes(parser: FaceParser, portrait: Path) -> None:
+    face = parser(portrait)
+    lips = face.only("lips")
+    assert set(lips.present()) == {"u_lip", "l_lip"}
+    assert np.array_equal(lips.mask("u_lip"), face.mask("u_lip"))
+    assert np.array_equal(lips.overlay()[~face.mask("lips")], face.image[~face.mask("lips")])
+
+
+@pytest.mark.parametrize(("name", "width"), [("wide.webp", 17_000), ("wide.jpg", 66_000)])
+def test_a_picture_that_the_format_cannot_hold_is_said(
+    parser: FaceParser, tmp_path: Path, name: str, width: int
+) -> None:
+    face = FaceParse(
+        image=np.zeros((16, width, 3), np.uint8), labels=np.zeros((16, width), np.uint8), label_set=parser.labels
+    )
+    with pytest.raises(InputError, match=rf"{name}: cannot hold this picture .*save it as \.png"):
+        face.save(tmp_path / name)
+    assert list(tmp_path.iterdir()) == []

@@ -268,3 +268,21 @@ def test_parsing_imports_neither_torch_nor_onnx() -> None:
     )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert result.stdout.strip() == "[]"
+
+
+def test_closing_twice_is_fine_and_a_closed_parser_says_so(portrait: Path) -> None:
+    with FaceParser() as parser:
+        parser.close()
+    with pytest.raises(UsageError, match="is closed"):
+        parser(portrait)
+
+
+def test_photos_may_come_from_a_generator(parser: FaceParser, portrait: Path) -> None:
+    assert [face.labels.shape for face in parser.parse_batch(path for path in [portrait, portrait])] == [(512, 512)] * 2
+
+
+def test_one_picture_is_not_a_batch(parser: FaceParser, portrait: Path) -> None:
+    with Image.open(portrait) as picture:
+        for one in (picture, np.asarray(picture)):
+            with pytest.raises(UsageError, match="got one photo"):
+                parser.parse_batch(one)  # type: ignore[arg-type]

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
 from time import perf_counter
 
 from segface_edge.engines import Engine, import_engine, open_engine
@@ -35,7 +38,9 @@ def parse_choice(text: str, *, device: str, threads: int | None) -> Choice:
     Raises:
         UsageError: an unknown key, or a value that is none.
     """
-    file, _, tail = text.partition("@")
+    file, at, tail = text.rpartition("@")
+    if not at or Path(text).exists():  # a path may hold an @ itself
+        file, tail = text, ""
     options: dict[str, str | int] = {"device": device} | ({} if threads is None else {"threads": threads})
     for part in filter(None, tail.split(",")):
         key, equals, value = part.partition("=")
@@ -47,6 +52,21 @@ def parse_choice(text: str, *, device: str, threads: int | None) -> Choice:
             raise UsageError(f"--engine {text}", f"threads is '{value}'", "give a whole number")
         options[key] = int(value) if key == "threads" else value
     return Choice(text, file, options)
+
+
+Opener = Callable[[], tuple[Engine, Startup]]
+
+
+def openers(words: Sequence[str], *, device: str, threads: int | None) -> dict[str, Opener]:
+    """What `run.bench` takes, from words such as `model.onnx@threads=1`; the same word twice is named apart."""
+    found: dict[str, Opener] = {}
+    for word in words:
+        name, count = word, 1
+        while name in found:
+            count += 1
+            name = f"{word} ({count})"
+        found[name] = partial(open_choice, parse_choice(word, device=device, threads=threads))
+    return found
 
 
 def open_choice(choice: Choice) -> tuple[Engine, Startup]:

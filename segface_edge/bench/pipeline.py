@@ -61,6 +61,9 @@ class Pipeline:
                 imaging.restore(labels, fitted.geometry, *image.shape[:2])
                 for labels, fitted, image in zip(output.labels, fits, images, strict=True)
             ]
+            if output.confidence is not None:
+                for confidence, fitted, image in zip(output.confidence, fits, images, strict=True):
+                    imaging.restore_confidence(confidence, fitted.geometry, *image.shape[:2])
             marks["restore"] = now() - start
             if self.span == "all":
                 start = now()

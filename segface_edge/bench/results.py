@@ -6,14 +6,13 @@ from pathlib import Path
 from typing import Any
 
 from .gates import read_report
-from .report import all_rows, machine_lines
+from .report import all_rows, machine_lines, ratio_text
 
 HEAD = """# Results
 
 Made by `make results` from `results/<device>/*.json`, which hold every sample. Engines of one table were measured in
 turn, in one run; `times the base` is the ratio of latencies to the table's first row with its 95 % interval. It is what
-to compare: absolute times move with the machine. Latency is of a whole query: photo fitted, inference, label map in the
-photo's pixels (bytes in memory to bytes in memory, transfers included).
+to compare: absolute times move with the machine.
 """
 
 
@@ -42,17 +41,14 @@ def _table(path: Path, document: dict[str, Any]) -> str:
         f"### {path.stem}",
         "",
         f"{scenario['name']}, {scenario['frames']} photo(s) of {width} x {height} a query, network {size} x {size}, "
-        f"{document['engine']['precision']}",
+        f"{document['engine']['precision']}; stages {', '.join(scenario['stages'])}",
         "",
         "| engine | p50 ms | p90 ms | p99 ms | inference p50 ms | FPS | times the base |",
         "|---|---|---|---|---|---|---|",
     ]
     for entry in all_rows(document):
         name, latency = entry["engine"]["name"], entry["latency_ms"]
-        ratio = "base"
-        if name in ratios:
-            low, high = ratios[name]["ci95"]
-            ratio = f"{ratios[name]['latency_ratio']:.3f} ({low:.3f} to {high:.3f})"
+        ratio = ratio_text(ratios[name]) if name in ratios else "base"
         figures = [*(f"{latency[column]:.1f}" for column in ("p50", "p90", "p99"))]
         figures += [f"{entry['stages_ms']['inference']['p50']:.1f}", f"{entry['fps']:.1f}"]
         lines.append("| " + " | ".join([name, *figures, ratio]) + " |")

@@ -2,52 +2,62 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from typing import Any
 
-from .choice import Choice, open_choice
+from .choice import Opener
 from .clock import SystemClock
 from .machine import Watch, environment
 from .pipeline import Pipeline, Span
-from .report import report, row
-from .scenarios import Scenario, measure
+from .report import Startup, report, row
+from .scenarios import Samples, Scenario, measure
 
 
 def bench(
-    choices: Sequence[Choice],
+    openers: Mapping[str, Opener],
     photo: bytes,
     scenario: Scenario,
     *,
     span: Span = "frame",
-    stack: ExitStack,
     progress: Callable[[float], None] = lambda _: None,
 ) -> dict[str, Any]:
-    """Measures the engines in turn.
+    """Measures the engines in turn, in several openings.
 
     Args:
-        choices: from `parse_choice`; the first is the base of comparisons.
+        openers: {name in the report: opens the engine}; the first is the base of comparisons.
         photo: the bytes of an image file.
         scenario: how queries come.
         span: what a query is made of, see `Pipeline`.
-        stack: closes the engines.
         progress: told the share that is done, 0 to 1.
 
     Returns:
         the document that `report.schema.json` describes.
     """
     clock = SystemClock()
-    pipelines, startups = [], []
-    for choice in choices:
-        engine, startup = open_choice(choice)
-        stack.enter_context(engine)
-        pipelines.append(Pipeline(engine, photo, span=span, clock=clock))
-        startups.append(startup)
+    found = {name: Samples() for name in openers}
     watch = Watch()
-    found = measure(pipelines, scenario, clock, progress=progress)
-    watched = watch.stop()
-    rows = [
-        row(choice.name, pipeline, scenario, samples, startup)
-        for choice, pipeline, samples, startup in zip(choices, pipelines, found, startups, strict=True)
-    ]
-    return report(rows, found, environment(), watched)
+    rows: list[dict[str, Any]] = []
+    startups: dict[str, Startup] = {}
+    for turn in range(scenario.openings):
+        with ExitStack() as stack:
+            # Who is opened, warmed up and measured first may find better memory or colder caches: it is not always the
+            # same, so that between an even number of openings no place is better than another.
+            order = list(openers)[:: 1 if turn % 2 == 0 else -1]
+            pipelines: dict[str, Pipeline] = {}
+            for name in order:
+                engine, startup = openers[name]()
+                stack.enter_context(engine)
+                startups.setdefault(name, startup)
+                pipelines[name] = Pipeline(engine, photo, span=span, clock=clock)
+            later = measure(
+                list(pipelines.values()),
+                scenario.of_one_opening(),
+                clock,
+                progress=lambda share, turn=turn: progress((turn + share) / scenario.openings),  # type: ignore[misc]
+            )
+            for name, samples in zip(order, later, strict=True):
+                found[name].extend(samples)
+            if turn == scenario.openings - 1:
+                rows = [row(name, pipelines[name], scenario, found[name], startups[name]) for name in openers]
+    return report(rows, list(found.values()), environment(), watch.stop())

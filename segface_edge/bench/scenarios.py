@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal, get_args
 
 from segface_edge.errors import UsageError
@@ -39,6 +39,7 @@ class Scenario:
         warmup_s: seconds before measuring, per engine.
         duration_s: seconds of measuring, per engine.
         min_queries: queries per engine at least, however long they take.
+        openings: how often the engines are opened anew, for comparisons: the time is divided between openings.
         gap_ms: pause between queries, not measured.
     """
 
@@ -49,6 +50,7 @@ class Scenario:
     duration_s: float = 5.0
     min_queries: int = 10
     gap_ms: float = 0.0
+    openings: int = 1
 
     def __post_init__(self) -> None:
         if self.name not in get_args(Name):
@@ -61,11 +63,22 @@ class Scenario:
             ("--warmup", self.warmup_s, 0),
             ("--duration", self.duration_s, 0),
             ("--gap-ms", self.gap_ms, 0),
+            ("--openings", self.openings, 1),
         ):
             if not (math.isfinite(value) and value >= least):
                 raise UsageError(f"{what} {value}", "is out of range", f"give {least} or more")
         if not (math.isfinite(self.fps) and self.fps > 0):
             raise UsageError(f"--fps {self.fps}", "is not positive", "give frames per second")
+
+    def of_one_opening(self) -> Scenario:
+        """What each opening is measured for."""
+        return replace(
+            self,
+            warmup_s=self.warmup_s / self.openings,
+            duration_s=self.duration_s / self.openings,
+            min_queries=-(-self.min_queries // self.openings),
+            openings=1,
+        )
 
 
 @dataclass
@@ -74,7 +87,8 @@ class Samples:
 
     Attributes:
         stages: {stage: milliseconds of each query, in order}.
-        rounds: mean milliseconds of a query in each round, equally many for all engines measured together.
+        openings: for each time that the engine was opened, mean milliseconds of a query in each round; equally many
+            rounds for all engines measured together.
         first_ms: the very first query, set-up included; not among the samples.
         warmup_queries: queries before the measurement.
         seconds: of measuring, waiting included; for `camera`.
@@ -83,7 +97,7 @@ class Samples:
     """
 
     stages: dict[str, list[float]] = field(default_factory=dict)
-    rounds: list[float] = field(default_factory=list)
+    openings: list[list[float]] = field(default_factory=list)
     first_ms: float = 0.0
     warmup_queries: int = 0
     seconds: float = 0.0
@@ -94,6 +108,23 @@ class Samples:
     def queries(self) -> list[float]:
         """Milliseconds of each query, all stages together."""
         return [sum(values) for values in zip(*self.stages.values(), strict=True)]
+
+    @property
+    def count(self) -> int:
+        """How many queries."""
+        return len(next(iter(self.stages.values()), []))
+
+    def extend(self, later: Samples) -> None:
+        """Appends what was measured after opening the engine anew; the first query stays the first opening's."""
+        for name, values in later.stages.items():
+            self.stages.setdefault(name, []).extend(values)
+        if not self.openings and not self.ages_ms:
+            self.first_ms = later.first_ms
+        self.openings += later.openings
+        self.warmup_queries += later.warmup_queries
+        self.seconds += later.seconds
+        self.ages_ms += later.ages_ms
+        self.dropped += later.dropped
 
     def add(self, stages: dict[str, float]) -> float:
         """Notes a query; returns its milliseconds."""
@@ -152,11 +183,11 @@ def _in_turn(
 ) -> None:
     start = clock.now()
     total = scenario.duration_s * len(pipelines)
+    for samples in found:
+        samples.openings.append([])
     forward = list(zip(pipelines, found, strict=True))
     turn = 0
-    while min(len(samples.rounds) and len(samples.queries) for samples in found) < scenario.min_queries or (
-        clock.now() - start < total
-    ):
+    while min(samples.count for samples in found) < scenario.min_queries or (clock.now() - start < total):
         for pipeline, samples in forward if turn % 2 == 0 else forward[::-1]:
             _round(pipeline, scenario, clock, samples)
         turn += 1
@@ -174,7 +205,7 @@ def _round(pipeline: Pipeline, scenario: Scenario, clock: Clock, samples: Sample
         clock.sleep(scenario.gap_ms / 1000)
         if spent >= 1000 * ROUND_S or milliseconds == 0:
             break
-    samples.rounds.append(spent / count)
+    samples.openings[-1].append(spent / count)
 
 
 def _camera(
@@ -188,7 +219,10 @@ def _camera(
     while last < frames - 1:
         elapsed = clock.now() - start
         # The small amount keeps a frame that arrives this very moment from being missed by rounding.
-        newest = min(frames - 1, math.floor(elapsed * scenario.fps + 1e-9))
+        newest = math.floor(elapsed * scenario.fps + 1e-9)
+        if newest >= frames:  # the camera was switched off before the engine was free again
+            samples.dropped += frames - 1 - last
+            break
         if newest <= last:
             clock.sleep((last + 1) / scenario.fps - elapsed)
             continue
@@ -198,4 +232,6 @@ def _camera(
         samples.ages_ms.append(1000 * (clock.now() - start - newest / scenario.fps))
         clock.sleep(scenario.gap_ms / 1000)
         progress((last + 1) / frames)
-    samples.seconds = clock.now() - start
+    # A camera that ran for n frames ran for n / fps seconds, also where the last result was there before their end.
+    samples.seconds = max(clock.now() - start, frames / scenario.fps)
+    progress(1.0)

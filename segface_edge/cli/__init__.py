@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from segface_edge import __version__
-from segface_edge.errors import InputError, SegFaceEdgeError
+from segface_edge.errors import InputError, MissingDependencyError, SegFaceEdgeError
 
 # Name -> help, so that `segface-edge --help` imports no command.
 COMMANDS = {
@@ -24,6 +24,8 @@ COMMANDS = {
     "doctor": "Check what is installed, and say what mends it.",
 }
 CTRL_C = 130
+# What the runtime imports -> what installs it.
+_PACKAGES = {"cv2": "opencv-python-headless (a Jetson: JetPack has it)", "PIL": "Pillow"}
 
 
 class _Commands(click.Group):
@@ -46,7 +48,8 @@ class _Commands(click.Group):
 @click.group(
     cls=_Commands,
     context_settings={"help_option_names": ["-h", "--help"]},
-    epilog="Exit codes: 0 ok, 1 bad input, 2 usage, 3 package missing, 4 parity, 5 incompatible model, 130 Ctrl-C.",
+    epilog="Exit codes: 0 ok, 1 bad input, 2 usage, 3 package missing, 4 parity, 5 incompatible model, "
+    "6 benchmark gate, 130 Ctrl-C.",
 )
 @click.version_option(__version__, prog_name="segface-edge")
 def app() -> None:
@@ -74,6 +77,10 @@ def _run(arguments: list[str] | None) -> int:
     except SegFaceEdgeError as error:
         click.echo(f"error: {error}", err=True)
         return error.exit_code
+    except ImportError as error:
+        # What an optional package misses is said where it is imported; this is the runtime itself.
+        click.echo(f"error: {_missing(error)}", err=True)
+        return MissingDependencyError.exit_code
     except click.ClickException as error:
         error.show()
         return error.exit_code
@@ -91,6 +98,11 @@ def _run(arguments: list[str] | None) -> int:
         failed = InputError(error.filename or "standard output", reason, "choose another place or make room")
         click.echo(f"error: {failed}", err=True)
         return failed.exit_code
+
+
+def _missing(error: ImportError) -> MissingDependencyError:
+    package = _PACKAGES.get((error.name or "").partition(".")[0], error.name or "a package")
+    return MissingDependencyError("segface-edge", f"cannot run: {error}", f"install it: pip install {package}")
 
 
 def _drop_output() -> None:

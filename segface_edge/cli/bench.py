@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +13,8 @@ from segface_edge.files import check_place, write_whole
 from .options import check_json, json_option, model_options, progress_bar, say
 
 
-class _Share(click.ParamType[float]):
-    """`5%` or 0.05."""
+class _Share(click.ParamType):  # type: ignore[type-arg] # older clicks cannot be subscripted
+    """`5%` or 0.05, 100 % at most (a bare 5 would mean 500 %)."""
 
     name = "share"
 
@@ -24,7 +23,7 @@ class _Share(click.ParamType[float]):
             share = float(str(value).removesuffix("%")) / (100 if str(value).endswith("%") else 1)
         except ValueError:
             share = -1.0
-        if not 0 <= share < float("inf"):
+        if not 0 <= share <= 1:
             self.fail(f"{value!r} is not a share such as 5% or 0.05", param, ctx)
         return share
 
@@ -49,9 +48,12 @@ Scenarios:
   camera         a frame every 1/--fps seconds, the newest wins: dropped frames, age of results
 
 Several engines are measured in turn and compared with the first; options after @ are threads, device, engine.
+They are opened anew several times, since two sessions of the same file differ by a per cent or two.
 A gate that is not reached ends with exit code 6.""",
 )
-@click.option("--engine", "engines", multiple=True, metavar="FILE[@key=value,…]", help="Model file; may be repeated.")
+@click.option(
+    "--engine", "--model", "engines", multiple=True, metavar="FILE[@key=value,…]", help="Model file; may be repeated."
+)
 @click.option("--image", type=click.Path(path_type=Path), help="Photo to parse; default: the bundled portrait.")
 @click.option("--scenario", "name", default="single-stream", show_default=True, help="See below.")
 @click.option("--frames", type=click.IntRange(1, 256), help="Photos a query; default: 1 (multi-stream, offline: 4).")
@@ -66,9 +68,10 @@ A gate that is not reached ends with exit code 6.""",
 @click.option("--duration", default=5.0, show_default=True, help="Seconds of measuring, per engine.")
 @click.option("--min-queries", default=10, show_default=True, help="Queries at least, per engine.")
 @click.option("--gap-ms", default=0.0, show_default=True, help="Pause between queries.")
+@click.option("--openings", type=click.IntRange(1, 100), help="Open engines anew this often; several engines: 10.")
 @click.option("--compare", "base", type=click.Path(path_type=Path), help="Earlier report (JSON) to compare with.")
 @click.option("--max-slowdown", type=_Share(), help="Gate: 5% or 0.05, with --compare.")
-@click.option("--min-fps", type=click.FloatRange(0), help="Gate: least photos a second.")
+@click.option("--min-fps", type=click.FloatRange(0, 1e9), help="Gate: least photos a second.")
 @click.option("--csv", "csv_to", type=click.Path(path_type=Path), help="Write the figures as CSV.")
 @click.option("--markdown", "markdown_to", type=click.Path(path_type=Path), help="Write a table in Markdown.")
 @model_options
@@ -84,6 +87,7 @@ def command(
     duration: float,
     min_queries: int,
     gap_ms: float,
+    openings: int | None,
     base: Path | None,
     max_slowdown: float | None,
     min_fps: float | None,
@@ -96,7 +100,7 @@ def command(
     """Measure latency and FPS of model files, stage by stage, and compare several with each other."""
     from segface_edge import imaging, zoo
     from segface_edge.bench import gates
-    from segface_edge.bench.choice import parse_choice
+    from segface_edge.bench.choice import openers
     from segface_edge.bench.report import text, to_csv, to_markdown
     from segface_edge.bench.run import bench
     from segface_edge.bench.scenarios import Scenario
@@ -116,12 +120,13 @@ def command(
         duration_s=duration,
         min_queries=min_queries,
         gap_ms=gap_ms,
+        openings=openings or (10 if len(engines) > 1 and name != "camera" else 1),
     )
-    choices = [parse_choice(word, device=device, threads=threads) for word in engines or (str(zoo.DEFAULT_MODEL),)]
+    named = openers(engines or (str(zoo.DEFAULT_MODEL),), device=device, threads=threads)
     photo = image or zoo.PORTRAIT
     imaging.load(photo)  # a bad one is named; of its bytes alone the benchmark could not say whose they are
     content = photo.read_bytes()
-    with progress_bar(100, "measuring") as advance, ExitStack() as stack:
+    with progress_bar(100, "measuring") as advance:
         done = 0
 
         def progress(share: float) -> None:
@@ -131,17 +136,18 @@ def command(
                 advance(step)
                 done += step
 
-        document = bench(choices, content, scenario, span=span, stack=stack, progress=progress)  # type: ignore[arg-type]
+        document = bench(named, content, scenario, span=span, progress=progress)  # type: ignore[arg-type]
     say(document, json_to, text(document))
     for path, content_of in ((csv_to, to_csv), (markdown_to, to_markdown)):
         if path:
             write_whole(path, content_of(document).encode())
     if earlier is not None and base is not None:
-        found = gates.slowdown(document, earlier)
+        found = gates.slowdown(document, earlier, base)
         for engine, ratio in found:
+            low, high = ratio.low or ratio.ratio, ratio.high or ratio.ratio
             click.echo(
                 f"{engine}: {ratio.ratio:.3f} times the latency of {base} "
-                f"(95 % interval {ratio.low:.3f} to {ratio.high:.3f}; measured at different times)",
+                f"(95 % interval {low:.3f} to {high:.3f}; measured at different times)",
                 err=True,
             )
         if max_slowdown is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from importlib.metadata import packages_distributions
 from importlib.util import find_spec
 from typing import Any
@@ -28,8 +29,8 @@ _MODULES = (
     ("onnxscript", "export", _EXPORT, False),
     ("onnxsim", "export", _EXPORT, False),
     ("safetensors", "export and training", _EXPORT, False),
-    ("tensorrt", "TensorRT engines", _TENSORRT, False),
-    ("pycuda", "TensorRT engines", _TENSORRT, False),
+    ("tensorrt", "TensorRT engines (not run by this version)", _TENSORRT, False),
+    ("pycuda", "TensorRT engines (not run by this version)", _TENSORRT, False),
 )
 _ONNXRUNTIMES = ("onnxruntime", "onnxruntime-gpu", "onnxruntime-openvino", "onnxruntime-directml")
 
@@ -44,7 +45,8 @@ Examples:
 @json_option
 def command(json_to: str | None) -> int:
     """Check what is installed and whether the bundled model runs; say what mends what does not."""
-    checks = [_module(*row) for row in _MODULES] + [_one_onnxruntime(), _bundled_model()]
+    distributions = packages_distributions()
+    checks = [_module(*row, distributions) for row in _MODULES] + [_one_onnxruntime(), _bundled_model()]
     broken = [check for check in checks if check["needed"] and not check["ok"]]
     machine = environment()
     document = {"ok": not broken, "checks": checks, "environment": machine}
@@ -52,9 +54,9 @@ def command(json_to: str | None) -> int:
     return 1 if broken else 0
 
 
-def _module(name: str, purpose: str, cure: str, needed: bool) -> dict[str, Any]:
+def _module(name: str, purpose: str, cure: str, needed: bool, distributions: Mapping[str, list[str]]) -> dict[str, Any]:
     found = find_spec(name) is not None
-    versions = {v for package in packages_distributions().get(name, []) if (v := package_version(package))}
+    versions = {v for package in distributions.get(name, []) if (v := package_version(package))}
     state = (", ".join(sorted(versions)) or "version unknown") if found else "not installed"
     return _check(name, found, state, "" if found else cure, purpose=purpose, needed=needed)
 
@@ -63,7 +65,7 @@ def _one_onnxruntime() -> dict[str, Any]:
     installed = [name for name in _ONNXRUNTIMES if package_version(name)]
     clash = len(installed) > 1
     cure = f"pip uninstall {' '.join(installed)}, then install the one that you want" if clash else ""
-    state = f"{' and '.join(installed)} share one module" if clash else "one"
+    state = f"{' and '.join(installed)} share one module" if clash else (" ".join(installed) or "none")
     return _check("onnxruntime packages", not clash, state, cure, purpose="runtime", needed=True)
 
 

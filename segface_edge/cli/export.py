@@ -32,7 +32,7 @@ Examples:
 @click.option("--recipe", type=click.Path(path_type=Path), help="TOML file with these options as keys.")
 @click.option("--imgsz", type=int, help="Input side; default: the side that the weights were trained at.")
 @click.option("--batch", type=int, help="Frames a call; default: 1.")
-@click.option("--dynamic", is_flag=True, default=None, help="Any number of frames a call.")
+@click.option("--dynamic/--no-dynamic", default=None, help="Any number of frames a call; default: no.")
 @click.option("--opset", type=int, help="ONNX opset, 18 to 20; default: 18.")
 @click.option("--output", help="labels, confidence (labels and confidence) or logits; default: labels.")
 @click.option("--graph", help="deploy: bytes in, bytes out; reference: the plain network. Default: deploy.")

@@ -44,7 +44,7 @@ Examples:
     help="overlay: colours on the photo; mask: class ids (PNG with palette); color; cutout: transparent around.",
 )
 @click.option("--alpha", type=click.FloatRange(0, 1), default=0.5, show_default=True, help="Strength of the overlay.")
-@click.option("--classes", help="Classes of the cut-out, comma-separated; default: all but background.")
+@click.option("--classes", help="Show these only, comma-separated (eyes,lips,hair); default: all but background.")
 @click.option("--order", help="Label order of the result (see `segface-edge labels`); default: the model's.")
 @click.option("--model", type=click.Path(path_type=Path), help="ONNX file or checkpoint; default: the bundled model.")
 @click.option(
@@ -81,9 +81,12 @@ def command(
         raise UsageError("parse", "has nowhere to put its result", "give -o OUT or --json -")
     if out == "-" and json_to == "-":
         raise UsageError("-o - and --json -", "both want standard output", "write one of them to a file")
+    if out == "-" and sys.stdout.isatty():
+        raise UsageError("-o -", "would write a picture to the terminal", "redirect it: > overlay.png")
     photos = find(source, sys.stdin.buffer)
-    targets = _targets(photos, out, view, several=len(photos) > 1 or Path(source).is_dir())
-    check_json(json_to)
+    # A folder or a glob means several, also where it holds one.
+    several = len(photos) > 1 or (isinstance(photos[0].photo, Path) and photos[0].photo != Path(source))
+    targets = _targets(photos, out, view, several=several)
     if order:
         label_set(order)
     chosen = tuple(name.strip() for name in classes.split(",")) if classes else ()
@@ -91,6 +94,9 @@ def command(
     failures: list[SegFaceEdgeError] = []
     with FaceParser(model, device=device, threads=threads, max_pixels=max_pixels) as parser:
         (label_set(order) if order else parser.labels).indices(chosen)
+        if several or str(out).endswith("/"):
+            _make_folder(targets[0])
+        check_json(json_to)
         with progress_bar(len(photos), "parsing") as advance:
             for photo, target in zip(photos, targets, strict=True):
                 try:
@@ -99,16 +105,17 @@ def command(
                     named = (
                         error if isinstance(photo.photo, Path) else ImageError(photo.name, error.problem, error.cure)
                     )
-                    if len(photos) == 1:
+                    if not several:
                         raise named from error
                     failures.append(named)
                     advance(1)
                     continue
                 face = face.remap(order) if order else face
+                shown = face.only(*chosen) if chosen else face
                 if out == "-":
-                    sys.stdout.buffer.write(_png(face, view, alpha, chosen))
+                    sys.stdout.buffer.write(_png(shown, view, alpha))
                 elif target is not None:
-                    face.save(target, view, alpha=alpha, classes=chosen)
+                    shown.save(target, view, alpha=alpha)
                 results.append(_document(photo, target, face))
                 advance(1)
     for failure in failures:
@@ -135,6 +142,8 @@ def _targets(photos: list[Source], out: str | None, view: View, *, several: bool
     into_folder = several or folder.is_dir() or out.endswith("/")
     targets: list[Path | None]
     if not into_folder:
+        if not folder.suffix:
+            raise UsageError(folder, "has no suffix that names a format", f"give {out}.png, or {out}/ for a folder")
         check_view(view, folder.suffix)
         targets = [folder]
     else:
@@ -155,12 +164,17 @@ def _targets(photos: list[Source], out: str | None, view: View, *, several: bool
     for photo, target in zip(photos, targets, strict=True):
         if target is not None and isinstance(photo.photo, Path) and _same(photo.photo, target):
             raise UsageError(target, "is the picture itself", "choose another output")
-    if into_folder:
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise InputError(folder, f"cannot be made ({error.strerror})", "choose another place") from error
     return targets
+
+
+def _make_folder(target: Path | None) -> None:
+    """Makes the folder of a result; not before everything else is known to be right."""
+    if target is None:
+        return
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(target.parent, f"cannot be made ({error.strerror})", "choose another place") from error
 
 
 def _name(photo: Source, view: View) -> str:
@@ -173,9 +187,9 @@ def _same(source: Path, target: Path) -> bool:
     return target.exists() and source.exists() and source.samefile(target)
 
 
-def _png(face: FaceParse, view: View, alpha: float, classes: tuple[str, ...]) -> bytes:
+def _png(face: FaceParse, view: View, alpha: float) -> bytes:
     buffer = io.BytesIO()
-    face.picture(view, alpha=alpha, classes=classes).save(buffer, "PNG")
+    face.picture(view, alpha=alpha).save(buffer, "PNG")
     return buffer.getvalue()
 
 

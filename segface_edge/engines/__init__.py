@@ -51,6 +51,10 @@ def import_engine(model: str | PathLike[str], engine: str | None = None) -> Call
     """The class of the engine that runs `model`; importing it imports its runtime. Arguments and errors as above."""
     path = Path(model)
     name = engine or _SUFFIXES.get(path.suffix.lower())
+    if name is None and path.suffix.lower() in (".plan", ".engine", ".trt"):
+        raise UsageError(
+            path, "TensorRT plans cannot be run by this version", "give the ONNX file that it was built from"
+        )
     if name is None:
         raise UsageError(path, f"no engine runs '{path.suffix}' files", f"give one of: {', '.join(_SUFFIXES)}")
     if name not in ENGINES:

@@ -39,15 +39,19 @@ class OrtEngine(Engine):
         self.source = str(path)
         self.device = device
         self._threads = threads
-        self._session = _open(path, device, threads)
-        self.spec = _spec(self._session, self.source)
-        _check_contract(self._session, self.spec, self.source)
-        self._input = self._session.get_inputs()[0].name
+        session = _open(path, device, threads)
+        self.spec = _spec(session, self.source)
+        _check_contract(session, self.spec, self.source)
+        self._input = session.get_inputs()[0].name
+        self._providers = session.get_providers()
+        self._session: ort.InferenceSession | None = session
         mean, std = np.array(self.spec.mean, np.float32), np.array(self.spec.std, np.float32)
         self._scale, self._shift = 1 / (255 * std), -mean / std
 
     def run(self, frames: UInt8Array) -> Output:
         """Runs (N, S, S, 3) uint8 RGB."""
+        if self._session is None:
+            raise UsageError(self.source, "is closed", "open it again")
         feed: npt.NDArray[Any] = frames
         if self.spec.graph == "reference":
             normalised = frames.astype(np.float32) * self._scale + self._shift
@@ -68,13 +72,13 @@ class OrtEngine(Engine):
         return {
             "runtime": "onnxruntime",
             "version": ort.__version__,
-            "providers": self._session.get_providers(),
+            "providers": self._providers,
             "threads": self._threads or "default",
         }
 
     def close(self) -> None:
         """Frees the session."""
-        del self._session
+        self._session = None
 
 
 def _open(path: Path, device: str, threads: int | None) -> ort.InferenceSession:

@@ -11,6 +11,7 @@ from PIL import Image
 
 from segface_edge import imaging
 from segface_edge.engines import Engine
+from segface_edge.errors import DataError
 from segface_edge.imaging import UInt8Array
 from segface_edge.labels import LabelSet
 
@@ -94,6 +95,8 @@ def evaluate(
         truths = [read_labels(sample.labels, order) for sample in chunk]
         fits = [imaging.fit(image, size, squash=squash) for image in images]
         predictions = engine.infer(np.stack([fitted.pixels for fitted in fits])).labels
+        for sample, image, truth in zip(chunk, images, truths, strict=True):
+            _check_shapes(sample, image.shape, truth.shape)
         for image, truth, fitted, labels in zip(images, truths, fits, predictions, strict=True):
             if squash:
                 truth = np.asarray(Image.fromarray(truth).resize((size, size), Image.Resampling.NEAREST))
@@ -106,6 +109,18 @@ def evaluate(
     return Evaluation(
         model=engine.source, protocol=protocol, size=size, images=len(samples), order=common, histogram=histogram
     )
+
+
+def _check_shapes(sample: Sample, photo: tuple[int, ...], labels: tuple[int, ...]) -> None:
+    """Raises DataError where photo and label map cannot be of the same frame."""
+    (height, width), (rows, columns) = photo[:2], labels[:2]
+    # Sides may be scaled, and each rounded to whole pixels.
+    if abs(height * columns - width * rows) > max(height + width, rows + columns):
+        raise DataError(
+            sample.labels,
+            f"is {columns} x {rows}, its upright photo {width} x {height}",
+            "turn or crop one as the other is",
+        )
 
 
 def _with_ignored(order: LabelSet, target: LabelSet) -> UInt8Array:

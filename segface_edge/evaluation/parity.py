@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from segface_edge.engines import Engine, Output
+from segface_edge.engines.base import MAX_BATCH
 from segface_edge.errors import ParityError
 from segface_edge.imaging import UInt8Array
 
@@ -23,6 +24,8 @@ MAX_CONFIDENCE_ERROR = 2  # of 255
 # A class of a few pixels loses much F1 by one turned pixel: below this many, its turned pixels are counted instead.
 SMALL_CLASS = 1000
 MAX_SMALL_TURNED = 5
+# Frames a call for a file that takes any number.
+OPEN_BATCH = 3
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,24 +106,28 @@ def compare(
     name: str,
     progress: Callable[[int], None] = lambda _: None,
 ) -> list[Parity]:
-    """Runs all engines on each frame, one by one; a report per candidate.
+    """Runs all engines on the frames, several a call where they take several; a report per candidate.
 
     Args:
         reference: the predecessor.
         candidates: {name in the report: the model in question}; same size and classes as the reference.
         frames: (S, S, 3) uint8 each.
         name: what the reports call the reference.
-        progress: called with 1 after each frame.
+        progress: called with the number of frames since the last call.
 
     Raises:
         ParityError: logits of either are not finite.
     """
     tallies = {label: _Tally(engine) for label, engine in candidates.items()}
-    for frame in frames:
-        wanted = reference.infer(frame[None])
+    # Different frames in one call, as many as the files take: a graph that mixes them up, or that was specialised to
+    # one frame, must not pass.
+    step = max((min(engine.spec.batch or OPEN_BATCH, MAX_BATCH) for engine in candidates.values()), default=1)
+    for start in range(0, len(frames), step):
+        chunk = np.stack(frames[start : start + step])
+        wanted = reference.infer(chunk)
         for label, tally in tallies.items():
-            tally.add(wanted, label, frame)
-        progress(1)
+            tally.add(wanted, label, chunk)
+        progress(len(chunk))
     return [tally.report(name, label, len(frames)) for label, tally in tallies.items()]
 
 
@@ -134,13 +141,14 @@ class _Tally:
         self.logit_largest = 0.0
         self.confidence_error: int | None = None
 
-    def add(self, wanted: Output, label: str, frame: UInt8Array) -> None:
-        found = self.engine.infer(frame[None])
+    def add(self, wanted: Output, label: str, frames: UInt8Array) -> None:
+        found = self.engine.infer(frames)
         self.histogram.add(wanted.labels, found.labels)
+        for who, logits in ((label, found.logits), (f"the reference of {label}", wanted.logits)):
+            # NaN would pass every comparison below, and two networks of NaN give equal labels.
+            if logits is not None and not np.isfinite(logits).all():
+                raise ParityError(who, "gives logits that are not finite", "the weights are damaged: check them")
         if wanted.logits is not None and found.logits is not None:
-            for who, logits in ((label, found.logits), (f"the reference of {label}", wanted.logits)):
-                if not np.isfinite(logits).all():  # NaN would pass every comparison below
-                    raise ParityError(who, "gives logits that are not finite", "report it with the checkpoint's name")
             self.logit_error = max(self.logit_error or 0.0, float(np.abs(wanted.logits - found.logits).max()))
             self.logit_largest = max(self.logit_largest, float(np.abs(wanted.logits).max()))
         if wanted.confidence is not None and found.confidence is not None:

@@ -114,4 +114,8 @@ def read_recipe(path: Path) -> dict[str, Any]:
             raise InputError(path, f"{key} = {value!r} is not of type {kind.__name__}", "correct it")
         if key in ("weights", "parity_data"):
             recipe[key] = path.parent / str(value)
+    try:
+        ExportConfig(**recipe)
+    except UsageError as error:
+        raise InputError(path, f"{error.subject} {error.problem}", error.cure) from error
     return recipe

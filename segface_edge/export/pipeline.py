@@ -25,6 +25,7 @@ from segface_edge.imaging import UInt8Array
 from segface_edge.network import SegFace, build_segface, read_checkpoint
 from segface_edge.network.checkpoint import Checkpoint, load_segface
 from segface_edge.network.engine import DEFAULT_SIZE, TorchEngine
+from segface_edge.network.segface import check_backbone
 from segface_edge.spec import METADATA_KEY, PARITY_KEY, ModelSpec
 
 from .config import ExportConfig
@@ -181,7 +182,7 @@ def _load(config: ExportConfig, warnings: list[str]) -> tuple[SegFace, Checkpoin
         warnings.append("random weights: the labels are noise")
         size = config.imgsz or DEFAULT_SIZE
         return build_segface(config.backbone, config.labels or "segface", size).eval(), None
-    build_segface(config.backbone)  # an unknown backbone is said to be so, whatever the weights
+    check_backbone(config.backbone)
     source = config.weights or RELEASED.get(config.backbone)
     if source is None:
         raise UsageError(

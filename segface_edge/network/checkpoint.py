@@ -19,7 +19,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from segface_edge.errors import CheckpointError
-from segface_edge.labels import LABEL_SETS
+from segface_edge.labels import LABEL_SETS, label_set
 
 from .segface import SegFace, build_segface
 
@@ -75,11 +75,13 @@ def read_checkpoint(path: Path) -> Checkpoint:
     size, order = metadata.get("trained_size", ""), metadata.get("label_order")
     if order is not None and order not in LABEL_SETS:
         raise CheckpointError(path, f"names the unknown label order '{order}'", f"use one of: {', '.join(LABEL_SETS)}")
+    if size and not (size.isdecimal() and len(size) <= 4 and int(size) >= 32):
+        raise CheckpointError(path, f"names the trained size '{size[:20]}'", "correct its metadata: pixels, 32 or more")
     return Checkpoint(
         state=state,
         backbone=metadata.get("backbone"),
         label_order=order,
-        trained_size=int(size) if size.isdecimal() else None,
+        trained_size=int(size) if size else None,
         terms=metadata.get("terms"),
         sha256=hashlib.sha256(path.read_bytes()).hexdigest(),
     )
@@ -127,6 +129,7 @@ def load_segface(
         checkpoint: from `read_checkpoint`.
         backbone: key of `BACKBONES`.
         labels: label order; None takes what the file says, or else the first known order with as many classes.
+            Another name for the same classes is taken (helen for lapa), another order is refused.
         image_size: input side that the model is meant for.
         source: what messages name.
 
@@ -134,7 +137,17 @@ def load_segface(
         CheckpointError: the weights do not fit the network.
         UsageError: unknown backbone or label order.
     """
-    model = build_segface(backbone, labels or checkpoint.label_order or _guess_order(checkpoint, source), image_size)
+    order = label_set(checkpoint.label_order or _guess_order(checkpoint, source))
+    if labels is not None:
+        # Naming another order would not turn the weights into it: every class would get another's name.
+        if label_set(labels).classes != order.classes:
+            raise CheckpointError(
+                source,
+                f"is in the label order '{order.name}', not '{labels}'",
+                f"leave --labels out; results can be remapped: segface-edge parse --order {labels}",
+            )
+        order = label_set(labels)
+    model = build_segface(backbone, order, image_size)
     load_reference_state_dict(model, checkpoint.state, source=source)
     return model.eval()
 

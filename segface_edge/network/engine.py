@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
@@ -29,7 +31,7 @@ class TorchEngine(Engine):
     Args:
         path: a checkpoint.
         device: `cpu`, `cuda` or `cuda:N`.
-        threads: PyTorch's threads, of the whole process; None leaves them.
+        threads: PyTorch's threads; None leaves them as they are.
 
     Raises:
         CheckpointError: the checkpoint cannot be read or does not fit.
@@ -65,13 +67,21 @@ class TorchEngine(Engine):
             raise MissingDependencyError(
                 f"device {device!r}", "this PyTorch finds no CUDA device", "install its CUDA build and the driver"
             )
-        if threads is not None:
-            torch.set_num_threads(threads)
+        self._threads = threads or torch.get_num_threads()
         self.source, self.spec, self.device = source, spec, device
-        self._model = model.to(self._device).eval()
+        self._network: SegFace | None = model.to(self._device).eval()
+
+    @property
+    def _model(self) -> SegFace:
+        if self._network is None:
+            raise UsageError(self.source, "is closed", "open it again")
+        return self._network
 
     def run(self, frames: UInt8Array) -> Output:
         """Runs (N, S, S, 3) uint8 RGB; labels, confidence and logits."""
+        # PyTorch's number of threads is one for the whole process: another engine may have changed it.
+        if torch.get_num_threads() != self._threads:
+            torch.set_num_threads(self._threads)
         with torch.inference_mode():
             logits = self._model(normalise(torch.tensor(frames, device=self._device)))
             best, labels = logits.softmax(dim=1).max(dim=1)
@@ -100,11 +110,11 @@ class TorchEngine(Engine):
 
     def describe(self) -> dict[str, object]:
         """Runtime, version, threads."""
-        return {"runtime": "torch", "version": torch.__version__, "mode": self.mode, "threads": torch.get_num_threads()}
+        return {"runtime": "torch", "version": torch.__version__, "mode": self.mode, "threads": self._threads}
 
     def close(self) -> None:
         """Frees the weights."""
-        del self._model
+        self._network = None
 
 
 class CompiledTorchEngine(TorchEngine):
@@ -114,6 +124,10 @@ class CompiledTorchEngine(TorchEngine):
 
     def _start(self, model: SegFace, spec: ModelSpec, source: str, device: str, threads: int | None) -> None:
         super()._start(model, spec, source, device, threads)
+        if shutil.which(os.environ.get("CXX", "g++")) is None and shutil.which("clang++") is None:
+            raise MissingDependencyError(
+                source, "torch.compile needs a C++ compiler", "install g++, or run it in eager"
+            )
         self._model.compile()
 
 

@@ -72,6 +72,12 @@ class SegFace(nn.Module):
         return logits
 
 
+def check_backbone(name: str) -> None:
+    """Raises UsageError, with the known names, where `name` is none of them."""
+    if name not in BACKBONES:
+        raise UsageError(f"backbone {name!r}", "is unknown", f"use one of: {', '.join(BACKBONES)}")
+
+
 def build_segface(backbone: str = "mobilenet", labels: str | LabelSet = "segface", image_size: int = 512) -> SegFace:
     """A SegFace with freshly initialised weights (nothing is downloaded).
 
@@ -83,8 +89,7 @@ def build_segface(backbone: str = "mobilenet", labels: str | LabelSet = "segface
     Raises:
         UsageError: unknown backbone or label order, or a size that is not divisible by 32.
     """
-    if backbone not in BACKBONES:
-        raise UsageError(f"backbone {backbone!r}", "is unknown", f"use one of: {', '.join(BACKBONES)}")
+    check_backbone(backbone)
     if image_size < 32 or image_size % 32:
         raise UsageError(f"image size {image_size}", "is not a positive multiple of 32", "use 256 or 512, for example")
     return SegFace(backbone, label_set(labels) if isinstance(labels, str) else labels, image_size)

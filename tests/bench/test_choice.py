@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from segface_edge import zoo
-from segface_edge.bench.choice import open_choice, parse_choice
+from segface_edge.bench.choice import open_choice, openers, parse_choice
 from segface_edge.errors import UsageError
 
 
@@ -34,3 +34,12 @@ def test_an_engine_is_opened_and_timed() -> None:
     again, startup = open_choice(parse_choice(str(zoo.DEFAULT_MODEL), device="cpu", threads=None))
     again.close()
     assert startup.import_ms is None
+
+
+def test_the_same_word_twice_is_two_engines() -> None:
+    assert list(openers(["a.onnx", "b.onnx", "a.onnx", "a.onnx"], device="cpu", threads=None)) == [
+        "a.onnx",
+        "b.onnx",
+        "a.onnx (2)",
+        "a.onnx (3)",
+    ]

@@ -13,32 +13,72 @@ from segface_edge.errors import BenchmarkGateError, InputError
 
 
 def report(*milliseconds: float, fps: float = 50.0) -> dict[str, Any]:
-    entry = {"engine": {"name": "model"}, "fps": fps, "samples_ms": {"inference": list(milliseconds)}}
+    scenario = {"name": "single-stream", "frames": 1, "span": "frame", "photo": [512, 512]}
+    entry = {
+        "engine": {"name": "model"},
+        "scenario": scenario,
+        "fps": fps,
+        "samples_ms": {"inference": list(milliseconds)},
+    }
     return {"version": 1, **entry, "others": []}
+
+
+BASE = Path("base.json")
 
 
 STEADY = [20.0, 20.2, 19.9, 20.1, 20.0] * 6
 
 
 def test_a_slowdown_beyond_the_limit_fails_with_exit_code_6() -> None:
-    found = slowdown(report(*(1.1 * value for value in STEADY)), report(*STEADY))
+    found = slowdown(report(*(1.1 * value for value in STEADY)), report(*STEADY), BASE)
     assert found[0][1].ratio == pytest.approx(1.1)
     with pytest.raises(BenchmarkGateError, match=r"1\.100 times as long as in base\.json") as caught:
-        check_slowdown(found, 0.05, Path("base.json"))
+        check_slowdown(found, 0.05, BASE)
     assert caught.value.exit_code == 6
 
 
 def test_a_slowdown_within_the_limit_passes() -> None:
-    check_slowdown(slowdown(report(*(1.04 * value for value in STEADY)), report(*STEADY)), 0.05, Path("base.json"))
+    check_slowdown(slowdown(report(*(1.04 * value for value in STEADY)), report(*STEADY), BASE), 0.05, BASE)
 
 
 def test_a_slowdown_that_the_noise_does_not_show_passes() -> None:
     noisy = [10.0, 40.0, 22.0, 10.0, 45.0, 12.0] * 3
     later = [10.0, 40.0, 35.0, 10.0, 45.0, 14.0] * 3
-    found = slowdown(report(*later), report(*noisy))
+    found = slowdown(report(*later), report(*noisy), BASE)
     assert found[0][1].ratio > 1.05
+    assert found[0][1].low is not None
     assert found[0][1].low < 1
-    check_slowdown(found, 0.05, Path("base.json"))
+    check_slowdown(found, 0.05, BASE)
+
+
+@pytest.mark.parametrize(
+    ("what", "value"), [("name", "offline"), ("frames", 4), ("span", "engine"), ("photo", [640, 480])]
+)
+def test_unlike_runs_are_not_compared(what: str, value: object) -> None:
+    other = report(*STEADY)
+    other["scenario"] = {**other["scenario"], what: value}
+    with pytest.raises(InputError, match=rf"base\.json: was measured with {what} "):
+        slowdown(report(*STEADY), other, BASE)
+
+
+def test_an_engine_that_the_earlier_report_lacks_is_an_error() -> None:
+    other = report(*STEADY)
+    other["engine"] = {"name": "another"}
+    with pytest.raises(InputError, match=r"base\.json: has no engine 'model'"):
+        slowdown(report(*STEADY), other, BASE)
+
+
+def test_engines_are_matched_by_name() -> None:
+    now, then = report(*STEADY), report(*(2 * value for value in STEADY))
+    for document, extra in ((now, 3), (then, 1)):
+        other = report(*(extra * value for value in STEADY))
+        other["engine"] = {"name": "second"}
+        document["others"] = [other]
+    then = {**then["others"][0], "version": 1, "others": [then]}
+    assert [(name, round(ratio.ratio, 6)) for name, ratio in slowdown(now, then, BASE)] == [
+        ("model", 0.5),
+        ("second", 3.0),
+    ]
 
 
 def test_a_rate_below_the_gate_fails_with_exit_code_6() -> None:

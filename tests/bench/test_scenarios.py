@@ -102,14 +102,14 @@ def test_a_drifting_machine_does_not_move_the_ratio(portrait: Path) -> None:
     pipelines = [Pipeline(drifting(factor), portrait.read_bytes(), span="engine", clock=clock) for factor in (1, 1.1)]
     base, other = measure(pipelines, Scenario(warmup_s=0, duration_s=2), clock)
     assert base.queries[-1] > 1.3 * base.queries[0]
-    assert paired_ratio(other.rounds, base.rounds).ratio == pytest.approx(1.1, rel=0.002)
+    assert paired_ratio(other.openings, base.openings).ratio == pytest.approx(1.1, rel=0.002)
 
 
 def test_a_round_of_quick_queries_is_their_mean(run: Run) -> None:
     # 3.9 and 7.8 ms in turn: four of them are the first to fill a round of 20 ms.
     (samples,), _ = run(lambda call: 1 / 128 if call % 2 else 1 / 256, duration_s=6 / 256)
-    assert samples.rounds[:2] == [1000 * 1.5 / 256] * 2
-    assert len(samples.queries) >= 4 * len(samples.rounds)
+    assert samples.openings[0][:2] == [1000 * 1.5 / 256] * 2
+    assert len(samples.queries) >= 4 * len(samples.openings[0])
 
 
 @pytest.mark.parametrize("name", ["multi-stream", "offline"])
@@ -123,7 +123,7 @@ def test_a_camera_slower_than_the_engine_drops_nothing(run: Run) -> None:
     (samples,), _ = run(0.010, name="camera", fps=25, duration_s=2)
     assert samples.dropped == 0
     assert samples.ages_ms == pytest.approx([10.0] * 50)
-    assert samples.seconds == pytest.approx(49 / 25 + 0.010)
+    assert samples.seconds == pytest.approx(2.0)  # 50 frames at 25 FPS, though the last result was there before
 
 
 def test_a_camera_faster_than_the_engine_drops_frames_and_results_grow_old(run: Run) -> None:
@@ -132,6 +132,16 @@ def test_a_camera_faster_than_the_engine_drops_frames_and_results_grow_old(run: 
     assert len(samples.queries) == 5
     assert samples.dropped == 11 - 5
     assert samples.ages_ms == pytest.approx([100, 120, 100, 120, 100])
+    assert samples.seconds == pytest.approx(0.5)
+
+
+def test_a_camera_s_last_frame_may_be_dropped_too(run: Run) -> None:
+    # Frames at 0, 40, 80, 120 ms; 150 ms each: when the engine is free again the camera is off.
+    (samples,), _ = run(0.150, name="camera", fps=25, duration_s=0.16, min_queries=1)
+    assert samples.ages_ms == pytest.approx([150.0, 180.0])
+    assert (len(samples.queries), samples.dropped) == (2, 2)
+    (samples,), _ = run(0.170, name="camera", fps=25, duration_s=0.16, min_queries=1)
+    assert (len(samples.queries), samples.dropped) == (1, 3)
 
 
 def test_a_camera_s_gap_makes_results_rarer(run: Run) -> None:
@@ -163,6 +173,7 @@ def test_progress_reaches_one(portrait: Path) -> None:
         ({"duration_s": float("nan")}, "--duration"),
         ({"min_queries": 0}, "--min-queries"),
         ({"gap_ms": -1.0}, "--gap-ms"),
+        ({"openings": 0}, "--openings"),
     ],
 )
 def test_scenarios_that_make_no_sense_are_refused(options: dict[str, object], message: str) -> None:
@@ -186,3 +197,21 @@ def test_a_span_has_its_stages_in_order(portrait: Path, span: str, stages: list[
 def test_an_unknown_span_is_refused(portrait: Path) -> None:
     with pytest.raises(UsageError, match="use one of: engine, frame, all"):
         Pipeline(FakeEngine(), portrait.read_bytes(), span="half", clock=ManualClock())  # type: ignore[arg-type]
+
+
+def test_time_is_divided_between_openings() -> None:
+    part = Scenario(warmup_s=1.0, duration_s=5.0, min_queries=12, openings=5).of_one_opening()
+    assert (part.warmup_s, part.duration_s, part.min_queries, part.openings) == (0.2, 1.0, 3, 1)
+
+
+def test_what_several_openings_measured_is_one_engine_s(run: Run) -> None:
+    (first,), _ = run(1 / 32)
+    (second,), _ = run(1 / 16)
+    samples = Samples()
+    samples.extend(first)
+    samples.extend(second)
+    assert samples.queries == [1000 / 32] * 32 + [1000 / 16] * 16
+    assert [len(opening) for opening in samples.openings] == [32, 16]
+    assert samples.first_ms == first.first_ms
+    assert samples.seconds == 2.0
+    assert samples.warmup_queries == 2

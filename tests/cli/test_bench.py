@@ -73,3 +73,73 @@ def test_a_checkpoint_is_measured_too(cli: Cli) -> None:
     result = cli(*BRIEF, "--engine", zoo.DEFAULT_CHECKPOINT, "--json", "-")
     assert result.code == 0, result.err
     assert json.loads(result.out)["engine"]["runtime"] == "torch"
+
+
+def test_several_engines_are_compared_with_the_first(cli: Cli, tmp_path: Path) -> None:
+    table, sheet = tmp_path / "bench.md", tmp_path / "bench.csv"
+    one, two = (f"{zoo.DEFAULT_MODEL}@threads={threads}" for threads in (1, 2))
+    views = ("--markdown", table, "--csv", sheet)
+    result = cli(*BRIEF, "--engine", one, "--engine", two, "--openings", 2, "--min-queries", 2, *views, "--json", "-")
+    assert result.code == 0, result.err
+    document = json.loads(result.out)
+    assert (document["engine"]["name"], document["others"][0]["engine"]["name"]) == (one, two)
+    (comparison,) = document["comparisons"]
+    assert (comparison["engine"], comparison["base"], comparison["openings"]) == (two, one, 2)
+    assert comparison["ci95"][0] <= comparison["latency_ratio"] <= comparison["ci95"][1]
+    assert f"| {two} |" in table.read_text()
+    assert sheet.read_text().count(two) == 4
+
+
+@pytest.mark.parametrize(
+    ("options", "stages"),
+    [
+        (("--scenario", "offline", "--frames", 2, "--span", "engine"), ["inference"]),
+        (("--scenario", "multi-stream", "--min-queries", 1), ["fit", "inference", "restore"]),
+        (
+            ("--scenario", "camera", "--span", "all", "--min-queries", 3),
+            ["decode", "fit", "inference", "restore", "draw"],
+        ),
+    ],
+)
+def test_scenarios_and_spans_can_be_chosen(cli: Cli, options: tuple[object, ...], stages: str) -> None:
+    result = cli(*BRIEF, *options, "--json", "-")
+    assert result.code == 0, result.err
+    document = json.loads(result.out)
+    assert document["scenario"]["name"] == options[1]
+    assert list(document["stages_ms"]) == stages.split()
+    assert (document["camera"] is not None) == (options[1] == "camera")
+
+
+def test_a_gate_that_is_not_reached_ends_with_6_and_keeps_the_report(cli: Cli, tmp_path: Path) -> None:
+    target = tmp_path / "bench.json"
+    result = cli(*BRIEF, "--min-fps", 1e6, "--json", target)
+    assert result.code == 6
+    assert "the gate is 1e+06" in result.err.splitlines()[-1]
+    slow = json.loads(target.read_text())
+    # As if the earlier run had been ten times as fast.
+    slow["samples_ms"] = {name: [value / 10 for value in values] for name, values in slow["samples_ms"].items()}
+    base = tmp_path / "base.json"
+    base.write_text(json.dumps(slow))
+    assert cli(*BRIEF, "--compare", base).code == 0
+    result = cli(*BRIEF, "--compare", base, "--max-slowdown", "5%")
+    assert result.code == 6
+    assert f"as long as in {base}" in result.err
+    assert cli(*BRIEF, "--compare", target, "--max-slowdown", "900%", "--min-fps", 0).code == 0
+
+
+@pytest.mark.parametrize(
+    ("options", "code", "message"),
+    [
+        (("--max-slowdown", "5%"), 2, "nothing to compare with"),
+        (("--compare", "absent.json"), 1, "absent.json: no such file"),
+        (("--max-slowdown", "fast"), 2, "not a share such as 5%"),
+        (("--scenario", "server"), 2, "use one of: single-stream"),
+        (("--span", "half"), 2, "use one of: engine"),
+        (("--engine", "a.onnx@speed=9"), 2, "unknown option 'speed=9'"),
+        (("--scenario", "camera", "--fps", 0), 2, "--fps 0.0"),
+    ],
+)
+def test_what_makes_no_sense_is_said(cli: Cli, options: tuple[object, ...], code: int, message: str) -> None:
+    result = cli(*BRIEF, *options)
+    assert (result.code, result.out) == (code, "")
+    assert message in result.err

@@ -83,6 +83,50 @@ def test_classes_choose_what_the_cut_out_keeps(cli: Cli, photo: Path, parser: Fa
     assert np.array_equal(pixels(target)[..., 3] == 255, parser(photo).mask("hair", "lips"))
 
 
+def test_classes_choose_what_an_overlay_shows(cli: Cli, photo: Path, parser: FaceParser, tmp_path: Path) -> None:
+    target = tmp_path / "overlay.png"
+    result = cli("parse", photo, "-o", target, "--classes", "lips")
+    assert result.code == 0, result.err
+    assert np.array_equal(pixels(target), parser(photo).only("lips").overlay())
+    assert "hair" in result.out
+
+
+def test_an_output_without_a_suffix_is_refused_with_the_cure(cli: Cli, photo: Path, tmp_path: Path) -> None:
+    result = cli("parse", photo, "-o", tmp_path / "out")
+    assert result.code == 2
+    assert f"{tmp_path / 'out'}: has no suffix" in result.err
+    assert "out/ for a folder" in result.err
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("options", [("--order", "nosuch"), ("--model", "absent.onnx"), ("--classes", "wings")])
+def test_an_output_folder_is_made_only_when_there_is_something_to_put_into_it(
+    cli: Cli, photos: Path, tmp_path: Path, options: tuple[str, str]
+) -> None:
+    assert cli("parse", photos, "-o", tmp_path / "out", *options).code in (1, 2)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_folder_whose_only_picture_is_bad_still_gives_its_json(cli: Cli, photos: Path, tmp_path: Path) -> None:
+    (photos / "a.jpg").unlink()
+    (photos / "b.png").write_bytes(b"no picture")
+    result = cli("parse", photos, "-o", tmp_path / "out", "--json", tmp_path / "all.json")
+    assert result.code == 1
+    document = json.loads((tmp_path / "all.json").read_text())
+    assert (document["photos"], len(document["failed"])) == ([], 1)
+
+
+def test_a_glob_leaves_out_what_is_no_picture(cli: Cli, photos: Path, tmp_path: Path) -> None:
+    result = cli("parse", photos / "*", "-o", tmp_path / "out")
+    assert result.code == 0, result.err
+    assert names(tmp_path / "out") == ["a.jpg", "b.png"]
+
+
+def test_a_glob_that_matches_one_picture_still_wants_a_folder(cli: Cli, photos: Path, tmp_path: Path) -> None:
+    assert cli("parse", photos / "*.jpg", "-o", tmp_path / "out").code == 0
+    assert names(tmp_path / "out") == ["a.jpg"]
+
+
 def test_an_order_renumbers_the_result(cli: Cli, photo: Path, parser: FaceParser, tmp_path: Path) -> None:
     target = tmp_path / "mask.png"
     result = cli("parse", photo, "-o", target, "--visualize", "mask", "--order", "lapa", "--json", tmp_path / "a.json")
@@ -299,7 +343,7 @@ def test_several_pictures_need_a_folder(cli: Cli, photos: Path, tmp_path: Path) 
         (["-o", "mask.jpg", "--visualize", "mask"], "save masks as .png"),
         (["-o", "cutout.jpg", "--visualize", "cutout"], "has no transparency"),
         (["-o", "overlay.txt"], "'.txt': is not a picture format"),
-        (["-o", "overlay"], "is not a picture format"),
+        (["-o", "overlay"], "overlay: has no suffix"),
         (["-o", "x.png", "--visualize", "masks"], "masks"),
         (["-o", "x.png", "--alpha", "1.5"], "--alpha"),
         (["-o", "x.png", "--classes", "hair,beard"], "class 'beard': is not in the label order 'segface'"),

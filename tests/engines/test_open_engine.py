@@ -57,3 +57,9 @@ def test_a_checkpoint_without_torch_names_the_command_that_installs_it() -> None
     assert result.stdout.startswith("3 ")
     assert "'torch' is not installed" in result.stdout
     assert "pip install 'segface-edge[export]'" in result.stdout
+
+
+@pytest.mark.parametrize("name", ["model.plan", "model.engine"])
+def test_a_tensorrt_plan_is_said_not_to_run_yet(name: str) -> None:
+    with pytest.raises(UsageError, match=rf"{name}: TensorRT plans cannot be run by this version"):
+        open_engine(name)

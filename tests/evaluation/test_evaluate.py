@@ -12,6 +12,7 @@ import numpy.typing as npt
 import pytest
 from PIL import Image
 
+from segface_edge.errors import DataError
 from segface_edge.evaluation.datasets import Sample, folder
 from segface_edge.evaluation.evaluate import Evaluation, evaluate
 from segface_edge.labels import LabelSet, label_set
@@ -194,10 +195,21 @@ def test_photos_reach_the_model_in_their_order(tmp_path: Path, echo_engine: Make
     """Photo i is red 16 i, so that the model answers i: right only where each answer meets its own label map."""
     samples = write(tmp_path, [np.full((20, 20), i, np.uint8) for i in range(11)])
     for i, sample in enumerate(samples):
-        Image.new("RGB", (24, 18), (16 * i, 0, 0)).save(sample.image)
+        Image.new("RGB", (18, 18), (16 * i, 0, 0)).save(sample.image)
     for protocol in ("paper", "native"):
         evaluation = evaluate(echo_engine(SIZE), samples, SEGFACE, protocol)  # type: ignore[arg-type]
         rows = np.diag(evaluation.histogram.counts)[:11]
         assert (rows > 0).all()
-        # Photo 24 x 18 leaves a fringe of the square 20 x 20 label map at most.
-        assert evaluation.histogram.equal() > 0.9
+        assert evaluation.histogram.equal() == 1
+
+
+@pytest.mark.parametrize("protocol", ["paper", "native"])
+def test_a_photo_and_labels_that_are_not_of_one_frame_are_refused(
+    tmp_path: Path, constant_engine: MakeEngine, protocol: str
+) -> None:
+    samples = write(tmp_path, [np.zeros((40, 60), np.uint8)])
+    Image.new("RGB", (40, 60)).save(samples[0].image)
+    with pytest.raises(DataError, match=r"is 60 x 40, its upright photo 40 x 60"):
+        evaluate(constant_engine(np.zeros((SIZE, SIZE))), samples, SEGFACE, protocol)
+    Image.new("RGB", (121, 79)).save(samples[0].image)
+    evaluate(constant_engine(np.zeros((SIZE, SIZE))), samples, SEGFACE, protocol)

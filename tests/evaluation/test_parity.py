@@ -174,7 +174,7 @@ def test_several_candidates_are_compared_with_one_run_of_the_reference(
     reports = compare(reference, {"same": same, "other": other}, frames(3), name="fp32", progress=done.append)
     assert [(report.reference, report.candidate) for report in reports] == [("fp32", "same"), ("fp32", "other")]
     assert [bool(report.failures()) for report in reports] == [False, True]
-    assert reference.calls == same.calls == other.calls == [1, 1, 1]
+    assert reference.calls == same.calls == other.calls == [3]
     assert done == [1, 1, 1]
 
 
@@ -190,3 +190,29 @@ def test_the_document_is_json_and_says_whether_it_passed(constant_engine: MakeEn
     assert one(constant_engine(labels), constant_engine(labels)).to_dict()["passed"] is True
     assert "\n" not in report.summary()
     assert "reference -> candidate" in report.summary()
+
+
+def test_a_reference_of_nan_fails_even_where_only_labels_are_compared(
+    constant_engine: MakeEngine, labels: Array
+) -> None:
+    reference = constant_engine(labels)
+    nan = np.full((1, len(SEGFACE), SIZE, SIZE), np.nan, np.float32)
+    reference.run = lambda found: Output(np.repeat(labels[None], len(found), axis=0), None, nan)
+    with pytest.raises(ParityError, match="not finite"):
+        one(reference, constant_engine(labels))
+
+
+@pytest.mark.parametrize("batch", [None, 4])
+def test_a_model_that_mixes_up_the_frames_of_a_call_fails(echo_engine: MakeEngine, batch: int | None) -> None:
+    shades = [np.full((SIZE, SIZE, 3), 16 * shade, np.uint8) for shade in range(6)]
+    mixing = echo_engine(SIZE, batch=batch)
+    straight = mixing.run
+
+    def mixed(found: Array) -> Output:
+        return Output(np.repeat(straight(found).labels[:1], len(found), axis=0))
+
+    mixing.run = mixed
+    for candidate, equal in ((echo_engine(SIZE, batch=batch), True), (mixing, False)):
+        (report,) = compare(echo_engine(SIZE), {"file": candidate}, shades, name="reference")
+        assert (report.failures() == []) == equal
+        assert report.frames == 6

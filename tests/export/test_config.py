@@ -78,3 +78,10 @@ def test_a_wrong_recipe_is_refused_by_name(tmp_path: Path, text: str, message: s
 def test_an_absent_recipe_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no such file"):
         read_recipe(tmp_path / "absent.toml")
+
+
+def test_a_value_out_of_range_names_the_recipe(tmp_path: Path) -> None:
+    recipe = tmp_path / "recipe.toml"
+    recipe.write_text("opset = 5\n")
+    with pytest.raises(InputError, match=r"recipe\.toml: opset 5"):
+        read_recipe(recipe)

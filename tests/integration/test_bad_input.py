@@ -495,7 +495,7 @@ def test_folders_without_the_right_to_write(refuses: Refuses, which: str, monkey
     def denied(*_: object, **__: object) -> object:
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
 
-    monkeypatch.setattr(tempfile, "mkstemp", denied)
+    monkeypatch.setattr(os, "open", denied)
     refuses(BAD_INPUT, *filled(PATHS_TO_WRITE[which], "result"), saying=("result", "permission denied"))
 
 

@@ -135,3 +135,14 @@ def test_safetensors_alone_missing_is_named(tmp_path: Path) -> None:
     done = python(f"from segface_edge.cli import main; main({arguments})", tmp_path, blocked=("safetensors",))
     assert done.returncode == 3
     assert "the package 'safetensors' is not installed" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("module", "cure"), [("cv2", "opencv-python-headless"), ("PIL", "Pillow"), ("onnxruntime", "onnxruntime")]
+)
+def test_a_runtime_package_that_is_missing_is_named_with_its_cure(tmp_path: Path, module: str, cure: str) -> None:
+    command = ["parse", str(zoo.PORTRAIT), "-o", "mask.png"]
+    done = python(f"from segface_edge.cli import main; main({command})", tmp_path, blocked=(module,))
+    assert done.returncode == 3
+    assert len(done.stderr.splitlines()) == 1
+    assert f"pip install {cure}" in done.stderr

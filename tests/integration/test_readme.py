@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
@@ -75,6 +76,15 @@ def test_command_line_examples_run_in_order(workplace: Path) -> None:
     with Image.open(workplace / "mask.png") as mask:
         assert set(np.unique(np.asarray(mask))) <= set(range(len(label_set("segface"))))
     assert (workplace / "out" / "one.png").is_file()
+
+
+def test_the_model_s_figures_are_those_that_were_measured() -> None:
+    text = " ".join(README.read_text(encoding="utf-8").split())
+    metrics = json.loads((README.parent / "models" / "segface-mobilenet" / "metrics.json").read_text())["paper"]
+    f1 = metrics["per_class_f1"]
+    assert f"mean F1 {100 * metrics['mean_f1']:.1f} on {metrics['images']} held-out photos" in text
+    rare = ("neck_l", "ear_r", "hat")
+    assert "(necklaces {:.1f}, earrings {:.1f}, hats {:.1f})".format(*(100 * f1[name] for name in rare)) in text
 
 
 def test_there_are_examples_of_both_kinds() -> None:

@@ -151,3 +151,26 @@ def test_the_label_order_follows_the_file_or_the_number_of_tokens(state: dict[st
         anonymous = replace(released, state=weights, **silent)
         model = load_segface(anonymous, backbone="mobilenet", labels=None, image_size=64, source="weights")
         assert model.labels.name == order
+
+
+@pytest.mark.parametrize("size", ["huge", "0", "-256", "9" * 5000])
+def test_a_trained_size_that_is_none_is_refused(tmp_path: Path, state: dict[str, torch.Tensor], size: str) -> None:
+    path = tmp_path / "weights.safetensors"
+    save_file({name: tensor.contiguous() for name, tensor in state.items()}, path, metadata={"trained_size": size})
+    with pytest.raises(CheckpointError, match=r"weights\.safetensors: names the trained size"):
+        read_checkpoint(path)
+
+
+@pytest.mark.parametrize("labels", ["celebamask-hq", "bisenet", "lapa"])
+def test_another_order_than_the_weights_is_refused(labels: str) -> None:
+    released = read_checkpoint(zoo.DEFAULT_CHECKPOINT)
+    with pytest.raises(CheckpointError, match=f"in the label order 'segface', not '{labels}'"):
+        load_segface(released, backbone="mobilenet", labels=labels, image_size=64, source="weights")
+
+
+def test_another_name_for_the_same_classes_is_taken() -> None:
+    state = reference_state_dict(build_segface("mobilenet", "lapa", 64))
+    silent = {"backbone": None, "label_order": None, "trained_size": None, "terms": None}
+    weights = replace(read_checkpoint(zoo.DEFAULT_CHECKPOINT), state=state, **silent)
+    model = load_segface(weights, backbone="mobilenet", labels="helen", image_size=64, source="weights")
+    assert model.labels.name == "helen"

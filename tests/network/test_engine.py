@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -9,9 +10,9 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="the torch engine needs torch")
 
-from segface_edge import FaceParser, zoo
+from segface_edge import FaceParser, imaging, zoo
 from segface_edge.errors import MissingDependencyError, UsageError
-from segface_edge.network.engine import TorchEngine
+from segface_edge.network.engine import CompiledTorchEngine, TorchEngine
 
 
 def test_a_checkpoint_parses_like_the_bundled_model(parser: FaceParser, portrait: Path) -> None:
@@ -45,3 +46,34 @@ def test_outputs_are_of_the_documented_types() -> None:
     assert output.confidence.dtype == np.uint8
     assert output.logits is not None
     assert output.logits.shape == (1, 19, size, size)
+
+
+def test_each_engine_keeps_its_own_number_of_threads() -> None:
+    before = torch.get_num_threads()
+    try:
+        with (
+            TorchEngine(zoo.DEFAULT_CHECKPOINT, threads=1) as one,
+            TorchEngine(zoo.DEFAULT_CHECKPOINT, threads=2) as two,
+        ):
+            frames = np.zeros((1, one.spec.size, one.spec.size, 3), np.uint8)
+            for engine, threads in ((one, 1), (two, 2), (one, 1)):
+                engine.infer(frames)
+                assert torch.get_num_threads() == threads == engine.describe()["threads"]
+    finally:
+        torch.set_num_threads(before)
+
+
+def test_compiling_without_a_compiler_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "")
+    with pytest.raises(MissingDependencyError, match=r"C\+\+ compiler"):
+        CompiledTorchEngine(zoo.DEFAULT_CHECKPOINT)
+
+
+@pytest.mark.slow
+def test_the_compiled_engine_labels_like_the_eager_one(portrait: Path) -> None:
+    if shutil.which("g++") is None:
+        pytest.skip("torch.compile needs a C++ compiler")
+    frame = imaging.fit(imaging.load(portrait), 256).pixels[None]
+    with TorchEngine(zoo.DEFAULT_CHECKPOINT) as eager, CompiledTorchEngine(zoo.DEFAULT_CHECKPOINT) as compiled:
+        assert (eager.infer(frame).labels == compiled.infer(frame).labels).mean() >= 0.9999
+        assert compiled.describe()["mode"] == "compiled"

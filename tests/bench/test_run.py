@@ -1,0 +1,56 @@
+"""A whole benchmark of fake engines on the machine's own clock: what is opened, closed and reported."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from segface_edge.bench.report import Startup
+from segface_edge.bench.run import bench
+from segface_edge.bench.scenarios import Scenario
+from segface_edge.engines import Engine, FakeEngine
+
+
+class Maker:
+    """Opens fake engines and remembers them."""
+
+    def __init__(self, log: list[str], name: str) -> None:
+        self.log, self.name = log, name
+        self.made: list[FakeEngine] = []
+
+    def __call__(self) -> tuple[Engine, Startup]:
+        self.log.append(self.name)
+        self.made.append(FakeEngine())
+        return self.made[-1], Startup(import_ms=float(len(self.made)), open_ms=1.0)
+
+
+def test_engines_are_opened_anew_in_alternating_order_and_closed(portrait: Path) -> None:
+    log: list[str] = []
+    makers = {name: Maker(log, name) for name in "ab"}
+    shares: list[float] = []
+    scenario = Scenario(warmup_s=0, duration_s=0, min_queries=4, openings=4)
+    document = bench(makers, portrait.read_bytes(), scenario, span="engine", progress=shares.append)
+    assert "".join(log) == "ab" + "ba" + "ab" + "ba"
+    for maker in makers.values():
+        assert len(maker.made) == 4
+        assert all(engine.closed for engine in maker.made)
+    assert document["engine"]["name"] == "a"
+    assert document["startup_ms"]["import"] == 1.0
+    (comparison,) = document["comparisons"]
+    assert (comparison["engine"], comparison["base"], comparison["openings"]) == ("b", "a", 4)
+    assert shares == sorted(shares)
+    assert shares[-1] == 1.0
+
+
+def test_an_engine_that_fails_leaves_none_open(portrait: Path) -> None:
+    log: list[str] = []
+    good = Maker(log, "good")
+
+    def fails() -> tuple[Engine, Startup]:
+        raise OSError("no such engine")
+
+    try:
+        bench({"good": good, "bad": fails}, portrait.read_bytes(), Scenario())
+    except OSError:
+        assert [engine.closed for engine in good.made] == [True]
+    else:
+        raise AssertionError("the failure was swallowed")

@@ -221,4 +221,4 @@ def test_text_and_markdown_tell_engines_machine_and_comparison(document: Documen
         assert "slower" in view
         assert found["environment"]["cpu"] in view
     assert "| a | single-stream | 1 | 1 | 10.0 |" in to_markdown(found)
-    assert "dropped 0 of 120 frames" in text(document(0.010, name="camera", fps=120.0, openings=1))
+    assert "dropped 0 of 120 frames" in text(document(0.005, name="camera", fps=120.0, openings=1))

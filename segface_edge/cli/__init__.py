@@ -18,6 +18,7 @@ COMMANDS = {
     "parse": "Parse photos to overlays, masks or cut-outs.",
     "export": "Export a checkpoint to ONNX, checked against PyTorch.",
     "eval": "Measure F1 and IoU on a labelled folder.",
+    "data": "Check a labelled data set before training.",
     "bench": "Measure latency and FPS of a model file.",
     "info": "Show what a model file takes and gives.",
     "labels": "Show label orders, colours and left/right pairs.",

@@ -2,12 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from importlib import import_module
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
+from segface_edge.errors import InputError, UsageError, missing_extra
+
 from .options import check_json, json_option, model_options, progress_bar, say
+
+if TYPE_CHECKING:
+    from segface_edge.engines import Engine
+    from segface_edge.evaluation.datasets import Sample
+    from segface_edge.evaluation.evaluate import Evaluation
+    from segface_edge.labels import LabelSet
+
+# Photos on the contact sheet of the worst.
+_SHOWN = 8
+_LARGEST_SIZE = 2048
 
 
 @click.command(
@@ -15,11 +29,21 @@ from .options import check_json, json_option, model_options, progress_bar, say
     epilog="""\b
 Examples:
   segface-edge eval --data DIR --label-order celebamask-hq
-  segface-edge eval --model model.onnx --data DIR --label-order celebamask-hq --protocol native --json -""",
+  segface-edge eval --model model.onnx --data DIR --label-order celebamask-hq --protocol native --json -
+  segface-edge eval --model model.safetensors --data DIR --sizes 256,384,512 --plots plots/""",
 )
 @click.option("--model", type=click.Path(path_type=Path), help="ONNX file or checkpoint; default: the bundled model.")
-@click.option("--data", required=True, type=click.Path(path_type=Path), help="Folder with images/ and labels/.")
-@click.option("--label-order", help="Order of the labels on disk (see `segface-edge labels`); default: the model's.")
+@click.option(
+    "--data",
+    required=True,
+    type=click.Path(path_type=Path),
+    help="Labelled data set: images/ and labels/, or CelebAMask-HQ, LaPa, Helen as they come.",
+)
+@click.option("--split", help="train, val or test, where the data set has several.")
+@click.option(
+    "--label-order",
+    help="Order of the labels on disk (see `segface-edge labels`); default: what the data set says, else the model's.",
+)
 @click.option(
     "--protocol",
     type=click.Choice(["paper", "native"]),
@@ -27,32 +51,133 @@ Examples:
     show_default=True,
     help="paper: photo and labels resized to the network's square; native: compared in the labels' own pixels.",
 )
+@click.option("--sizes", help="Also at these input sides, comma-separated (256,384,512); for checkpoints.")
+@click.option(
+    "--plots",
+    "plots_to",
+    type=click.Path(path_type=Path),
+    help="Folder for confusion.png, per_class.png, worst.png and, with --sizes, sizes.png (needs matplotlib).",
+)
 @model_options
 @json_option
 def command(
     model: Path | None,
     data: Path,
+    split: str | None,
     label_order: str | None,
     protocol: Literal["paper", "native"],
+    sizes: str | None,
+    plots_to: Path | None,
     device: str,
     threads: int | None,
     json_to: str | None,
 ) -> None:
-    """Measure F1 and IoU of a model on a folder with images/NAME.jpg and labels/NAME.png (ids, indexed)."""
+    """Measure F1 and IoU of a model on a labelled data set: images/NAME.jpg and labels/NAME.png (ids), for example."""
     from segface_edge import zoo
-    from segface_edge.engines import open_engine
-    from segface_edge.evaluation.datasets import folder
+    from segface_edge.engines import import_engine, open_engine
+    from segface_edge.evaluation.datasets import open_dataset
     from segface_edge.evaluation.evaluate import evaluate
     from segface_edge.labels import label_set
 
+    path = model or zoo.DEFAULT_MODEL
+    sides = _sides(sizes, path) if sizes is not None else []
+    if plots_to is not None:
+        _check_matplotlib()
     check_json(json_to)
-    samples = folder(data)
-    with open_engine(model or zoo.DEFAULT_MODEL, device=device, threads=threads) as engine:
-        order = label_set(label_order) if label_order else engine.spec.labels
-        with progress_bar(len(samples), "evaluating") as advance:
+    named = label_set(label_order) if label_order else None
+    with open_engine(path, device=device, threads=threads) as engine:
+        faces = open_dataset(data, split=split, order=named, default=engine.spec.labels)
+        samples, order = faces.samples, faces.order
+        if plots_to is not None:
+            _check_folder(plots_to, sized=bool(sides))
+        others = [side for side in sides if side != engine.spec.size]
+        with progress_bar(len(samples) * (1 + len(others)), "evaluating") as advance:
             result = evaluate(engine, samples, order, protocol, progress=advance)
+            by_size = {engine.spec.size: result}
+            for side in others:
+                with import_engine(path)(path, device=device, threads=threads, size=side) as sized:
+                    by_size[side] = evaluate(sized, samples, order, protocol, progress=advance)
+        by_size = {side: by_size[side] for side in sides}
+        if plots_to is not None:
+            _draw(plots_to, result, by_size, engine, samples, order)
     document = result.to_dict()
+    if sides:
+        document["sizes"] = {str(side): evaluation.mean_f1() for side, evaluation in by_size.items()}
     say(document, json_to, _text(document))
+
+
+def _sides(text: str, model: Path) -> list[int]:
+    """The input sides of `--sizes`, each once, in rising order."""
+    if model.suffix.lower() == ".onnx":
+        raise UsageError(
+            "--sizes",
+            f"{model} is an ONNX file, which has one input size",
+            "give the checkpoint: --model MODEL.safetensors, or export one file for each size",
+        )
+    words = [word.strip() for word in text.split(",")]
+    allowed = {str(side): side for side in range(32, _LARGEST_SIZE + 1, 32)}
+    for word in words:
+        if word not in allowed:
+            raise UsageError(
+                f"--sizes {text}",
+                f"{word!r} is not a multiple of 32 up to {_LARGEST_SIZE}",
+                "separate them by commas: --sizes 256,384,512",
+            )
+    return sorted({allowed[word] for word in words})
+
+
+def _check_matplotlib() -> None:
+    """Raises MissingDependencyError: an evaluation takes minutes, and its plots come last."""
+    try:
+        import_module("segface_edge.evaluation.plots")
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] != "matplotlib":
+            raise
+        raise missing_extra("matplotlib", "plot", "--plots") from error
+
+
+def _check_folder(folder: Path, *, sized: bool) -> None:
+    """Makes the folder of the plots; raises InputError where one of them could not be written."""
+    from segface_edge.files import check_place
+
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(
+            folder, f"cannot be made ({(error.strerror or '').lower()})", "choose another place"
+        ) from error
+    for name in ("confusion.png", "per_class.png", "worst.png", *(["sizes.png"] if sized else [])):
+        check_place(folder / name)
+
+
+def _draw(
+    folder: Path,
+    result: Evaluation,
+    by_size: Mapping[int, Evaluation],
+    engine: Engine,
+    samples: Sequence[Sample],
+    order: LabelSet,
+) -> None:
+    """Writes the plots. The worst photos are run again: an evaluation keeps no label maps."""
+    from segface_edge.evaluation.contact_sheet import contact_sheet, write_sheet
+    from segface_edge.evaluation.evaluate import compared
+    from segface_edge.evaluation.plots import confusion_figure, per_class_figure, save_figure, size_figure
+
+    name = Path(result.model).name
+    save_figure(confusion_figure(result), folder / "confusion.png")
+    bars = {f"{name} {side}": evaluation for side, evaluation in by_size.items()} or {name: result}
+    save_figure(per_class_figure(bars), folder / "per_class.png")
+    worst = result.worst(_SHOWN)
+    pairs = compared(engine, [samples[i] for i in worst], order, result.protocol)
+    sheet = contact_sheet(
+        [(pair.image, pair.truth, pair.predicted) for pair in pairs],
+        result.order,
+        [result.photos[i].describe() for i in worst],
+    )
+    write_sheet(sheet, folder / "worst.png")
+    if by_size:
+        scores = {name: {side: evaluation.mean_f1() for side, evaluation in by_size.items()}}
+        save_figure(size_figure(scores), folder / "sizes.png")
 
 
 def _text(document: dict[str, Any]) -> str:
@@ -63,6 +188,9 @@ def _text(document: dict[str, Any]) -> str:
         f"  {name:<11} {points(f1)}  {points(document['per_class_iou'][name])}"
         for name, f1 in document["per_class_f1"].items()
     ]
+    sizes = [f"  {side:<11} {points(f1)}" for side, f1 in document.get("sizes", {}).items()]
+    if sizes:
+        sizes = ["", f"  {'input side':<11} {'mean F1':>6}", *sizes]
     return "\n".join(
         [
             f"{document['model']}: {document['images']} photos, protocol {document['protocol']}, "
@@ -71,5 +199,6 @@ def _text(document: dict[str, Any]) -> str:
             *rows,
             f"  {'mean':<11} {points(document['mean_f1'])}  {points(document['mean_iou'])}"
             "   (F1 without background, IoU with it)",
+            *sizes,
         ]
     )

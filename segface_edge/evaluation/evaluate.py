@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -11,15 +12,54 @@ from PIL import Image
 
 from segface_edge import imaging
 from segface_edge.engines import Engine
-from segface_edge.errors import DataError
 from segface_edge.imaging import UInt8Array
 from segface_edge.labels import LabelSet
 
-from .datasets import Sample, read_labels
+from .datasets import Sample, check_frame
 from .histogram import IGNORED, Histogram
 
 Protocol = Literal["paper", "native"]
 BATCH = 4
+# Photos that the document names.
+WORST = 10
+
+
+@dataclass(frozen=True, kw_only=True)
+class PhotoScore:
+    """One photo of an evaluation.
+
+    Attributes:
+        name: the photo's file name.
+        mean_f1: over the classes but background that are in its truth or prediction; None where none is.
+        worst_class, worst_f1: of these classes the one with the lowest F1; None likewise.
+    """
+
+    name: str
+    mean_f1: float | None
+    worst_class: str | None
+    worst_f1: float | None
+
+    def describe(self) -> str:
+        """One line for people, in points of 100."""
+        if self.mean_f1 is None or self.worst_f1 is None:
+            return f"{self.name}: background alone"
+        return f"{self.name}: mean F1 = {100 * self.mean_f1:.1f}, worst {self.worst_class} = {100 * self.worst_f1:.1f}"
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Compared:
+    """A photo as it was compared.
+
+    Attributes:
+        image: (H, W, 3) uint8 RGB. Protocol `paper`: the network's frame; `native`: the photo, whose sides may be a
+            multiple of the label maps'.
+        truth: (h, w) uint8 labels; 255 is ignored.
+        predicted: (h, w) uint8 labels in the same order.
+    """
+
+    image: UInt8Array
+    truth: UInt8Array
+    predicted: UInt8Array
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,6 +73,7 @@ class Evaluation:
         images: how many photos.
         order: the label order that was compared.
         histogram: truth against prediction over all pixels.
+        photos: each photo's own score, in the order of the samples.
     """
 
     model: str
@@ -41,6 +82,15 @@ class Evaluation:
     images: int
     order: LabelSet
     histogram: Histogram
+    photos: tuple[PhotoScore, ...] = ()
+
+    def worst(self, count: int) -> list[int]:
+        """Positions in `photos` of the `count` with the lowest mean F1, worst first; those without one come last."""
+        return sorted(range(len(self.photos)), key=lambda i: _or_infinite(self.photos[i].mean_f1))[:count]
+
+    def mean_f1(self) -> float | None:
+        """Mean F1 over the classes but background that occur; None where none does."""
+        return _mean(self.histogram.f1()[1:])
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready: F1 and IoU as fractions, null for a class that is in neither truth nor prediction.
@@ -54,10 +104,20 @@ class Evaluation:
             "size": self.size,
             "images": self.images,
             "label_order": self.order.name,
-            "mean_f1": _mean(f1[1:]),
+            "mean_f1": self.mean_f1(),
             "mean_iou": _mean(iou),
             "per_class_f1": dict(zip(self.order.classes, map(_number, f1), strict=True)),
             "per_class_iou": dict(zip(self.order.classes, map(_number, iou), strict=True)),
+            "worst": [
+                {
+                    "file": photo.name,
+                    "mean_f1": photo.mean_f1,
+                    "worst_class": photo.worst_class,
+                    "worst_f1": photo.worst_f1,
+                }
+                for photo in map(self.photos.__getitem__, self.worst(WORST))
+            ],
+            "confusion": self.histogram.counts.tolist(),
         }
 
 
@@ -82,45 +142,63 @@ def evaluate(
     Raises:
         ImageError, DataError: a photo or label map cannot be read.
     """
-    model_order = engine.spec.labels
-    common = order if len(order) < len(model_order) else model_order
-    truth_table = _with_ignored(order, common)
-    predicted_table = _with_ignored(model_order, common)
+    common = common_order(engine, order)
     histogram = Histogram(len(common))
+    photos = []
+    for sample, pair in zip(samples, compared(engine, samples, order, protocol), strict=True):
+        own = Histogram(len(common))
+        own.add(pair.truth, pair.predicted)
+        histogram.counts += own.counts
+        photos.append(_score(sample.image.name, own, common))
+        progress(1)
+    return Evaluation(
+        model=engine.source,
+        protocol=protocol,
+        size=engine.spec.size,
+        images=len(samples),
+        order=common,
+        histogram=histogram,
+        photos=tuple(photos),
+    )
+
+
+def common_order(engine: Engine, order: LabelSet) -> LabelSet:
+    """The order in which labels of `order` and `engine`'s are compared: the one with fewer classes."""
+    return order if len(order) < len(engine.spec.labels) else engine.spec.labels
+
+
+def compared(engine: Engine, samples: Sequence[Sample], order: LabelSet, protocol: Protocol) -> Iterator[Compared]:
+    """Each of `samples` with its truth and prediction, in `common_order`. Arguments and errors as for `evaluate`."""
+    common = common_order(engine, order)
+    truth_table = _with_ignored(order, common)
+    predicted_table = _with_ignored(engine.spec.labels, common)
     size = engine.spec.size
     squash = protocol == "paper"
     for start in range(0, len(samples), BATCH):
         chunk = samples[start : start + BATCH]
         images = [imaging.load(sample.image) for sample in chunk]
-        truths = [read_labels(sample.labels, order) for sample in chunk]
+        truths = [sample.read_labels(order) for sample in chunk]
         fits = [imaging.fit(image, size, squash=squash) for image in images]
         predictions = engine.infer(np.stack([fitted.pixels for fitted in fits])).labels
         for sample, image, truth in zip(chunk, images, truths, strict=True):
-            _check_shapes(sample, image.shape, truth.shape)
+            check_frame(sample, image, truth)
         for image, truth, fitted, labels in zip(images, truths, fits, predictions, strict=True):
             if squash:
+                image = fitted.pixels
                 truth = np.asarray(Image.fromarray(truth).resize((size, size), Image.Resampling.NEAREST))
             else:
                 height, width = truth.shape
                 geometry = fitted.geometry.for_photo_scaled(width / image.shape[1], height / image.shape[0])
                 labels = imaging.restore(labels, geometry, height, width)
-            histogram.add(truth_table[truth], predicted_table[labels])
-        progress(len(chunk))
-    return Evaluation(
-        model=engine.source, protocol=protocol, size=size, images=len(samples), order=common, histogram=histogram
-    )
+            yield Compared(image=image, truth=truth_table[truth], predicted=predicted_table[labels])
 
 
-def _check_shapes(sample: Sample, photo: tuple[int, ...], labels: tuple[int, ...]) -> None:
-    """Raises DataError where photo and label map cannot be of the same frame."""
-    (height, width), (rows, columns) = photo[:2], labels[:2]
-    # Sides may be scaled, and each rounded to whole pixels.
-    if abs(height * columns - width * rows) > max(height + width, rows + columns):
-        raise DataError(
-            sample.labels,
-            f"is {columns} x {rows}, its upright photo {width} x {height}",
-            "turn or crop one as the other is",
-        )
+def _score(name: str, histogram: Histogram, order: LabelSet) -> PhotoScore:
+    f1 = histogram.f1()[1:]
+    if np.isnan(f1).all():
+        return PhotoScore(name=name, mean_f1=None, worst_class=None, worst_f1=None)
+    worst = int(np.nanargmin(f1))
+    return PhotoScore(name=name, mean_f1=_mean(f1), worst_class=order.classes[1 + worst], worst_f1=_number(f1[worst]))
 
 
 def _with_ignored(order: LabelSet, target: LabelSet) -> UInt8Array:
@@ -137,3 +215,7 @@ def _mean(values: np.ndarray[Any, np.dtype[np.float64]]) -> float | None:
     """Mean over the classes that occur."""
     present = values[~np.isnan(values)]
     return float(present.mean()) if len(present) else None
+
+
+def _or_infinite(value: float | None) -> float:
+    return math.inf if value is None else value

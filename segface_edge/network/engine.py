@@ -32,27 +32,33 @@ class TorchEngine(Engine):
         path: a checkpoint.
         device: `cpu`, `cuda` or `cuda:N`.
         threads: PyTorch's threads; None leaves them as they are.
+        size: input side, a multiple of 32; None takes the one that the checkpoint was trained at.
 
     Raises:
         CheckpointError: the checkpoint cannot be read or does not fit.
+        UsageError: `size` is no multiple of 32.
         MissingDependencyError: CUDA was asked for and PyTorch has none.
     """
 
     mode = "eager"
 
-    def __init__(self, path: Path, *, device: str = "cpu", threads: int | None = None) -> None:
+    def __init__(self, path: Path, *, device: str = "cpu", threads: int | None = None, size: int | None = None) -> None:
         checkpoint = read_checkpoint(path)
-        size = checkpoint.trained_size or DEFAULT_SIZE
+        side = (checkpoint.trained_size or DEFAULT_SIZE) if size is None else size
         backbone = checkpoint.backbone or DEFAULT_BACKBONE
-        model = load_segface(checkpoint, backbone=backbone, labels=None, image_size=size, source=path)
+        model = load_segface(checkpoint, backbone=backbone, labels=None, image_size=side, source=path)
         spec = model_spec(model, trained_size=checkpoint.trained_size, terms=checkpoint.terms or "not stated")
         self._start(model, spec, str(path), device, threads)
 
     @classmethod
-    def of(cls, model: SegFace, *, source: str = "network in memory") -> TorchEngine:
-        """An engine over a network in memory, on the CPU."""
+    def of(cls, model: SegFace, *, source: str = "network in memory", device: str = "cpu") -> TorchEngine:
+        """An engine over a network in memory. `model` itself is moved to `device` and put in eval mode.
+
+        Raises:
+            UsageError, MissingDependencyError: `device` is unknown or not there.
+        """
         engine = cls.__new__(cls)
-        engine._start(model, model_spec(model), source, "cpu", None)
+        engine._start(model, model_spec(model), source, device, None)
         return engine
 
     def _start(self, model: SegFace, spec: ModelSpec, source: str, device: str, threads: int | None) -> None:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from segface_edge import zoo
 from segface_edge.labels import label_set
@@ -30,6 +33,8 @@ def test_labels_that_are_the_model_s_own_give_an_f1_of_one(cli: Cli, labelled: P
         "mean_iou",
         "per_class_f1",
         "per_class_iou",
+        "worst",
+        "confusion",
     ]
     assert document["model"] == str(zoo.DEFAULT_MODEL)
     assert (document["protocol"], document["images"], document["size"]) == ("native", 2, 256)
@@ -72,6 +77,12 @@ def test_text_shows_points(cli: Cli, labelled: Path, tmp_path: Path) -> None:
         (["--data", "labelled", "--label-order", "coco"], "label order 'coco': is unknown"),
         (["--data", "labelled", "--protocol", "mine"], "--protocol"),
         ([], "--data"),
+        (["--data", "labelled", "--sizes", "64"], "is an ONNX file, which has one input size; give the checkpoint"),
+        (["--data", "labelled", "--model", "own.onnx", "--sizes", "64"], "--sizes: own.onnx is an ONNX file"),
+        (["--data", "labelled", "--model", "m.safetensors", "--sizes", "64,100"], "'100' is not a multiple of 32"),
+        (["--data", "labelled", "--model", "m.safetensors", "--sizes", "64;96"], "'64;96' is not a multiple of 32"),
+        (["--data", "labelled", "--model", "m.safetensors", "--sizes", "4096"], "up to 2048"),
+        (["--data", "labelled", "--model", "m.safetensors", "--sizes", ""], "'' is not a multiple of 32"),
     ],
 )
 def test_options_that_do_not_exist_are_refused(
@@ -81,3 +92,110 @@ def test_options_that_do_not_exist_are_refused(
     result = cli("eval", *options)
     assert (result.code, result.out) == (2, "")
     assert message in result.err
+
+
+@pytest.fixture
+def plotted(cli: Cli, labelled: Path, tmp_path: Path) -> Path:
+    """The plots of the folder with the second photo's labels damaged."""
+    pytest.importorskip("matplotlib", reason="plots need matplotlib")
+    path = labelled / "labels" / "1.png"
+    with Image.open(path) as picture:
+        damaged = np.zeros_like(np.asarray(picture))
+    damaged[:20] = label_set("celebamask-hq").index("neck_l")
+    Image.fromarray(damaged).save(path)
+    folder = tmp_path / "deep" / "plots"
+    result = cli("eval", "--data", labelled, "--label-order", "celebamask-hq", "--plots", folder, "--json", "-")
+    assert (result.code, result.err) == (0, "")
+    assert json.loads(result.out)["worst"][0]["file"] == "1.png"
+    return folder
+
+
+def test_plots_are_pictures_in_the_folder_that_was_named(plotted: Path) -> None:
+    assert sorted(path.name for path in plotted.iterdir()) == ["confusion.png", "per_class.png", "worst.png"]
+    for path in plotted.iterdir():
+        with Image.open(path) as picture:
+            assert min(picture.size) > 300
+            assert np.asarray(picture.convert("L")).std() > 10
+
+
+def test_the_worst_photo_is_shown_first(plotted: Path) -> None:
+    """The necklace that only the damaged labels have lies in the upper half."""
+    with Image.open(plotted / "worst.png") as picture:
+        sheet = np.asarray(picture.convert("RGB"), np.int16)
+    # Wrong pixels of the error column: nearly all of the first photo's head, none or few of the second's.
+    red = (sheet == (255, 40, 40)).all(axis=2).sum(axis=1)
+    half = len(red) // 2
+    assert red[:half].sum() > 20 * red[half:].sum()
+
+
+def test_a_checkpoint_is_measured_at_several_sizes(cli: Cli, labelled: Path, tmp_path: Path) -> None:
+    pytest.importorskip("torch", reason="checkpoints need torch")
+    pytest.importorskip("matplotlib", reason="plots need matplotlib")
+    arguments = ("eval", "--model", zoo.DEFAULT_CHECKPOINT, "--data", labelled, "--label-order", "celebamask-hq")
+    target = tmp_path / "result.json"
+    result = cli(*arguments, "--sizes", "256, 64,256,160", "--plots", tmp_path / "plots", "--json", target)
+    assert (result.code, result.err) == (0, "")
+    document = json.loads(target.read_text())
+    sizes = document["sizes"]
+    assert list(sizes) == ["64", "160", "256"]
+    assert sizes["64"] < sizes["160"] < sizes["256"]
+    assert (document["size"], document["mean_f1"]) == (256, sizes["256"])
+    rows = [line.split() for line in result.out.splitlines()[-3:]]
+    assert rows == [[side, f"{100 * f1:.2f}"] for side, f1 in sizes.items()]
+    assert {path.name for path in (tmp_path / "plots").iterdir()} == {
+        "confusion.png",
+        "per_class.png",
+        "sizes.png",
+        "worst.png",
+    }
+
+
+def test_sizes_need_no_matplotlib(cli: Cli, labelled: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("torch", reason="checkpoints need torch")
+    _hide_matplotlib(monkeypatch)
+    arguments = ("eval", "--model", zoo.DEFAULT_CHECKPOINT, "--data", labelled, "--label-order", "celebamask-hq")
+    result = cli(*arguments, "--sizes", "64", "--json", "-")
+    assert (result.code, result.err) == (0, "")
+    document = json.loads(result.out)
+    assert document["size"] == 256, "the model's own size is what the rest of the document is about"
+    assert document["sizes"]["64"] < document["mean_f1"]
+
+
+def test_plots_without_matplotlib_say_so_before_the_evaluation(
+    cli: Cli, labelled: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _hide_matplotlib(monkeypatch)
+    _forbid_evaluation(monkeypatch)
+    result = cli("eval", "--data", labelled, "--plots", tmp_path / "plots")
+    assert (result.code, result.out) == (3, "")
+    assert result.err == (
+        "error: --plots: the package 'matplotlib' is not installed; install it with: pip install 'segface-edge[plot]'\n"
+    )
+    assert not (tmp_path / "plots").exists()
+
+
+@pytest.mark.parametrize("place", ["file", "file/plots", "taken"])
+def test_plots_that_could_not_be_written_are_refused_before_the_evaluation(
+    cli: Cli, labelled: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str
+) -> None:
+    pytest.importorskip("matplotlib", reason="plots need matplotlib")
+    (tmp_path / "file").touch()
+    (tmp_path / "taken" / "worst.png").mkdir(parents=True)
+    _forbid_evaluation(monkeypatch)
+    result = cli("eval", "--data", labelled, "--plots", tmp_path / place)
+    assert (result.code, result.out) == (1, "")
+    assert "cannot be made" in result.err or "worst.png: is a folder" in result.err
+
+
+def _hide_matplotlib(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [name for name in sys.modules if name.partition(".")[0] == "matplotlib"]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    monkeypatch.delitem(sys.modules, "segface_edge.evaluation.plots", raising=False)
+
+
+def _forbid_evaluation(monkeypatch: pytest.MonkeyPatch) -> None:
+    def evaluate(*_: Any, **__: Any) -> None:
+        pytest.fail("the evaluation was started")
+
+    monkeypatch.setattr("segface_edge.evaluation.evaluate.evaluate", evaluate)

@@ -14,7 +14,7 @@ from PIL import Image
 
 from segface_edge.errors import DataError
 from segface_edge.evaluation.datasets import Sample, folder
-from segface_edge.evaluation.evaluate import Evaluation, evaluate
+from segface_edge.evaluation.evaluate import Evaluation, PhotoScore, compared, evaluate
 from segface_edge.labels import LabelSet, label_set
 
 MakeEngine = Callable[..., Any]
@@ -213,3 +213,79 @@ def test_a_photo_and_labels_that_are_not_of_one_frame_are_refused(
         evaluate(constant_engine(np.zeros((SIZE, SIZE))), samples, SEGFACE, protocol)
     Image.new("RGB", (121, 79)).save(samples[0].image)
     evaluate(constant_engine(np.zeros((SIZE, SIZE))), samples, SEGFACE, protocol)
+
+
+def test_each_photo_has_its_own_score(tmp_path: Path, constant_engine: MakeEngine) -> None:
+    prediction = blobs(SIZE, SIZE, 12, seed=11)
+    truths = [blobs(SIZE, SIZE, 14, seed=seed) for seed in range(12, 18)]
+    evaluation = evaluate(constant_engine(prediction), write(tmp_path, truths), SEGFACE, "paper")
+    assert [photo.name for photo in evaluation.photos] == [f"{i:02}.png" for i in range(6)]
+    for photo, truth in zip(evaluation.photos, truths, strict=True):
+        f1 = {
+            name: value[0]
+            for name, value in scores([truth], [prediction], SEGFACE).items()
+            if value is not None and name != "background"
+        }
+        assert photo.mean_f1 == pytest.approx(sum(f1.values()) / len(f1))
+        assert photo.worst_f1 == pytest.approx(min(f1.values()))
+        assert photo.worst_class is not None
+        assert f1[photo.worst_class] == pytest.approx(photo.worst_f1)
+
+
+@pytest.mark.parametrize("protocol", ["paper", "native"])
+def test_the_worst_photo_is_the_one_whose_labels_were_damaged(
+    tmp_path: Path, constant_engine: MakeEngine, protocol: Any
+) -> None:
+    prediction = blobs(SIZE, SIZE, 19, seed=19)
+    truths = [prediction.copy() for _ in range(12)]
+    truths[7][truths[7] == SEGFACE.index("hat")] = SEGFACE.index("hair")
+    truths[4][0, 0] = (truths[4][0, 0] + 1) % 19
+    evaluation = evaluate(constant_engine(prediction), write(tmp_path, truths), SEGFACE, protocol)
+    worst = evaluation.to_dict()["worst"]
+    assert [photo["file"] for photo in worst[:2]] == ["07.png", "04.png"]
+    assert (worst[0]["worst_class"], worst[0]["worst_f1"]) == ("hat", 0)
+    assert worst[0]["mean_f1"] < worst[1]["mean_f1"] < 1
+    assert len(worst) == 10
+    assert all(photo["mean_f1"] == 1 for photo in worst[2:])
+    assert evaluation.worst(1) == [7]
+
+
+def test_a_photo_of_background_alone_is_no_worst_case(tmp_path: Path, constant_engine: MakeEngine) -> None:
+    truths = [np.zeros((SIZE, SIZE), np.uint8), np.full((SIZE, SIZE), 255, np.uint8)]
+    evaluation = evaluate(constant_engine(np.zeros((SIZE, SIZE))), write(tmp_path, truths), SEGFACE, "paper")
+    assert evaluation.photos[0] == PhotoScore(name="00.png", mean_f1=None, worst_class=None, worst_f1=None)
+    assert [photo["mean_f1"] for photo in evaluation.to_dict()["worst"]] == [None, None]
+    assert evaluation.photos[1].describe() == "01.png: background alone"
+    assert sorted(evaluation.worst(8)) == [0, 1]
+
+
+def test_the_confusion_counts_pixels_by_truth_and_prediction(tmp_path: Path, constant_engine: MakeEngine) -> None:
+    prediction = np.full((SIZE, SIZE), SEGFACE.index("hair"), np.uint8)
+    truth = np.full((SIZE, SIZE), SEGFACE.index("hat"), np.uint8)
+    truth[:3] = 255
+    document = evaluate(constant_engine(prediction), write(tmp_path, [truth]), SEGFACE, "paper").to_dict()
+    wanted = np.zeros((19, 19), int)
+    wanted[SEGFACE.index("hat"), SEGFACE.index("hair")] = 29 * SIZE
+    assert document["confusion"] == wanted.tolist()
+
+
+def test_photos_can_be_compared_again(tmp_path: Path, echo_engine: MakeEngine) -> None:
+    """Whichever are asked for, in that order: photo i is red 16 i, and the model answers i."""
+    samples = write(tmp_path, [np.full((20, 20), i, np.uint8) for i in range(9)])
+    for i, sample in enumerate(samples):
+        Image.new("RGB", (40, 40), (16 * i, 0, 0)).save(sample.image)
+    for protocol, side in (("paper", SIZE), ("native", 20)):
+        pairs = list(compared(echo_engine(SIZE), [samples[i] for i in (6, 2, 8, 1, 3)], SEGFACE, protocol))  # type: ignore[arg-type]
+        assert [int(pair.truth[10, 10]) for pair in pairs] == [6, 2, 8, 1, 3]
+        for pair in pairs:
+            assert pair.truth.shape == pair.predicted.shape == (side, side)
+            np.testing.assert_array_equal(pair.truth, pair.predicted)
+            assert pair.image.shape == ((SIZE, SIZE, 3) if protocol == "paper" else (40, 40, 3))
+            assert (pair.image[..., 0] == 16 * pair.truth[10, 10]).all()
+
+
+def test_no_label_maps_are_kept(tmp_path: Path, constant_engine: MakeEngine) -> None:
+    """A photo's score is a few words, however large the photo."""
+    samples = write(tmp_path, [np.full((300, 300), 2, np.uint8)])
+    evaluation = evaluate(constant_engine(np.full((SIZE, SIZE), 2)), samples, SEGFACE, "native")
+    assert evaluation.photos == (PhotoScore(name="00.png", mean_f1=1.0, worst_class="skin", worst_f1=1.0),)

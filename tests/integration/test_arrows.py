@@ -21,7 +21,7 @@ ARROWS: dict[str, set[str]] = {
     "evaluation": {"core", "engines", "reading"},
     "bench": {"core", "engines", "reading"},
     "network": {"core", "engines", "evaluation"},
-    "training": {"core", "engines", "evaluation", "network"},
+    "training": {"core", "engines", "reading", "evaluation", "network"},
     "export": {"core", "engines", "evaluation", "network"},
     "cli": {*RUNTIME, "network", "training", "export"},
 }
@@ -41,6 +41,8 @@ HOMES: dict[str, tuple[str, ...]] = {
     "tensorrt": ("engines.tensorrt_run", "engines.tensorrt_build"),
     "pycuda": ("engines.cuda",),
     "cuda": ("engines.cuda",),
+    "matplotlib": ("evaluation.plots", "evaluation.count_plot"),
+    "dacite": ("training",),
     "click": ("cli",),
 }
 

@@ -7,12 +7,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 torch = pytest.importorskip("torch", reason="the torch engine needs torch")
 
 from segface_edge import FaceParser, imaging, zoo
 from segface_edge.errors import MissingDependencyError, UsageError
 from segface_edge.network.engine import CompiledTorchEngine, TorchEngine
+from segface_edge.network.segface import build_segface
 
 
 def test_a_checkpoint_parses_like_the_bundled_model(parser: FaceParser, portrait: Path) -> None:
@@ -46,6 +48,33 @@ def test_outputs_are_of_the_documented_types() -> None:
     assert output.confidence.dtype == np.uint8
     assert output.logits is not None
     assert output.logits.shape == (1, 19, size, size)
+
+
+def test_a_checkpoint_runs_at_the_size_that_is_asked_for(portrait: Path) -> None:
+    with TorchEngine(zoo.DEFAULT_CHECKPOINT) as own, TorchEngine(zoo.DEFAULT_CHECKPOINT, size=160) as small:
+        assert (own.spec.size, small.spec.size) == (own.spec.trained_size, 160)
+        assert small.spec.trained_size == own.spec.trained_size
+        image = imaging.load(portrait)
+        labels = [engine.infer(imaging.fit(image, engine.spec.size).pixels[None]).labels[0] for engine in (own, small)]
+    assert labels[1].shape == (160, 160)
+    reduced = Image.fromarray(labels[0]).resize((160, 160), Image.Resampling.NEAREST)
+    assert (np.asarray(reduced) == labels[1]).mean() > 0.85
+
+
+@pytest.mark.parametrize("size", [0, 16, 100, -32])
+def test_a_size_that_is_no_multiple_of_32_is_refused(size: int) -> None:
+    with pytest.raises(UsageError, match="not a positive multiple of 32"):
+        TorchEngine(zoo.DEFAULT_CHECKPOINT, size=size)
+
+
+def test_a_network_in_memory_runs_where_it_is_told() -> None:
+    model = build_segface(image_size=64)
+    with TorchEngine.of(model, source="mine", device="cpu") as engine:
+        assert (engine.source, engine.device, engine.spec.size) == ("mine", "cpu", 64)
+        assert engine.infer(np.zeros((1, 64, 64, 3), np.uint8)).labels.shape == (1, 64, 64)
+        assert not model.training
+    with pytest.raises(UsageError, match="use cpu"):
+        TorchEngine.of(model, device="toaster")
 
 
 def test_each_engine_keeps_its_own_number_of_threads() -> None:

@@ -15,6 +15,9 @@ turn, in one run; `times the base` is the ratio of latencies to the table's firs
 to compare: absolute times move with the machine.
 """
 
+# Folders of results that are no benchmark reports.
+OTHERS = ("training",)
+
 
 def render(folder: Path) -> str:
     """The text of RESULTS.md.
@@ -23,7 +26,7 @@ def render(folder: Path) -> str:
         InputError: a file is not a benchmark report.
     """
     parts = [HEAD]
-    for device in sorted(path for path in folder.iterdir() if path.is_dir()):
+    for device in sorted(path for path in folder.iterdir() if path.is_dir() and path.name not in OTHERS):
         documents = [(path, read_report(path)) for path in sorted(device.glob("*.json"))]
         if not documents:
             continue

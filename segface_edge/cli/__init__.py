@@ -17,6 +17,7 @@ from segface_edge.errors import InputError, MissingDependencyError, SegFaceEdgeE
 COMMANDS = {
     "parse": "Parse photos to overlays, masks or cut-outs.",
     "export": "Export a checkpoint to ONNX, checked against PyTorch.",
+    "train": "Train SegFace as a recipe says.",
     "eval": "Measure F1 and IoU on a labelled folder.",
     "data": "Check a labelled data set before training.",
     "bench": "Measure latency and FPS of a model file.",

@@ -16,9 +16,11 @@ from pathlib import Path
 
 import torch
 from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
 from torch import Tensor
 
 from segface_edge.errors import CheckpointError
+from segface_edge.files import write_whole
 from segface_edge.labels import LABEL_SETS, label_set
 
 from .segface import SegFace, build_segface
@@ -197,6 +199,25 @@ def load_reference_state_dict(
     model.load_state_dict(_from_reference(model, values))
 
 
+def load_backbone(model: SegFace, path: Path) -> None:
+    """Fills the backbone from a state dict of torchvision's builder (`features.*`; its classifier is left out).
+
+    Raises:
+        CheckpointError: it cannot be read, or does not fit the backbone.
+    """
+    state = read_checkpoint(path).state
+    features = {name.removeprefix("features."): value for name, value in state.items() if name.startswith("features.")}
+    wanted = model.backbone.state_dict()
+    wrong = [name for name, tensor in wanted.items() if name not in features or features[name].shape != tensor.shape]
+    if wrong or set(features) - set(wanted):
+        raise CheckpointError(
+            path,
+            f"does not fit the backbone '{model.backbone_name}' ({', '.join((wrong or sorted(features))[:2])}, …)",
+            "give the state dict of torchvision's builder of that backbone",
+        )
+    model.backbone.load_state_dict(features)
+
+
 def reference_state_dict(model: SegFace) -> dict[str, Tensor]:
     """The model's weights under the reference's names."""
     state = dict(model.state_dict())
@@ -205,6 +226,36 @@ def reference_state_dict(model: SegFace) -> dict[str, Tensor]:
     return renamed | {
         f"face_decoder.{name}_token.weight": tokens[index : index + 1] for index, name in enumerate(_token_names(model))
     }
+
+
+def write_checkpoint(path: Path, model: SegFace, *, trained_size: int, terms: str, notes: Mapping[str, str]) -> None:
+    """Writes the weights in half precision under the reference's names (safetensors), whole or not at all.
+
+    Args:
+        path: the file, `.safetensors`.
+        model: the network.
+        trained_size: the input side that the weights are meant for.
+        terms: terms of use, one line.
+        notes: further metadata.
+
+    Raises:
+        CheckpointError: a weight is not finite in half precision.
+        InputError: the file cannot be written.
+    """
+    state = {}
+    for name, tensor in reference_state_dict(model).items():
+        half = tensor.detach().cpu().half() if tensor.is_floating_point() else tensor.cpu()
+        if half.is_floating_point() and not bool(half.isfinite().all()):
+            raise CheckpointError(path, f"the weight {name} is not finite in half precision", "train at a lower rate")
+        state[name] = half.contiguous()
+    metadata = {
+        "backbone": model.backbone_name,
+        "label_order": model.labels.name,
+        "trained_size": str(trained_size),
+        "terms": terms,
+        **notes,
+    }
+    write_whole(path, save(state, metadata))
 
 
 def _from_reference(model: SegFace, state: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -145,7 +145,7 @@ def test_a_folder_without_pictures(refuses: Refuses, here: Path, labelled: Path)
     folder.mkdir()
     (folder / "notes.txt").write_text("no picture")
     refuses(BAD_INPUT, "parse", folder, "-o", "out", saying=(str(folder), "holds no pictures"))
-    refuses(BAD_INPUT, "eval", "--data", folder, saying=(str(folder), "has no folder 'images'", "images/NAME.jpg"))
+    refuses(BAD_INPUT, "eval", "--data", folder, saying=(str(folder), "is of no known layout", "images/NAME"))
     for path in (labelled / "images").iterdir():
         path.unlink()
     refuses(BAD_INPUT, "eval", "--data", labelled, saying=(str(labelled / "images"), "holds no pictures"))
@@ -438,6 +438,8 @@ PATHS_TO_READ = {
     "export weights": ("export", "-o", "out.onnx", "--weights", "{}.pt"),
     "export recipe": ("export", "-o", "out.onnx", "--recipe", "{}.toml"),
     "export parity_data": ("export", "-o", "out.onnx", "--random-weights", "--imgsz", "64", "--data", "{}"),
+    "train config": ("train", "-o", "out", "--config", "{}.toml"),
+    "data check root": ("data", "check", "{}"),
 }
 PATHS_TO_WRITE = {
     "parse out": ("parse", "photo.png", "-o", "{}.png"),
@@ -451,23 +453,36 @@ PATHS_TO_WRITE = {
     "labels json_to": ("labels", "--json", "{}.json"),
     "doctor json_to": ("doctor", "--json", "{}.json"),
     "export json_to": ("export", "-o", "out.onnx", "--json", "{}.json"),
+    "train json_to": ("train", "--config", "recipe.toml", "-o", "out", "--json", "{}.json"),
+    "data check json_to": ("data", "check", "labelled", "--json", "{}.json"),
+    "data check plot": ("data", "check", "labelled", "--plot", "{}.png"),
 }
+# Folders that are made where they are absent.
+FOLDERS_TO_MAKE = {
+    "train out": ("train", "--config", "recipe.toml", "-o", "{}"),
+    "eval plots_to": ("eval", "--data", "labelled", "--plots", "{}"),
+}
+# What a command needs besides the runtime.
+NEEDS = {"export": ("torch", "onnx"), "train": ("torch", "dacite", "matplotlib"), "data": ("matplotlib",)}
 
 
 def test_the_tables_have_every_path_of_the_command_line() -> None:
     found = set()
-    for name in COMMANDS:
-        command = app.get_command(click.Context(app), name)
+    commands = {name: app.get_command(click.Context(app), name) for name in COMMANDS}
+    for name, command in list(commands.items()):
+        if isinstance(command, click.Group):
+            commands |= {f"{name} {inner}": part for inner, part in command.commands.items()}
+    for name, command in commands.items():
         assert command is not None
         for param in command.params:
             if isinstance(param.type, click.Path) or param.name in ("source", "out", "json_to", "engines"):
                 found.add(f"{name} {param.name}")
-    assert found == {*PATHS_TO_READ, *PATHS_TO_WRITE}
+    assert found == {*PATHS_TO_READ, *PATHS_TO_WRITE, *FOLDERS_TO_MAKE}
 
 
 def filled(template: tuple[str, ...], path: str) -> list[str]:
-    if template[0] == "export":
-        pytest.importorskip("torch", reason="export needs torch")
+    for package in NEEDS.get(template[0], ()):
+        pytest.importorskip(package, reason=f"{template[0]} needs {package}")
     return [word.format(path) for word in template]
 
 
@@ -489,6 +504,17 @@ def test_places_that_cannot_be_written_to(refuses: Refuses, which: str, monkeypa
     for folder in ("absent", "photo.png"):
         name = f"{folder}/result"
         refuses(BAD_INPUT, *filled(PATHS_TO_WRITE[which], name), saying=(name, "cannot be written"))
+
+
+@pytest.mark.usefixtures("labelled")
+@pytest.mark.parametrize("which", FOLDERS_TO_MAKE)
+def test_folders_that_cannot_be_made(refuses: Refuses, which: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("matplotlib", reason="plots need matplotlib")
+    monkeypatch.setattr("segface_edge.evaluation.evaluate.evaluate", None)
+    Path("recipe.toml").write_text(
+        '[data]\ntrain = "labelled"\nlabel_order = "segface"\n[[stage]]\nsteps = 1\nbatch = 1\nsizes = [32]\n'
+    )
+    refuses(BAD_INPUT, *filled(FOLDERS_TO_MAKE[which], "photo.png/out"), saying=("photo.png/out", "cannot be made"))
 
 
 @pytest.mark.parametrize("which", ["parse out", "parse json_to", "info json_to", "labels json_to"])

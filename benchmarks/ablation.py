@@ -1,0 +1,133 @@
+"""What each ingredient of a training brings: the same short training with and without it, over several seeds.
+
+    python benchmarks/ablation.py --weights first.safetensors --train DIR --val DIR --unlabelled DIR -o runs
+
+writes benchmarks/results/training/ablation.json and ablation.png.
+"""
+
+from __future__ import annotations
+
+import json
+import statistics
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import click
+
+from segface_edge.bench.machine import environment
+from segface_edge.evaluation.plots import ablation_figure, save_figure
+from segface_edge.files import write_whole
+
+HERE = Path(__file__).parent
+RECIPE = HERE / "ablation.toml"
+RESULTS = HERE / "results" / "training"
+RARE = ("eye_g", "hat", "ear_r", "neck_l")
+
+# Each is the recipe with these changes.
+INGREDIENTS: dict[str, tuple[str, ...]] = {
+    "baseline (flips)": (),
+    "geometry": ("augment.affine=0.7", "augment.zoom_out=0.1"),
+    "colour, blur, noise, JPEG": (
+        "augment.colour=0.6",
+        "augment.gamma=0.2",
+        "augment.grey=0.05",
+        "augment.blur=0.2",
+        "augment.noise=0.1",
+        "augment.jpeg=0.2",
+    ),
+    "pasting rare parts": ("augment.paste=0.4",),
+    "repeat-factor sampling": ("sampling.repeat_threshold=0.3",),
+    "logit adjustment": ("loss.logit_adjustment=0.5",),
+    "self-training": (
+        "data.unlabelled={unlabelled}",
+        "teacher.weights={weights}",
+        "teacher.share=0.4",
+        "teacher.min_confidence=0.8",
+    ),
+}
+
+
+@click.command(help=__doc__)
+@click.option(
+    "--weights", required=True, type=click.Path(path_type=Path, exists=True), help="Checkpoint to start from."
+)
+@click.option("--train", "train_data", required=True, type=click.Path(path_type=Path, exists=True))
+@click.option("--val", "val_data", required=True, type=click.Path(path_type=Path, exists=True))
+@click.option("--unlabelled", required=True, type=click.Path(path_type=Path, exists=True))
+@click.option("-o", "out", required=True, type=click.Path(path_type=Path), help="Folder for the runs.")
+@click.option("--seeds", default=2, show_default=True)
+@click.option("--jobs", default=2, show_default=True, help="Trainings at a time, each with one thread.")
+def main(weights: Path, train_data: Path, val_data: Path, unlabelled: Path, out: Path, seeds: int, jobs: int) -> None:
+    """Runs every ingredient with every seed; runs that are there already are not made again."""
+    shared = out / "pseudo"  # label maps of the teacher, the same for all runs
+    shared.mkdir(parents=True, exist_ok=True)
+    settings = [
+        f"model.weights={weights}",
+        f"data.train={train_data}",
+        f"data.val={val_data}",
+        "run.eval_every=0",
+    ]
+
+    def run(ingredient: str, seed: int) -> dict[str, Any]:
+        folder = out / f"{list(INGREDIENTS).index(ingredient)}-{seed}"
+        changes = [
+            *settings,
+            *(change.format(unlabelled=unlabelled, weights=weights) for change in INGREDIENTS[ingredient]),
+            f"run.seed={seed}",
+        ]
+        report = folder.with_suffix(".json")
+        if not report.exists():
+            folder.mkdir(exist_ok=True)
+            if not (folder / "pseudo").exists():
+                (folder / "pseudo").symlink_to(shared.resolve())
+            command = ["segface-edge", "train", "--config", str(RECIPE), "-o", str(folder), "--threads", "1"]
+            command += [part for change in changes for part in ("--set", change)]
+            began = time.perf_counter()
+            done = subprocess.run(
+                [str(Path(sys.executable).with_name(command[0])), *command[1:], "--json", str(report)],
+                check=False,
+                capture_output=True,
+                text=True,
+            )
+            if done.returncode:
+                raise click.ClickException(f"{ingredient}, seed {seed}: {done.stderr.strip()}")
+            click.echo(f"{ingredient}, seed {seed}: {time.perf_counter() - began:.0f} s", err=True)
+        last = json.loads(report.read_text())["last"]
+        return {
+            "seed": seed,
+            "mean_f1": last["mean_f1"],
+            "per_class_f1": last["per_class_f1"],
+            "rare_f1": statistics.mean(last["per_class_f1"][name] or 0.0 for name in RARE),
+        }
+
+    plan = [(ingredient, seed) for ingredient in INGREDIENTS for seed in range(seeds)]
+    with ThreadPoolExecutor(jobs) as pool:
+        runs = list(pool.map(lambda item: run(*item), plan))
+    rows = []
+    for ingredient, changes in INGREDIENTS.items():
+        mine = [made for made, (name, _) in zip(runs, plan, strict=True) if name == ingredient]
+        rows.append(
+            {
+                "ingredient": ingredient,
+                "changes": [change.format(unlabelled="DIR", weights="FIRST") for change in changes],
+                "runs": mine,
+                "mean_f1": statistics.mean(one["mean_f1"] for one in mine),
+                "rare_f1": statistics.mean(one["rare_f1"] for one in mine),
+            }
+        )
+        click.echo(
+            f"{ingredient:28} F1 {rows[-1]['mean_f1']:.4f}  rare {rows[-1]['rare_f1']:.4f}  "
+            + " ".join(f"{one['mean_f1']:.4f}/{one['rare_f1']:.4f}" for one in mine)
+        )
+    document = {"recipe": RECIPE.name, "rows": rows, "environment": environment()}
+    RESULTS.mkdir(parents=True, exist_ok=True)
+    write_whole(RESULTS / "ablation.json", (json.dumps(document, indent=1) + "\n").encode())
+    save_figure(ablation_figure(rows), RESULTS / "ablation.png")
+
+
+if __name__ == "__main__":
+    main()

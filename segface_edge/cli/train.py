@@ -1,0 +1,88 @@
+"""`segface-edge train`."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from segface_edge.errors import missing_extra
+
+from .options import check_json, json_option, progress_bar, say
+
+if TYPE_CHECKING:
+    from segface_edge.training.loop import Result
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  segface-edge data check DIR --label-order celebamask-hq
+  segface-edge train --config recipe.toml -o run
+  segface-edge train --config recipe.toml -o run --resume
+  segface-edge train --config recipe.toml -o run --set optimiser.lr=2e-4 --set run.seed=1
+  torchrun --nproc-per-node 4 --no-python segface-edge train --config recipe.toml -o run --device cuda
+  segface-edge export --weights run/best.safetensors"""
+)
+@click.option("--config", required=True, type=click.Path(path_type=Path), help="Recipe (TOML).")
+@click.option("-o", "out", required=True, type=click.Path(path_type=Path), help="Folder for weights, log and pictures.")
+@click.option("--resume", is_flag=True, help="Go on with the run in that folder.")
+@click.option("--set", "changes", multiple=True, metavar="TABLE.KEY=VALUE", help="Change a setting of the recipe.")
+@click.option("--device", default="cpu", show_default=True, help="cpu, cuda or cuda:N.")
+@click.option("--threads", type=click.IntRange(1, 1024), help="CPU threads; default: PyTorch's choice.")
+@json_option
+def command(
+    config: Path,
+    out: Path,
+    resume: bool,
+    changes: tuple[str, ...],
+    device: str,
+    threads: int | None,
+    json_to: str | None,
+) -> None:
+    """Train SegFace as a recipe says; see models/segface-mobilenet/ for recipes.
+
+    Ctrl-C saves the state of the last step: go on with --resume.
+    """
+    try:
+        from segface_edge.training.loop import Interrupted, train
+        from segface_edge.training.processes import together
+        from segface_edge.training.recipe import read_recipe
+    except ModuleNotFoundError as error:
+        raise missing_extra(str(error.name), "train", "segface-edge train") from error
+    check_json(json_to)
+    recipe = read_recipe(config, changes)
+    with together(device, threads=threads) as processes:
+        try:
+            result = train(recipe, out, processes=processes, resume=resume, say=_say, bar=_bar)
+        except Interrupted as stop:
+            if processes.leads:
+                click.echo(f"\n{stop}", err=True)
+            raise
+        if processes.leads:
+            say(result.to_dict(), json_to, _text(result))
+
+
+def _say(line: str) -> None:
+    click.echo(f"… {line}", err=True)
+
+
+def _bar(length: int, label: str) -> AbstractContextManager[Any]:
+    return progress_bar(length, label) if length else nullcontext(lambda _: None)
+
+
+def _text(result: Result) -> str:
+    lines = [f"{result.steps} steps; weights in {result.folder}/last.safetensors"]
+    if result.best_f1 is not None:
+        lines.append(
+            f"best mean F1 {100 * result.best_f1:.2f} after step {result.best_step}: {result.folder}/best.safetensors"
+        )
+    whole = sum(result.ms.values())
+    if whole:
+        lines.append(
+            f"a step takes {whole:.0f} ms: "
+            + ", ".join(f"{name} {100 * part / whole:.0f} %" for name, part in result.ms.items())
+        )
+    return "\n".join(lines)

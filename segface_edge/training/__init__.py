@@ -1,0 +1,1 @@
+"""Training SegFace: recipes, augmentation, objectives, the loop. Reads data through `evaluation`."""

@@ -1,0 +1,501 @@
+"""The training loop: one step after another, measured, saved, and exactly repeatable."""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Any, cast
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+
+from segface_edge import zoo
+from segface_edge.errors import SegFaceEdgeError, UsageError, missing_extra
+from segface_edge.evaluation.datasets import DataSet, open_dataset
+from segface_edge.evaluation.evaluate import Evaluation, evaluate
+from segface_edge.labels import label_set
+from segface_edge.network import SegFace, build_segface, read_checkpoint
+from segface_edge.network.checkpoint import load_backbone, load_segface, write_checkpoint
+from segface_edge.network.engine import TorchEngine
+
+from .augment import augment
+from .data import FaceSource, Key, PhotoOrder, batches, log_prior, repeat_factors
+from .ema import Ema
+from .losses import SegmentationLoss
+from .pictures import write_pictures
+from .processes import Processes
+from .recipe import BUNDLED, Recipe
+from .schedule import Step, learning_rate_factor, plan
+from .state import RunFolder
+from .teacher import Teacher
+
+if TYPE_CHECKING:
+    from .tensorboard import Board
+
+Bar = Callable[[int, str], AbstractContextManager[Callable[[int], None]]]
+
+
+def _no_bar(length: int, label: str) -> AbstractContextManager[Callable[[int], None]]:  # noqa: ARG001
+    return nullcontext(lambda _: None)
+
+
+class TrainingError(SegFaceEdgeError):
+    """A training that cannot go on: its loss is not a number."""
+
+
+class Interrupted(KeyboardInterrupt):
+    """Ctrl-C or SIGTERM, after the state was saved."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Result:
+    """A finished training.
+
+    Attributes:
+        folder: where everything is.
+        steps: optimiser steps made.
+        best_step, best_f1: of the weights in `best.safetensors`; None without a validation set.
+        last: the last weights' evaluation; None without a validation set.
+        ms: milliseconds that each part of a step took, mean over the logged steps: `data` is the wait for the next
+            batch, which is prepared meanwhile where there are workers.
+    """
+
+    folder: Path
+    steps: int
+    best_step: int | None
+    best_f1: float | None
+    last: Evaluation | None
+    ms: Mapping[str, float]
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-ready."""
+        return {
+            "folder": str(self.folder),
+            "steps": self.steps,
+            "best_step": self.best_step,
+            "best_f1": self.best_f1,
+            "last": self.last.to_dict() if self.last else None,
+            "ms": dict(self.ms),
+        }
+
+
+def train(
+    recipe: Recipe,
+    folder: Path,
+    *,
+    processes: Processes,
+    resume: bool = False,
+    say: Callable[[str], None] = lambda _: None,
+    bar: Bar = _no_bar,
+) -> Result:
+    """Trains as the recipe says.
+
+    Args:
+        recipe: what to do.
+        folder: for everything that the run leaves (see `state`).
+        processes: from `processes.together`.
+        resume: go on with the run in `folder`; on a CPU its final weights equal those of an uninterrupted run.
+        say: told what happens, a line each.
+        bar: makes a progress bar for a length and a label.
+
+    Raises:
+        InputError: data, weights or the folder cannot be used.
+        TrainingError: the loss is not a number; the last state saved is kept.
+        Interrupted: Ctrl-C or SIGTERM; the state of the last step is saved.
+    """
+    return _Run(recipe, folder, processes, resume, say, bar).run()
+
+
+class _Run:
+    def __init__(
+        self,
+        recipe: Recipe,
+        folder: Path,
+        processes: Processes,
+        resume: bool,
+        say: Callable[[str], None],
+        bar: Bar,
+    ) -> None:
+        for stage in recipe.stage:
+            if stage.batch % processes.world:
+                raise UsageError(
+                    f"batch {stage.batch}", f"cannot be shared by {processes.world} processes", "make it divisible"
+                )
+        self.recipe, self.processes, self.bar = recipe, processes, bar
+        self.say = say if processes.leads else lambda _: None
+        self.device = processes.device
+        torch.manual_seed(recipe.run.seed)
+        self.order = label_set(recipe.model.labels)
+        self.network = _network(recipe).to(self.device)
+        labelled = _open(recipe.data.train, recipe.data.train_split, recipe.data.label_order)
+        self.validation = (
+            _open(recipe.data.val, recipe.data.val_split, recipe.data.label_order) if recipe.data.val else None
+        )
+        # Every process makes its own, and the leading one says why it cannot.
+        self.folder = RunFolder(folder, recipe, resume=resume) if processes.leads else None
+        processes.wait()
+        if self.folder is None:
+            self.folder = RunFolder(folder, recipe, resume=True)
+        self.teacher = Teacher(recipe.teacher, self.order, self.device) if recipe.teacher else None
+        if self.teacher is not None and recipe.data.unlabelled is not None:
+            self.say("labelling photos with the teacher")
+            extra = self.teacher.label(
+                Path(recipe.data.unlabelled), folder / "pseudo", processes=processes, bar=self._bar()
+            )
+        else:
+            extra = []
+        self.say(
+            f"reading {len(labelled.samples)} labelled photos"
+            + (f" and {len(extra)} of the teacher's" if extra else "")
+        )
+        self.source = FaceSource(
+            [*labelled.samples, *extra],
+            [labelled.order] * len(labelled.samples) + [self.order] * len(extra),
+            self.order,
+            side=recipe.data.side,
+            config=recipe.augment,
+            seed=recipe.run.seed,
+            preload=recipe.data.preload,
+            donors=len(labelled.samples),
+        )
+        count = len(labelled.samples)
+        factors = (
+            repeat_factors(self.source.present(count), recipe.sampling)
+            if recipe.sampling.repeat_threshold > 0
+            else np.ones(count)
+        )
+        self.photos = PhotoOrder(
+            factors, extra=len(extra), share=recipe.teacher.share if recipe.teacher else 0.0, seed=recipe.run.seed
+        )
+        prior = log_prior(self.source, count, len(self.order)) if recipe.loss.logit_adjustment > 0 else None
+        self.loss = SegmentationLoss(recipe.loss, len(self.order), prior).to(self.device)
+        self._prepare(resume)
+
+    def _bar(self) -> Bar:
+        return self.bar if self.processes.leads else _no_bar
+
+    def _prepare(self, resume: bool) -> None:
+        """Everything with a state, then that state where the run is resumed."""
+        run, config = self.recipe.run, self.recipe.optimiser
+        if run.channels_last:
+            self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.ema = Ema(self.network, run.ema) if run.ema > 0 else None
+        self.optimiser = torch.optim.AdamW(_groups(self.network, self.recipe), lr=config.lr)
+        self.base_rates = [float(group["lr"]) for group in self.optimiser.param_groups]
+        self.scaler = torch.amp.GradScaler(self.device.type, enabled=run.precision == "fp16")
+        self.done = 0
+        self.best_step: int | None = None
+        self.best_f1: float | None = None
+        self.last: Evaluation | None = None
+        state = self.folder.load(self.device) if resume and self.folder else None
+        if state is not None:
+            self.network.load_state_dict(state["network"])
+            self.optimiser.load_state_dict(state["optimiser"])
+            self.scaler.load_state_dict(state["scaler"])
+            if self.ema is not None:
+                self.ema.model.load_state_dict(state["ema"])
+                self.ema.updates = state["ema_updates"]
+            self.done, self.best_step, self.best_f1 = int(state["done"]), state["best_step"], state["best_f1"]
+            self.say(f"going on after step {self.done} of {self.recipe.steps}")
+        if self.processes.leads and self.folder is not None:
+            self.folder.cut_log(self.done)
+        self.board = (
+            _board(self.folder.path, self.done) if run.tensorboard and self.processes.leads and self.folder else None
+        )
+        self.running: nn.Module = self.network
+        if self.processes.world > 1:
+            ids = [self.device.index] if self.device.type == "cuda" else None
+            self.running = DistributedDataParallel(self.network, device_ids=ids)
+        if run.compile:
+            self.running = cast(nn.Module, torch.compile(self.running))
+
+    def run(self) -> Result:
+        """All steps that are not done yet."""
+        assert self.folder is not None
+        recipe, total = self.recipe, self.recipe.steps
+        pin = self.device.type == "cuda"
+        stream = batches(self.source, self._keys(self.done), workers=recipe.data.workers, pin=pin)
+        with _stop_signals() as stopped, self._bar()(total, "training") as advance:
+            advance(self.done)
+            while self.done < total:
+                step = plan(recipe, self.done)
+                self._step(step, stream)
+                self.done += 1
+                advance(1)
+                (stop,) = self.processes.any(stopped.is_set())
+                due = self.done == total or (recipe.run.eval_every and self.done % recipe.run.eval_every == 0)
+                if due and (not stop or self.done == total):
+                    self._evaluate()
+                if stop or due or self.done % recipe.run.save_every == 0:
+                    self._save()
+                if stop and self.done < total:
+                    if self.processes.leads:
+                        self._write_weights("last")
+                    raise Interrupted(f"stopped after step {self.done} of {total}; go on with --resume")
+        if self.processes.leads:
+            self._write_weights("last")
+        return Result(
+            folder=self.folder.path,
+            steps=total,
+            best_step=self.best_step,
+            best_f1=self.best_f1,
+            last=self.last,
+            ms=_mean_times(self.folder.rows()),
+        )
+
+    def _keys(self, start: int) -> Iterator[list[Key]]:
+        """The samples of this process, step by step."""
+        rank, world = self.processes.rank, self.processes.world
+        for number in range(start, self.recipe.steps):
+            step = plan(self.recipe, number)
+            share = step.stage.batch // world
+            first = step.first + rank * share
+            yield [Key(self.photos[position], position, step.size) for position in range(first, first + share)]
+
+    def _step(self, step: Step, stream: Iterator[Any]) -> None:
+        recipe = self.recipe
+        logged = step.number % recipe.run.log_every == 0 or step.number == recipe.steps - 1
+        clock = _Clock(self.device, logged)
+        batch = next(stream).to(self.device)
+        clock.lap("data")
+        images, labels = augment(
+            batch.images,
+            batch.labels,
+            batch.backgrounds,
+            batch.draws,
+            size=step.size,
+            order=self.order,
+            config=recipe.augment,
+        )
+        clock.lap("augment")
+        self.network.train()
+        if step.stage.freeze_batchnorm:
+            for module in self.network.modules():
+                if isinstance(module, nn.BatchNorm2d):
+                    module.eval()
+        factor = learning_rate_factor(recipe.optimiser, step.number, recipe.steps)
+        for group, rate in zip(self.optimiser.param_groups, self.base_rates, strict=True):
+            group["lr"] = rate * factor
+        teacher = self.teacher.logits(images) if self.teacher is not None and recipe.loss.distillation > 0 else None
+        kinds = {"bf16": torch.bfloat16, "fp16": torch.float16}
+        half = kinds.get(recipe.run.precision)
+        with torch.autocast(self.device.type, dtype=half) if half else nullcontext():
+            logits: Tensor = self.running(images)
+        loss, parts = self.loss(logits, labels, teacher)
+        (broken,) = self.processes.any(not bool(torch.isfinite(loss)))
+        if broken:
+            self._not_a_number(step)
+        clock.lap("forward")
+        self.optimiser.zero_grad(set_to_none=True)
+        self.scaler.scale(loss).backward()
+        clock.lap("backward")
+        self.scaler.unscale_(self.optimiser)
+        limit = recipe.optimiser.clip or float("inf")
+        norm = nn.utils.clip_grad_norm_(self.network.parameters(), limit)
+        if recipe.run.precision != "fp16" and not bool(torch.isfinite(norm)):
+            self._not_a_number(step)
+        self.scaler.step(self.optimiser)
+        self.scaler.update()
+        if self.ema is not None:
+            self.ema.update(self.network)
+        clock.lap("optimiser")
+        if logged and self.processes.leads and self.folder is not None:
+            self._log(
+                {
+                    "kind": "step",
+                    "step": step.number + 1,
+                    "size": step.size,
+                    "batch": step.stage.batch,
+                    "loss": float(loss.detach()),
+                    **{name: float(part) for name, part in parts.items()},
+                    "lr": recipe.optimiser.lr * factor,
+                    "gradient_norm": float(norm),
+                    "ms": clock.milliseconds(),
+                }
+            )
+
+    def _log(self, row: dict[str, Any]) -> None:
+        assert self.folder is not None
+        self.folder.append(row)
+        if self.board is not None:
+            self.board.add(row)
+
+    def _not_a_number(self, step: Step) -> None:
+        names = [self.source.name(self.photos[step.first + offset]) for offset in range(min(3, step.stage.batch))]
+        raise TrainingError(
+            f"step {step.number + 1}",
+            f"loss or gradient is not a finite number (photos {', '.join(names)}, …)",
+            f"{'the state after step ' + str(self._saved) + ' is kept; ' if self._saved else ''}lower the learning "
+            "rate, clip the gradient, or train in fp32",
+        )
+
+    _saved = 0
+
+    def _evaluate(self) -> None:
+        """Measures on the validation set, keeps the best; one process does, the others wait."""
+        if self.processes.leads and self.validation is not None and self.folder is not None:
+            model = self.ema.model if self.ema is not None else self.network
+            cast(SegFace, model).image_size = self.recipe.model.size
+            began = time.perf_counter()
+            engine = TorchEngine.of(cast(SegFace, model), device=str(self.device))
+            with self._bar()(len(self.validation.samples), "validating") as advance:
+                self.last = evaluate(engine, self.validation.samples, self.validation.order, "paper", progress=advance)
+            document = self.last.to_dict()
+            f1 = document["mean_f1"] or 0.0
+            self._log(
+                {
+                    "kind": "eval",
+                    "step": self.done,
+                    "size": self.recipe.model.size,
+                    "mean_f1": document["mean_f1"],
+                    "per_class_f1": document["per_class_f1"],
+                    "seconds": time.perf_counter() - began,
+                }
+            )
+            better = self.best_f1 is None or f1 > self.best_f1
+            self.say(
+                f"step {self.done}: mean F1 {f1:.4f} at {self.recipe.model.size}"
+                + (", the best so far" if better else "")
+            )
+            if better:
+                self.best_step, self.best_f1 = self.done, f1
+                self._write_weights("best")
+            self._pictures(engine)
+        self.processes.wait()
+
+    def _pictures(self, engine: TorchEngine) -> None:
+        assert self.folder is not None
+        assert self.validation is not None
+        write_pictures(self.folder, engine, self.validation, self.order)
+
+    def _write_weights(self, name: str) -> None:
+        assert self.folder is not None
+        model = cast(SegFace, self.ema.model if self.ema is not None else self.network)
+        write_checkpoint(
+            self.folder.path / f"{name}.safetensors",
+            model,
+            trained_size=self.recipe.model.size,
+            terms=self.recipe.model.terms,
+            notes={"step": str(self.done), "seed": str(self.recipe.run.seed)},
+        )
+
+    def _save(self) -> None:
+        if self.processes.leads and self.folder is not None:
+            self.folder.save(
+                {
+                    "network": self.network.state_dict(),
+                    "ema": self.ema.model.state_dict() if self.ema is not None else {},
+                    "ema_updates": self.ema.updates if self.ema is not None else 0,
+                    "optimiser": self.optimiser.state_dict(),
+                    "scaler": self.scaler.state_dict(),
+                    "done": self.done,
+                    "best_step": self.best_step,
+                    "best_f1": self.best_f1,
+                }
+            )
+            self._saved = self.done
+
+
+def _mean_times(rows: Sequence[Mapping[str, Any]]) -> dict[str, float]:
+    """Mean over the logged steps but the first, which warms up."""
+    times = [row["ms"] for row in rows if row["kind"] == "step"][1:]
+    return {name: round(sum(time[name] for time in times) / len(times), 2) for name in times[0]} if times else {}
+
+
+class _Clock:
+    """How long the parts of a step take. On a GPU it waits for each part, so it runs on logged steps only."""
+
+    def __init__(self, device: torch.device, on: bool) -> None:
+        self._device, self._on = device, on
+        self._laps: dict[str, float] = {}
+        self._last = self._now() if on else 0.0
+
+    def _now(self) -> float:
+        if self._device.type == "cuda":
+            torch.cuda.synchronize(self._device)
+        return time.perf_counter()
+
+    def lap(self, name: str) -> None:
+        if self._on:
+            now = self._now()
+            self._laps[name] = now - self._last
+            self._last = now
+
+    def milliseconds(self) -> dict[str, float]:
+        return {name: round(1000 * seconds, 2) for name, seconds in self._laps.items()}
+
+
+@contextmanager
+def _stop_signals() -> Iterator[threading.Event]:
+    """An event that Ctrl-C or SIGTERM sets; a second Ctrl-C stops at once."""
+    event = threading.Event()
+
+    def handle(number: int, frame: FrameType | None) -> None:
+        if event.is_set() and number == signal.SIGINT:
+            signal.default_int_handler(number, frame)
+        event.set()
+
+    if threading.current_thread() is not threading.main_thread():
+        yield event
+        return
+    before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield event
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _board(folder: Path, first: int) -> Board:
+    try:
+        from .tensorboard import Board
+    except ModuleNotFoundError as error:
+        raise missing_extra("tensorboard", "tensorboard", "run.tensorboard") from error
+    return Board(folder / "tensorboard", first)
+
+
+def _open(root: str, split: str | None, order: str | None) -> DataSet:
+    return open_dataset(Path(root), split=split, order=label_set(order) if order else None)
+
+
+def _network(recipe: Recipe) -> SegFace:
+    """The network with the weights that the training starts from."""
+    config = recipe.model
+    if config.weights is None:
+        model = build_segface(config.backbone, config.labels, config.size)
+        if config.backbone_weights is not None:
+            load_backbone(model, Path(config.backbone_weights))
+    else:
+        path = zoo.DEFAULT_CHECKPOINT if config.weights == BUNDLED else Path(config.weights)
+        model = load_segface(
+            read_checkpoint(path), backbone=config.backbone, labels=config.labels, image_size=config.size, source=path
+        )
+    tokens = model.face_decoder.class_tokens.data
+    for name, like in config.tokens.items():
+        tokens[model.labels.index(name)] = tokens[model.labels.index(like)]
+    return model
+
+
+def _groups(network: SegFace, recipe: Recipe) -> list[dict[str, Any]]:
+    """Parameters by what they need: the backbone's own rate, and no decay for biases, norms and tokens."""
+    config = recipe.optimiser
+    groups: dict[tuple[bool, bool], list[Tensor]] = {}
+    for name, parameter in network.named_parameters():
+        plain = parameter.ndim < 2 or name.endswith("class_tokens")
+        groups.setdefault((name.startswith("backbone."), plain), []).append(parameter)
+    return [
+        {
+            "params": parameters,
+            "lr": config.lr * (config.backbone_lr_share if backbone else 1.0),
+            "weight_decay": 0.0 if plain else config.weight_decay,
+        }
+        for (backbone, plain), parameters in groups.items()
+    ]

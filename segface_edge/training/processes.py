@@ -1,0 +1,81 @@
+"""One process or several (`torchrun`): who am I, and what do we agree on."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+import torch.distributed as dist
+
+from segface_edge.errors import MissingDependencyError, UsageError
+
+
+@dataclass(frozen=True)
+class Processes:
+    """This process among those that train together.
+
+    Attributes:
+        rank, world: its number, and how many they are.
+        device: what it trains on.
+    """
+
+    rank: int
+    world: int
+    device: torch.device
+
+    @property
+    def leads(self) -> bool:
+        """Whether this one writes the files and talks."""
+        return self.rank == 0
+
+    def any(self, *flags: bool) -> tuple[bool, ...]:
+        """Each flag: whether it is raised in any of the processes."""
+        if self.world == 1:
+            return flags
+        raised = torch.tensor(flags, dtype=torch.int32, device=self.device)
+        dist.all_reduce(raised, op=dist.ReduceOp.MAX)
+        return tuple(bool(value) for value in raised.tolist())
+
+    def wait(self) -> None:
+        """Until all of them are here."""
+        if self.world > 1:
+            dist.barrier()
+
+
+@contextmanager
+def together(device: str, *, threads: int | None = None) -> Iterator[Processes]:
+    """The processes that `torchrun` started, or this one alone: NCCL on GPUs, gloo on CPUs.
+
+    Args:
+        device: `cpu`, `cuda` or `cuda:N`; of several processes each takes the GPU of its local rank.
+        threads: PyTorch's CPU threads in each; None leaves them as they are.
+
+    Raises:
+        UsageError: an unknown device.
+        MissingDependencyError: CUDA was asked for and PyTorch has none.
+    """
+    kind = device.partition(":")[0]
+    if kind not in ("cpu", "cuda"):
+        raise UsageError(f"device {device!r}", "is unknown to PyTorch", "use cpu, cuda or cuda:N")
+    if kind == "cuda" and not torch.cuda.is_available():
+        raise MissingDependencyError(
+            f"device {device!r}", "this PyTorch finds no CUDA device", "install its CUDA build and the driver"
+        )
+    if threads is not None:
+        torch.set_num_threads(threads)
+    world = int(os.environ.get("WORLD_SIZE", "1"))
+    if world == 1:
+        yield Processes(0, 1, torch.device(device))
+        return
+    rank, local = int(os.environ["RANK"]), int(os.environ.get("LOCAL_RANK", "0"))
+    place = torch.device("cuda", local) if kind == "cuda" else torch.device("cpu")
+    if kind == "cuda":
+        torch.cuda.set_device(place)
+    dist.init_process_group("nccl" if kind == "cuda" else "gloo")
+    try:
+        yield Processes(rank, world, place)
+    finally:
+        dist.destroy_process_group()

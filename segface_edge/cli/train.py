@@ -29,6 +29,7 @@ Examples:
 @click.option("--config", required=True, type=click.Path(path_type=Path), help="Recipe (TOML).")
 @click.option("-o", "out", required=True, type=click.Path(path_type=Path), help="Folder for weights, log and pictures.")
 @click.option("--resume", is_flag=True, help="Go on with the run in that folder.")
+@click.option("--stop-after", type=click.IntRange(1), metavar="STEP", help="End after this step; --resume goes on.")
 @click.option("--set", "changes", multiple=True, metavar="TABLE.KEY=VALUE", help="Change a setting of the recipe.")
 @click.option("--device", default="cpu", show_default=True, help="cpu, cuda or cuda:N.")
 @click.option("--threads", type=click.IntRange(1, 1024), help="CPU threads; default: PyTorch's choice.")
@@ -37,6 +38,7 @@ def command(
     config: Path,
     out: Path,
     resume: bool,
+    stop_after: int | None,
     changes: tuple[str, ...],
     device: str,
     threads: int | None,
@@ -56,7 +58,7 @@ def command(
     recipe = read_recipe(config, changes)
     with together(device, threads=threads) as processes:
         try:
-            result = train(recipe, out, processes=processes, resume=resume, say=_say, bar=_bar)
+            result = train(recipe, out, processes=processes, resume=resume, stop_after=stop_after, say=_say, bar=_bar)
         except Interrupted as stop:
             if processes.leads:
                 click.echo(f"\n{stop}", err=True)

@@ -93,6 +93,7 @@ def train(
     *,
     processes: Processes,
     resume: bool = False,
+    stop_after: int | None = None,
     say: Callable[[str], None] = lambda _: None,
     bar: Bar = _no_bar,
 ) -> Result:
@@ -103,6 +104,7 @@ def train(
         folder: for everything that the run leaves (see `state`).
         processes: from `processes.together`.
         resume: go on with the run in `folder`; on a CPU its final weights equal those of an uninterrupted run.
+        stop_after: end after this many steps, counted from the recipe's first, as if it were interrupted there.
         say: told what happens, a line each.
         bar: makes a progress bar for a length and a label.
 
@@ -111,7 +113,7 @@ def train(
         TrainingError: the loss is not a number; the last state saved is kept.
         Interrupted: Ctrl-C or SIGTERM; the state of the last step is saved.
     """
-    return _Run(recipe, folder, processes, resume, say, bar).run()
+    return _Run(recipe, folder, processes, resume, say, bar).run(stop_after)
 
 
 class _Run:
@@ -217,15 +219,16 @@ class _Run:
         if run.compile:
             self.running = cast(nn.Module, torch.compile(self.running))
 
-    def run(self) -> Result:
-        """All steps that are not done yet."""
+    def run(self, stop_after: int | None) -> Result:
+        """All steps that are not done yet, or those up to `stop_after`."""
         assert self.folder is not None
         recipe, total = self.recipe, self.recipe.steps
+        last = total if stop_after is None else min(stop_after, total)
         pin = self.device.type == "cuda"
         stream = batches(self.source, self._keys(self.done), workers=recipe.data.workers, pin=pin)
         with _stop_signals() as stopped, self._bar()(total, "training") as advance:
             advance(self.done)
-            while self.done < total:
+            while self.done < last:
                 step = plan(recipe, self.done)
                 self._step(step, stream)
                 self.done += 1
@@ -234,9 +237,9 @@ class _Run:
                 due = self.done == total or (recipe.run.eval_every and self.done % recipe.run.eval_every == 0)
                 if due and (not stop or self.done == total):
                     self._evaluate()
-                if stop or due or self.done % recipe.run.save_every == 0:
+                if stop or due or self.done == last or self.done % recipe.run.save_every == 0:
                     self._save()
-                if stop and self.done < total:
+                if stop and self.done < last:
                     if self.processes.leads:
                         self._write_weights("last")
                     raise Interrupted(f"stopped after step {self.done} of {total}; go on with --resume")
@@ -244,7 +247,7 @@ class _Run:
             self._write_weights("last")
         return Result(
             folder=self.folder.path,
-            steps=total,
+            steps=self.done,
             best_step=self.best_step,
             best_f1=self.best_f1,
             last=self.last,

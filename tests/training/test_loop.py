@@ -94,6 +94,27 @@ def test_the_same_recipe_gives_the_same_weights(recipe_of: Callable[..., Path], 
     assert not equal(tmp_path / "a" / "last.safetensors", tmp_path / "c" / "last.safetensors")
 
 
+def test_a_run_stopped_and_resumed_is_the_uninterrupted_one(recipe_of: Callable[..., Path], tmp_path: Path) -> None:
+    train(recipe_of(5), tmp_path / "whole")
+    result = train(recipe_of(5), tmp_path / "parts", stop_after=3)
+    assert (result.steps, state(tmp_path / "parts")["done"]) == (3, 3)
+    assert (tmp_path / "parts" / "last.safetensors").exists()
+    train(recipe_of(5), tmp_path / "parts", resume=True)
+    assert same(state(tmp_path / "parts"), state(tmp_path / "whole"))
+    assert equal(tmp_path / "parts" / "last.safetensors", tmp_path / "whole" / "last.safetensors")
+
+
+def test_a_class_may_start_from_anothers_token(recipe_of: Callable[..., Path]) -> None:
+    recipe = read_recipe(recipe_of(1), ['model.tokens={neck_l = "ear_r"}'])
+    plain = loop._network(read_recipe(recipe_of(1)))
+    given = loop._network(recipe)
+    necklace, earring = (plain.labels.index(name) for name in ("neck_l", "ear_r"))
+    tokens, before = given.face_decoder.class_tokens, plain.face_decoder.class_tokens
+    assert torch.equal(tokens[necklace], before[earring])
+    others = [i for i in range(len(tokens)) if i != necklace]
+    assert torch.equal(tokens[others], before[others])
+
+
 def wait_for(log: Path, step: int, process: subprocess.Popen[bytes]) -> None:
     for _ in range(1200):
         if any(row["step"] >= step for row in read_log(log)):

@@ -80,6 +80,7 @@ def test_what_is_written_is_read_back(recipe_file: Path) -> None:
         ("model.size=100", "multiple of 32"),
         ("model.backbone=vgg", "is unknown"),
         ("model.labels=mine", "is unknown"),
+        ('model.tokens={neck_l = "scarf"}', "scarf"),
         ("augment.flip=1.5", "is not a probability"),
         ("augment.scale=[2, 1]", "is not a range"),
         ("augment.scale=[1]", "wrong type"),

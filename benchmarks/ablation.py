@@ -7,7 +7,9 @@ writes benchmarks/results/training/ablation.json and ablation.png.
 
 from __future__ import annotations
 
+import hashlib
 import json
+import shutil
 import statistics
 import subprocess
 import sys
@@ -73,7 +75,9 @@ def main(weights: Path, train_data: Path, val_data: Path, unlabelled: Path, out:
     ]
 
     def run(ingredient: str, seed: int) -> dict[str, Any]:
-        folder = out / f"{list(INGREDIENTS).index(ingredient)}-{seed}"
+        # Named by what was run: another table, recipe or data set finds no run of this one.
+        key = hashlib.sha256(json.dumps([RECIPE.read_text(), settings, INGREDIENTS[ingredient]]).encode()).hexdigest()
+        folder = out / f"{key[:12]}-{seed}"
         changes = [
             *settings,
             *(change.format(unlabelled=unlabelled, weights=weights) for change in INGREDIENTS[ingredient]),
@@ -81,9 +85,9 @@ def main(weights: Path, train_data: Path, val_data: Path, unlabelled: Path, out:
         ]
         report = folder.with_suffix(".json")
         if not report.exists():
-            folder.mkdir(exist_ok=True)
-            if not (folder / "pseudo").exists():
-                (folder / "pseudo").symlink_to(shared.resolve())
+            shutil.rmtree(folder, ignore_errors=True)  # one that was interrupted
+            folder.mkdir()
+            (folder / "pseudo").symlink_to(shared.resolve())
             command = ["segface-edge", "train", "--config", str(RECIPE), "-o", str(folder), "--threads", "1"]
             command += [part for change in changes for part in ("--set", change)]
             began = time.perf_counter()

@@ -7,7 +7,8 @@
     │   ├── ImageError                       a picture that cannot be read or parsed
     │   ├── DataError                        a data set, folder or label map
     │   ├── CheckpointError                  weights
-    │   └── ModelFileError                   an ONNX file or engine that is damaged
+    │   ├── ModelFileError                   an ONNX file or engine that is damaged
+    │   └── TrainingError                    a training that cannot go on
     ├── UsageError                       2   an option, a name or an argument that does not exist
     ├── MissingDependencyError           3   an optional package that is not installed
     ├── ParityError                      4   a model that does not compute what its predecessor computes
@@ -38,6 +39,10 @@ class SegFaceEdgeError(Exception):
         # Messages of other libraries may hold line breaks; ours are one line.
         super().__init__(" ".join(f"{self.subject}: {problem}; {cure}".split()))
 
+    def __reduce__(self) -> tuple[type[SegFaceEdgeError], tuple[str, str, str]]:
+        """How it goes from one process to another: an exception is pickled by its message alone."""
+        return type(self), (self.subject, self.problem, self.cure)
+
 
 class InputError(SegFaceEdgeError):
     """Something that was given is bad."""
@@ -57,6 +62,10 @@ class CheckpointError(InputError):
 
 class ModelFileError(InputError):
     """A model file that cannot be read."""
+
+
+class TrainingError(InputError):
+    """A training whose loss or gradient is not a number."""
 
 
 class UsageError(SegFaceEdgeError):

@@ -215,7 +215,11 @@ def open_dataset(
     kind = _recognise(root, layout)
     there = LAYOUTS[kind].splits(root)
     if split is None and None not in there and len(there) != 1:
-        raise DataError(root, f"has the splits {_names(there)}", "name one of them: --split")
+        raise DataError(
+            root,
+            f"has the splits {_names(there)}",
+            "name one of them: --split (in a recipe data.train_split, data.val_split)",
+        )
     if split is not None and split not in there:
         known = _names(there)
         raise DataError(
@@ -344,7 +348,7 @@ def _no_order(root: Path) -> LabelSet:
     raise DataError(
         root,
         "does not say in which order its labels are",
-        f'name it: --label-order, or label_order = "NAME" in its {SETTINGS}',
+        f'name it: --label-order (in a recipe data.label_order), or label_order = "NAME" in its {SETTINGS}',
     )
 
 

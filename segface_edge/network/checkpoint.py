@@ -209,10 +209,11 @@ def load_backbone(model: SegFace, path: Path) -> None:
     features = {name.removeprefix("features."): value for name, value in state.items() if name.startswith("features.")}
     wanted = model.backbone.state_dict()
     wrong = [name for name, tensor in wanted.items() if name not in features or features[name].shape != tensor.shape]
-    if wrong or set(features) - set(wanted):
+    extra = sorted(set(features) - set(wanted))
+    if wrong or extra:
         raise CheckpointError(
             path,
-            f"does not fit the backbone '{model.backbone_name}' ({', '.join((wrong or sorted(features))[:2])}, …)",
+            f"does not fit the backbone '{model.backbone_name}' ({', '.join((wrong or extra)[:2])}, …)",
             "give the state dict of torchvision's builder of that backbone",
         )
     model.backbone.load_state_dict(features)

@@ -13,6 +13,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -130,6 +132,11 @@ def augment(
     frames = _blur(frames, draws, config)
     frames, new_labels = _erase(frames, new_labels, behind, draws, config)
     return normalise(frames), new_labels
+
+
+def needs_background(draws: npt.NDArray[np.float32], config: AugmentConfig) -> bool:
+    """Whether `augment` will look at the background of a sample with these (DRAWS,) numbers."""
+    return bool(draws[1] < config.zoom_out or draws[8] < config.background or draws[21] < config.erase)
 
 
 def normalise(frames: Tensor) -> Tensor:

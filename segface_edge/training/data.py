@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import io
 import math
+import signal
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import cv2
 import numpy as np
@@ -17,11 +18,12 @@ from PIL import Image
 from torch import Tensor
 
 from segface_edge import imaging
+from segface_edge.errors import SegFaceEdgeError
 from segface_edge.evaluation.datasets import Sample, check_frame
 from segface_edge.imaging import UInt8Array
 from segface_edge.labels import LabelSet
 
-from .augment import DRAWS, IGNORED, AugmentConfig
+from .augment import DRAWS, IGNORED, AugmentConfig, needs_background
 from .paste import paste_part
 from .recipe import SamplingConfig
 from .schedule import random
@@ -64,7 +66,7 @@ class Batch:
         return Batch(*(part.pin_memory() for part in (self.images, self.labels, self.backgrounds, self.draws)))
 
 
-class FaceSource(torch.utils.data.Dataset[dict[str, npt.NDArray[Any]]]):
+class FaceSource(torch.utils.data.Dataset[dict[str, npt.NDArray[Any]] | SegFaceEdgeError]):
     """Photos and label maps as samples.
 
     Args:
@@ -124,6 +126,14 @@ class FaceSource(torch.utils.data.Dataset[dict[str, npt.NDArray[Any]]]):
                 found.append(ids)
         return found
 
+    def log_prior(self, count: int) -> Tensor:
+        """(K,) logarithm of each class's share of the pixels of the first `count` photos; no class below one pixel."""
+        pixels = np.zeros(256, np.int64)
+        for index in range(count):
+            pixels += np.bincount(self._photo(index)[1].reshape(-1), minlength=256)
+        classes = len(self._order)
+        return torch.from_numpy(np.log(np.maximum(pixels[:classes], 1) / max(1, pixels[:classes].sum()))).float()
+
     def _labels_present(self, index: int) -> frozenset[int]:
         if self._kept is not None:
             return frozenset(
@@ -133,15 +143,25 @@ class FaceSource(torch.utils.data.Dataset[dict[str, npt.NDArray[Any]]]):
         table = self._tables[order.name]
         return frozenset(int(table[label]) for label in self._samples[index].present(order))
 
-    def __getitem__(self, key: Key) -> dict[str, npt.NDArray[Any]]:
-        """One sample: `image` (H, H, 3), `labels` (L, L), `background` (b, b, 3), `draws` (32,)."""
+    def __getitem__(self, key: Key) -> dict[str, npt.NDArray[Any]] | SegFaceEdgeError:
+        """One sample: `image` (H, H, 3), `labels` (L, L), `background` (b, b, 3), `draws` (32,).
+
+        What is wrong with a photo is returned, for `collate` to raise: an error of ours does not survive the way from
+        a worker process.
+        """
+        try:
+            return self._sample(key)
+        except SegFaceEdgeError as error:
+            return error
+
+    def _sample(self, key: Key) -> dict[str, npt.NDArray[Any]]:
         rng = random(self._seed, _SAMPLE, key.position)
         draws = rng.random(DRAWS, dtype=np.float32)
         image, labels = self._photo(key.photo)
         chances = rng.random(4)
         if chances[0] < self._config.paste and self._donors:
             image, labels = self._paste(image, labels, rng)
-        background = self._background(rng)
+        background = self._background(draws, rng)
         if chances[1] < self._config.noise:
             sigma = rng.uniform(2, 16)
             # Noise of a sensor and its demosaicing: coarser than a pixel half of the time.
@@ -184,9 +204,15 @@ class FaceSource(torch.utils.data.Dataset[dict[str, npt.NDArray[Any]]]):
                 return pasted
         return image, labels
 
-    def _background(self, rng: np.random.Generator) -> UInt8Array:
-        """Another photo without anything to recognise: all of it in a few blots, or a small part of it enlarged."""
-        photo = self._photo(int(rng.integers(len(self._samples))))[0]
+    def _background(self, draws: npt.NDArray[np.float32], rng: np.random.Generator) -> UInt8Array:
+        """Another photo without anything to recognise: all of it in a few blots, or a small part of it enlarged.
+
+        Black where `augment` will not ask for it: another photo costs a decoding.
+        """
+        other = int(rng.integers(len(self._samples)))
+        if not needs_background(draws, self._config):
+            return np.zeros((_BACKGROUND_SIDE, _BACKGROUND_SIDE, 3), np.uint8)
+        photo = self._photo(other)[0]
         if rng.random() < 0.5:
             blots = int(rng.choice([1, 3, 6]))
             small = cv2.resize(photo, (blots, blots), interpolation=cv2.INTER_AREA)
@@ -200,10 +226,13 @@ class FaceSource(torch.utils.data.Dataset[dict[str, npt.NDArray[Any]]]):
         return np.asarray(enlarged, np.uint8)
 
 
-def collate(samples: Sequence[dict[str, npt.NDArray[Any]]]) -> Batch:
-    """Samples of one size as a batch."""
+def collate(samples: Sequence[dict[str, npt.NDArray[Any]] | SegFaceEdgeError]) -> Batch | SegFaceEdgeError:
+    """Samples of one size as a batch; the first error where one is among them."""
+    for sample in samples:
+        if isinstance(sample, SegFaceEdgeError):
+            return sample
     images, labels, backgrounds, draws = (
-        torch.from_numpy(np.stack([sample[name] for sample in samples]))
+        torch.from_numpy(np.stack([cast(dict[str, npt.NDArray[Any]], sample)[name] for sample in samples]))
         for name in ("image", "labels", "background", "draws")
     )
     return Batch(images, labels, backgrounds, draws)
@@ -260,17 +289,8 @@ def repeat_factors(present: Sequence[frozenset[int]], config: SamplingConfig) ->
     return factors
 
 
-def log_prior(source: FaceSource, photos: int, classes: int) -> Tensor:
-    """(K,) logarithm of each class's share of the pixels of the first `photos` photos; no class below one pixel."""
-    counts = np.zeros(256, np.int64)
-    for index in range(photos):
-        counts += np.bincount(source._photo(index)[1].reshape(-1), minlength=256)
-    shares = np.maximum(counts[:classes], 1) / max(1, counts[:classes].sum())
-    return torch.from_numpy(np.log(shares)).float()
-
-
 def batches(source: FaceSource, keys: Iterator[list[Key]], *, workers: int, pin: bool) -> Iterator[Batch]:
-    """Batches in the order of `keys`, prepared ahead by `workers` processes."""
+    """Batches in the order of `keys`, prepared ahead by `workers` processes. Raises what is wrong with a photo."""
     loader = torch.utils.data.DataLoader(
         source,
         batch_sampler=_Sampler(keys),
@@ -278,8 +298,17 @@ def batches(source: FaceSource, keys: Iterator[list[Key]], *, workers: int, pin:
         collate_fn=collate,
         pin_memory=pin,
         prefetch_factor=4 if workers else None,
+        worker_init_fn=_leave_ctrl_c_alone,
     )
-    return iter(loader)
+    for batch in loader:
+        if isinstance(batch, SegFaceEdgeError):
+            raise batch
+        yield batch
+
+
+def _leave_ctrl_c_alone(_: int) -> None:
+    """A terminal's Ctrl-C reaches the workers too; the loop decides when to stop."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 class _Sampler(torch.utils.data.Sampler[list[Key]]):

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from segface_edge import zoo
-from segface_edge.errors import SegFaceEdgeError, UsageError, missing_extra
+from segface_edge.errors import TrainingError, UsageError, missing_extra
 from segface_edge.evaluation.datasets import DataSet, open_dataset
 from segface_edge.evaluation.evaluate import Evaluation, evaluate
 from segface_edge.labels import label_set
@@ -27,7 +27,7 @@ from segface_edge.network.checkpoint import load_backbone, load_segface, write_c
 from segface_edge.network.engine import TorchEngine
 
 from .augment import augment
-from .data import FaceSource, Key, PhotoOrder, batches, log_prior, repeat_factors
+from .data import FaceSource, Key, PhotoOrder, batches, repeat_factors
 from .ema import Ema
 from .losses import SegmentationLoss
 from .pictures import write_pictures
@@ -45,10 +45,6 @@ Bar = Callable[[int, str], AbstractContextManager[Callable[[int], None]]]
 
 def _no_bar(length: int, label: str) -> AbstractContextManager[Callable[[int], None]]:  # noqa: ARG001
     return nullcontext(lambda _: None)
-
-
-class TrainingError(SegFaceEdgeError):
-    """A training that cannot go on: its loss is not a number."""
 
 
 class Interrupted(KeyboardInterrupt):
@@ -131,6 +127,12 @@ class _Run:
                 raise UsageError(
                     f"batch {stage.batch}", f"cannot be shared by {processes.world} processes", "make it divisible"
                 )
+            if stage.batch == processes.world and 32 in stage.sizes and not stage.freeze_batchnorm:
+                raise UsageError(
+                    "one photo of 32 x 32 a process",
+                    "leaves BatchNorm one value a channel",
+                    "use a larger batch or size, or freeze_batchnorm",
+                )
         self.recipe, self.processes, self.bar = recipe, processes, bar
         self.say = say if processes.leads else lambda _: None
         self.device = processes.device
@@ -177,7 +179,7 @@ class _Run:
         self.photos = PhotoOrder(
             factors, extra=len(extra), share=recipe.teacher.share if recipe.teacher else 0.0, seed=recipe.run.seed
         )
-        prior = log_prior(self.source, count, len(self.order)) if recipe.loss.logit_adjustment > 0 else None
+        prior = self.source.log_prior(count) if recipe.loss.logit_adjustment > 0 else None
         self.loss = SegmentationLoss(recipe.loss, len(self.order), prior).to(self.device)
         self._prepare(resume)
 
@@ -206,11 +208,14 @@ class _Run:
                 self.ema.model.load_state_dict(state["ema"])
                 self.ema.updates = state["ema_updates"]
             self.done, self.best_step, self.best_f1 = int(state["done"]), state["best_step"], state["best_f1"]
+            self._saved = self.done
             self.say(f"going on after step {self.done} of {self.recipe.steps}")
         if self.processes.leads and self.folder is not None:
             self.folder.cut_log(self.done)
         self.board = (
-            _board(self.folder.path, self.done) if run.tensorboard and self.processes.leads and self.folder else None
+            _board(self.folder.path, self.done + 1)
+            if run.tensorboard and self.processes.leads and self.folder
+            else None
         )
         self.running: nn.Module = self.network
         if self.processes.world > 1:
@@ -235,7 +240,7 @@ class _Run:
                 advance(1)
                 (stop,) = self.processes.any(stopped.is_set())
                 due = self.done == total or (recipe.run.eval_every and self.done % recipe.run.eval_every == 0)
-                if due and (not stop or self.done == total):
+                if due:
                     self._evaluate()
                 if stop or due or self.done == last or self.done % recipe.run.save_every == 0:
                     self._save()
@@ -245,6 +250,8 @@ class _Run:
                     raise Interrupted(f"stopped after step {self.done} of {total}; go on with --resume")
         if self.processes.leads:
             self._write_weights("last")
+        if self.board is not None:
+            self.board.close()
         return Result(
             folder=self.folder.path,
             steps=self.done,
@@ -377,7 +384,7 @@ class _Run:
     def _pictures(self, engine: TorchEngine) -> None:
         assert self.folder is not None
         assert self.validation is not None
-        write_pictures(self.folder, engine, self.validation, self.order)
+        write_pictures(self.folder, engine, self.validation)
 
     def _write_weights(self, name: str) -> None:
         assert self.folder is not None
@@ -466,7 +473,7 @@ def _board(folder: Path, first: int) -> Board:
 
 
 def _open(root: str, split: str | None, order: str | None) -> DataSet:
-    return open_dataset(Path(root), split=split, order=label_set(order) if order else None)
+    return open_dataset(Path(root), split=split, default=label_set(order) if order else None)
 
 
 def _network(recipe: Recipe) -> SegFace:
@@ -482,8 +489,9 @@ def _network(recipe: Recipe) -> SegFace:
             read_checkpoint(path), backbone=config.backbone, labels=config.labels, image_size=config.size, source=path
         )
     tokens = model.face_decoder.class_tokens.data
+    before = tokens.clone()
     for name, like in config.tokens.items():
-        tokens[model.labels.index(name)] = tokens[model.labels.index(like)]
+        tokens[model.labels.index(name)] = before[model.labels.index(like)]
     return model
 
 

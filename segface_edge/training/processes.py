@@ -58,8 +58,13 @@ def together(device: str, *, threads: int | None = None) -> Iterator[Processes]:
         MissingDependencyError: CUDA was asked for and PyTorch has none.
     """
     kind = device.partition(":")[0]
+    unknown = UsageError(f"device {device!r}", "is unknown to PyTorch", "use cpu, cuda or cuda:N")
     if kind not in ("cpu", "cuda"):
-        raise UsageError(f"device {device!r}", "is unknown to PyTorch", "use cpu, cuda or cuda:N")
+        raise unknown
+    try:
+        asked = torch.device(device)
+    except RuntimeError as error:
+        raise unknown from error
     if kind == "cuda" and not torch.cuda.is_available():
         raise MissingDependencyError(
             f"device {device!r}", "this PyTorch finds no CUDA device", "install its CUDA build and the driver"
@@ -68,7 +73,9 @@ def together(device: str, *, threads: int | None = None) -> Iterator[Processes]:
         torch.set_num_threads(threads)
     world = int(os.environ.get("WORLD_SIZE", "1"))
     if world == 1:
-        yield Processes(0, 1, torch.device(device))
+        if kind == "cuda" and (asked.index or 0) >= torch.cuda.device_count():
+            raise UsageError(f"device {device!r}", f"is not among {torch.cuda.device_count()}", "use cuda:0")
+        yield Processes(0, 1, asked)
         return
     rank, local = int(os.environ["RANK"]), int(os.environ.get("LOCAL_RANK", "0"))
     place = torch.device("cuda", local) if kind == "cuda" else torch.device("cpu")

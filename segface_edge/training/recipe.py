@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass, field, fields, is_dataclass, replace
+from dataclasses import dataclass, field, fields, is_dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args, get_type_hints
 
@@ -59,7 +59,9 @@ class ModelConfig:
 
     def __post_init__(self) -> None:
         check_backbone(self.backbone)
-        label_set(self.labels).indices([*self.tokens, *self.tokens.values()])
+        order = label_set(self.labels)
+        for name in (*self.tokens, *self.tokens.values()):
+            order.index(name)
         _require(size=(32 <= self.size <= 2048 and self.size % 32 == 0, "use a multiple of 32 from 32 to 2048"))
         if self.weights is not None and self.backbone_weights is not None:
             raise UsageError("weights and backbone_weights", "contradict each other", "give one of them")
@@ -127,7 +129,7 @@ class TeacherConfig:
         weights: its checkpoint. It is the teacher of `loss.distillation`, and labels `data.unlabelled`.
         backbone: where the checkpoint does not say its own.
         size: input side at which it labels photos; None: its trained size.
-        min_confidence: pixels that it labels with less are ignored (255), in [0, 1].
+        min_confidence: pixels that it labels with less are ignored (255), in [0, 1).
         share: of an epoch's samples that are photos it labelled, in [0, 1).
     """
 
@@ -141,7 +143,7 @@ class TeacherConfig:
         if self.backbone is not None:
             check_backbone(self.backbone)
         _require(
-            min_confidence=(0 <= self.min_confidence < 1, "use 0 to 1"),
+            min_confidence=(0 <= self.min_confidence < 1, "use 0 to 1, without 1"),
             share=(0 <= self.share < 1, "use 0 to 1, without 1"),
             size=(self.size is None or (32 <= self.size <= 2048 and self.size % 32 == 0), "use a multiple of 32"),
         )
@@ -314,7 +316,8 @@ def read_recipe(path: Path, changes: Sequence[str] = ()) -> Recipe:
         _apply(change, changed)
     _resolve(changed, Path())
     for table, values in changed.items():
-        document[table] = {**document.get(table, {}), **values} if isinstance(values, dict) else values
+        before = document.get(table)
+        document[table] = {**before, **values} if isinstance(before, dict) else values
     return parse_recipe(document, source=path)
 
 
@@ -331,6 +334,10 @@ def parse_recipe(document: dict[str, Any], *, source: object) -> Recipe:
         raise InputError(source, f"misses '{error.field_path}'", "add it") from error
     except dacite.DaciteError as error:
         raise InputError(source, f"has a value of the wrong type: {error}", "correct it") from error
+    except (TypeError, ValueError) as error:  # a number where a list is wanted, a table where an array of tables is
+        raise InputError(
+            source, f"has a value of the wrong type: {error}", "correct it: sizes = [256], [[stage]]"
+        ) from error
     except UsageError as error:
         raise InputError(source, f"{error.subject} {error.problem}", error.cure) from error
 
@@ -349,11 +356,6 @@ def write_recipe(recipe: Recipe) -> dict[str, Any]:
 
     document: dict[str, Any] = plain(recipe)
     return document
-
-
-def with_seed(recipe: Recipe, seed: int) -> Recipe:
-    """The same recipe with another seed."""
-    return replace(recipe, run=replace(recipe.run, seed=seed))
 
 
 def _number(value: Any) -> float:
@@ -378,7 +380,7 @@ def _resolve(document: dict[str, Any], folder: Path) -> None:
     for table, key in _PATHS:
         values = document.get(table)
         if isinstance(values, dict) and isinstance(values.get(key), str) and values[key] != BUNDLED:
-            values[key] = str(folder / values[key])
+            values[key] = str((folder / values[key]).absolute())
 
 
 def _apply(change: str, document: dict[str, Any]) -> None:
@@ -407,6 +409,5 @@ __all__ = [
     "TeacherConfig",
     "parse_recipe",
     "read_recipe",
-    "with_seed",
     "write_recipe",
 ]

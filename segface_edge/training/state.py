@@ -9,7 +9,6 @@ from __future__ import annotations
 import io
 import json
 import os
-import pickle
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +18,9 @@ from segface_edge.errors import CheckpointError, InputError
 from segface_edge.files import write_whole
 
 from .recipe import Recipe, write_recipe
+
+# What a state holds.
+_STATE = ("network", "ema", "ema_updates", "optimiser", "scaler", "done", "best_step", "best_f1")
 
 
 class RunFolder:
@@ -43,15 +45,18 @@ class RunFolder:
             raise InputError(path, f"cannot be made ({reason})", "choose another folder") from error
         self.state, self.log = path / "state.pt", path / "log.jsonl"
         held = path / "recipe.json"
-        if held.exists() and not resume:
+        # A run that ended before its first step left nothing worth keeping.
+        begun = held.exists() and (self.state.exists() or bool(self.rows()))
+        if begun and not resume:
             raise InputError(path, "holds a run already", "go on with --resume, or choose another folder")
-        if resume:
-            if not held.exists():
-                raise InputError(path, "holds no run", "start it without --resume")
-            if json.loads(held.read_text(encoding="utf-8")) != json.loads(json.dumps(document)):
-                raise InputError(held, "is of another recipe", "resume with the recipe of the run, or start a new one")
-        else:
+        if resume and not held.exists():
+            raise InputError(path, "holds no run", "start it without --resume")
+        if not begun:
             write_whole(held, (json.dumps(document, indent=2) + "\n").encode())
+        elif _read(held) != json.loads(json.dumps(document)):
+            raise InputError(
+                held, "is of another recipe", "resume with the run's recipe and the same --set, or start a new one"
+            )
 
     def save(self, state: dict[str, Any]) -> None:
         """Writes the state. Raises InputError where the disk is full; the state before it stays."""
@@ -65,10 +70,10 @@ class RunFolder:
             return None
         try:
             state = torch.load(self.state, map_location=device, weights_only=True)
-        except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError) as error:
+        except Exception as error:  # the unpickler raises whatever the bytes lead it to
             raise CheckpointError(self.state, "is damaged", "start again in another folder") from error
-        if not isinstance(state, dict):
-            raise CheckpointError(self.state, "holds no state", "start again in another folder")
+        if not isinstance(state, dict) or not set(_STATE) <= set(state):
+            raise CheckpointError(self.state, "holds no state of a run", "start again in another folder")
         return state
 
     def append(self, row: dict[str, Any]) -> None:
@@ -96,6 +101,13 @@ class RunFolder:
         """Drops what the log says of steps after `step`: they will be made again."""
         rows = [row for row in self.rows() if row["step"] <= step]
         write_whole(self.log, "".join(json.dumps(row) + "\n" for row in rows).encode())
+
+
+def _read(path: Path) -> object:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise InputError(path, "is damaged", "start again in another folder") from error
 
 
 def read_log(path: Path) -> list[dict[str, Any]]:

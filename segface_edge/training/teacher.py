@@ -88,8 +88,9 @@ class Teacher:
         target = folder / hashlib.sha256(self._name.encode()).hexdigest()[:12]
         target.mkdir(parents=True, exist_ok=True)
         samples = [
-            Sample(image=Path(source.photo), labels=target / f"{Path(source.photo).stem}.png")  # type: ignore[arg-type]
+            Sample(image=Path(source.photo), labels=target / f"{Path(source.photo).name}.png")  # type: ignore[arg-type]
             for source in find(str(photos))
+            if not Path(source.photo).name.startswith(".")  # type: ignore[arg-type]
         ]
         mine = [sample for sample in samples[processes.rank :: processes.world] if not sample.labels.is_file()]
         engine = TorchEngine.of(self._model, device=str(self._device))

@@ -29,3 +29,7 @@ class Board:
                     tag = "/".join(part for part in (str(row["kind"]), name, key) if part)
                     self._writer.add_scalar(tag, number, row["step"])
         self._writer.flush()
+
+    def close(self) -> None:
+        """Ends the writer's thread."""
+        self._writer.close()

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 torch = pytest.importorskip("torch", reason="the network needs torch")
 
-from segface_edge.errors import UsageError
+from segface_edge.errors import CheckpointError, UsageError
 from segface_edge.network import build_segface
+from segface_edge.network.checkpoint import load_backbone
 from segface_edge.network.decoder import ChannelNorm, FourierPosition
 
 
@@ -92,3 +95,41 @@ def test_channel_norm_is_torch_s_layer_norm_over_channels() -> None:
     torch.nn.init.uniform_(norm.bias)
     wanted = torch.nn.functional.layer_norm(x.permute(0, 2, 3, 1), (8,), norm.weight, norm.bias, 1e-6)
     torch.testing.assert_close(norm(x), wanted.permute(0, 3, 1, 2))
+
+
+def test_the_order_of_sums_in_training_changes_nothing() -> None:
+    """In training the fusion is folded and the channel norm one operator: the same logits, the same gradients."""
+    torch.manual_seed(1)
+    model = build_segface("mobilenet", "segface", 64)
+    images = torch.randn(2, 3, 64, 64)
+    found = []
+    for training in (False, True):
+        model.train(training)
+        for module in model.modules():
+            if isinstance(module, torch.nn.BatchNorm2d):
+                module.eval()
+        model.zero_grad()
+        logits = model(images)
+        logits.square().mean().backward()
+        gradients = {name: parameter.grad.clone() for name, parameter in model.named_parameters()}
+        found.append((logits.detach(), gradients))
+    (plain, plain_gradients), (other, other_gradients) = found
+    assert (plain - other).abs().max() < 1e-5 * plain.abs().max()
+    largest = max(gradient.abs().max() for gradient in plain_gradients.values())
+    for name, gradient in plain_gradients.items():
+        assert (gradient - other_gradients[name]).abs().max() < 1e-5 * largest, name
+
+
+def test_a_backbone_takes_torchvisions_names(tmp_path: Path) -> None:
+    given = build_segface("mobilenet", "segface", 64)
+    state = {f"features.{name}": tensor for name, tensor in given.backbone.state_dict().items()}
+    torch.save({**state, "classifier.0.weight": torch.zeros(2, 2)}, tmp_path / "imagenet.pth")
+    model = build_segface("mobilenet", "segface", 64)
+    load_backbone(model, tmp_path / "imagenet.pth")
+    assert all(
+        torch.equal(model.backbone.state_dict()[name], tensor) for name, tensor in given.backbone.state_dict().items()
+    )
+    del state["features.0.0.weight"]
+    torch.save(state, tmp_path / "other.pth")
+    with pytest.raises(CheckpointError, match=r"does not fit the backbone 'mobilenet' \(0\.0\.weight"):
+        load_backbone(model, tmp_path / "other.pth")

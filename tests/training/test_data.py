@@ -17,7 +17,7 @@ from segface_edge.errors import DataError, ImageError
 from segface_edge.evaluation.datasets import folder, read_labels
 from segface_edge.labels import LABEL_SETS
 from segface_edge.training.augment import AugmentConfig
-from segface_edge.training.data import FaceSource, Key, PhotoOrder, batches, collate, log_prior, repeat_factors
+from segface_edge.training.data import FaceSource, Key, PhotoOrder, batches, collate, repeat_factors
 from segface_edge.training.recipe import SamplingConfig
 
 DISK, ORDER = LABEL_SETS["celebamask-hq"], LABEL_SETS["segface"]
@@ -79,8 +79,8 @@ def test_workers_change_nothing(labelled: Path) -> None:
     helped = list(batches(faces, iter(keys), workers=2, pin=False))
     assert len(alone) == len(helped) == 4
     for one, other in zip(alone, helped, strict=True):
-        assert torch.equal(one.images, other.images)
-        assert torch.equal(one.draws, other.draws)
+        for name in ("images", "labels", "backgrounds", "draws"):
+            assert torch.equal(getattr(one, name), getattr(other, name))
 
 
 def test_what_is_present_is_told_in_the_networks_order(labelled: Path) -> None:
@@ -94,7 +94,7 @@ def test_prior_counts_pixels(labelled: Path) -> None:
     faces = source(labelled, side=64)
     counts = sum(np.bincount(faces[Key(i, 0, 64)]["labels"].reshape(-1), minlength=19) for i in range(2))
     expected = np.log(np.maximum(counts, 1) / counts.sum())
-    assert torch.allclose(log_prior(faces, 2, 19), torch.from_numpy(expected).float())
+    assert torch.allclose(faces.log_prior(2), torch.from_numpy(expected).float())
 
 
 def test_a_batch_is_stacked(labelled: Path) -> None:
@@ -140,14 +140,15 @@ def test_repeat_factors_are_those_of_the_paper() -> None:
 def test_a_missing_photo_is_named(labelled: Path) -> None:
     faces = source(labelled)
     (labelled / "images" / "0.png").unlink()
-    with pytest.raises(ImageError, match=r"0\.png"):
-        faces[Key(0, 0, 32)]
+    for workers in (0, 1):
+        with pytest.raises(ImageError, match=r"0\.png"):
+            next(batches(faces, iter([[Key(0, 0, 32)]]), workers=workers, pin=False))
 
 
 def test_labels_of_another_frame_are_refused(labelled: Path) -> None:
     Image.new("P", (64, 100)).save(labelled / "labels" / "0.png")
     with pytest.raises(DataError, match=r"0\.png.*64 x 100.*256 x 256"):
-        source(labelled)[Key(0, 0, 32)]
+        next(batches(source(labelled), iter([[Key(0, 0, 32)]]), workers=0, pin=False))
 
 
 def test_photos_of_the_data_set_get_parts_pasted_on(shared: Path) -> None:

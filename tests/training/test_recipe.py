@@ -47,7 +47,7 @@ def test_what_a_recipe_leaves_out_has_the_papers_defaults(recipe_file: Path) -> 
 
 def test_paths_are_relative_to_the_recipe_and_those_of_changes_to_the_current_folder(recipe_file: Path) -> None:
     assert Path(read_recipe(recipe_file).data.train) == recipe_file.parent / "photos"
-    assert read_recipe(recipe_file, ["data.train=elsewhere"]).data.train == "elsewhere"
+    assert read_recipe(recipe_file, ["data.train=elsewhere"]).data.train == str(Path("elsewhere").absolute())
 
 
 def test_bundled_is_no_path(recipe_file: Path) -> None:
@@ -81,6 +81,8 @@ def test_what_is_written_is_read_back(recipe_file: Path) -> None:
         ("model.backbone=vgg", "is unknown"),
         ("model.labels=mine", "is unknown"),
         ('model.tokens={neck_l = "scarf"}', "scarf"),
+        ('model.tokens={lips = "ear_r"}', "lips"),
+        ("optimiser.milestones=0.5", "wrong type"),
         ("augment.flip=1.5", "is not a probability"),
         ("augment.scale=[2, 1]", "is not a range"),
         ("augment.scale=[1]", "wrong type"),
@@ -113,6 +115,9 @@ def test_a_change_that_is_none_is_a_usage_error(recipe_file: Path, change: str) 
         ('[data]\ntrain = "x"\n[[stage]]\nsteps = 1\nbatch = 1\nsizes = [65]', "multiples of 32"),
         ('[data]\ntrain = "x"\n[[stage]]\nsteps = 1\nbatch = 1\nsizes = [64]\npace = 1', "unknown key 'pace'"),
         ('stage = []\n[data]\ntrain = "x"', "stage is empty"),
+        ('[data]\ntrain = "x"\n[[stage]]\nsteps = 1\nbatch = 1\nsizes = 64', "wrong type"),
+        ('[data]\ntrain = "x"\n[stage]\nsteps = 1\nbatch = 1\nsizes = [64]', "wrong type"),
+        ('run = 1\n[data]\ntrain = "x"\n[[stage]]\nsteps = 1\nbatch = 1\nsizes = [64]', "wrong type"),
         ("[data", "is not a recipe"),
     ],
 )

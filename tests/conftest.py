@@ -49,6 +49,12 @@ def parser() -> FaceParser:
     return FaceParser()
 
 
+@pytest.fixture(scope="session")
+def released_size(parser: FaceParser) -> int:
+    """The input side of the bundled model."""
+    return parser.engine.spec.size
+
+
 @pytest.fixture
 def portrait() -> Path:
     """The bundled portrait, 512 x 512."""

@@ -18,7 +18,7 @@ from segface_edge.labels import label_set
 Cli = Callable[..., Any]
 
 
-def test_labels_that_are_the_model_s_own_give_an_f1_of_one(cli: Cli, labelled: Path) -> None:
+def test_labels_that_are_the_model_s_own_give_an_f1_of_one(cli: Cli, labelled: Path, released_size: int) -> None:
     arguments = ("eval", "--data", labelled, "--label-order", "celebamask-hq", "--protocol", "native", "--json", "-")
     result = cli(*arguments)
     assert (result.code, result.err) == (0, "")
@@ -37,7 +37,7 @@ def test_labels_that_are_the_model_s_own_give_an_f1_of_one(cli: Cli, labelled: P
         "confusion",
     ]
     assert document["model"] == str(zoo.DEFAULT_MODEL)
-    assert (document["protocol"], document["images"], document["size"]) == ("native", 2, 256)
+    assert (document["protocol"], document["images"], document["size"]) == ("native", 2, released_size)
     assert document["mean_f1"] == document["mean_iou"] == 1.0
     assert list(document["per_class_f1"]) == list(label_set(document["label_order"]).classes)
     assert document["per_class_f1"].keys() == document["per_class_iou"].keys()
@@ -128,18 +128,21 @@ def test_the_worst_photo_is_shown_first(plotted: Path) -> None:
     assert red[:half].sum() > 20 * red[half:].sum()
 
 
-def test_a_checkpoint_is_measured_at_several_sizes(cli: Cli, labelled: Path, tmp_path: Path) -> None:
+def test_a_checkpoint_is_measured_at_several_sizes(
+    cli: Cli, labelled: Path, tmp_path: Path, released_size: int
+) -> None:
     pytest.importorskip("torch", reason="checkpoints need torch")
     pytest.importorskip("matplotlib", reason="plots need matplotlib")
     arguments = ("eval", "--model", zoo.DEFAULT_CHECKPOINT, "--data", labelled, "--label-order", "celebamask-hq")
     target = tmp_path / "result.json"
-    result = cli(*arguments, "--sizes", "256, 64,256,160", "--plots", tmp_path / "plots", "--json", target)
+    sides = f"{released_size}, 64,{released_size},160"
+    result = cli(*arguments, "--sizes", sides, "--plots", tmp_path / "plots", "--json", target)
     assert (result.code, result.err) == (0, "")
     document = json.loads(target.read_text())
     sizes = document["sizes"]
-    assert list(sizes) == ["64", "160", "256"]
-    assert sizes["64"] < sizes["160"] < sizes["256"]
-    assert (document["size"], document["mean_f1"]) == (256, sizes["256"])
+    assert list(sizes) == ["64", "160", str(released_size)]
+    assert sizes["64"] < sizes["160"] < sizes[str(released_size)]
+    assert (document["size"], document["mean_f1"]) == (released_size, sizes[str(released_size)])
     rows = [line.split() for line in result.out.splitlines()[-3:]]
     assert rows == [[side, f"{100 * f1:.2f}"] for side, f1 in sizes.items()]
     assert {path.name for path in (tmp_path / "plots").iterdir()} == {
@@ -150,14 +153,16 @@ def test_a_checkpoint_is_measured_at_several_sizes(cli: Cli, labelled: Path, tmp
     }
 
 
-def test_sizes_need_no_matplotlib(cli: Cli, labelled: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_sizes_need_no_matplotlib(
+    cli: Cli, labelled: Path, monkeypatch: pytest.MonkeyPatch, released_size: int
+) -> None:
     pytest.importorskip("torch", reason="checkpoints need torch")
     _hide_matplotlib(monkeypatch)
     arguments = ("eval", "--model", zoo.DEFAULT_CHECKPOINT, "--data", labelled, "--label-order", "celebamask-hq")
     result = cli(*arguments, "--sizes", "64", "--json", "-")
     assert (result.code, result.err) == (0, "")
     document = json.loads(result.out)
-    assert document["size"] == 256, "the model's own size is what the rest of the document is about"
+    assert document["size"] == released_size, "the model's own size is what the rest of the document is about"
     assert document["sizes"]["64"] < document["mean_f1"]
 
 

@@ -81,11 +81,11 @@ def test_each_output_is_described(parser: FaceParser) -> None:
     assert np.dtype(outputs[1]["type"]) == np.uint8
 
 
-def test_a_checkpoint_is_described_too(cli: Cli) -> None:
+def test_a_checkpoint_is_described_too(cli: Cli, released_size: int) -> None:
     pytest.importorskip("torch", reason="checkpoints need torch")
     document = json.loads(cli("info", zoo.DEFAULT_CHECKPOINT, "--json", "-").out)
-    assert document["inputs"][0]["shape"] == "Nx3x256x256"
-    assert document["spec"]["trained_size"] == 256
+    assert document["inputs"][0]["shape"] == f"Nx3x{released_size}x{released_size}"
+    assert document["spec"]["trained_size"] == released_size
 
 
 def test_there_is_no_second_model(cli: Cli, tmp_path: Path) -> None:

@@ -153,8 +153,8 @@ def test_it_says_what_runs_where(threads: int | None) -> None:
         }
 
 
-def test_the_number_of_threads_does_not_change_the_labels(portrait: Path) -> None:
-    frame = imaging.fit(imaging.load(portrait), 256).pixels[None]
+def test_the_number_of_threads_does_not_change_the_labels(portrait: Path, released_size: int) -> None:
+    frame = imaging.fit(imaging.load(portrait), released_size).pixels[None]
     one, two = (OrtEngine(zoo.DEFAULT_MODEL, threads=threads).infer(frame).labels for threads in (1, 2))
     assert (one == two).mean() > 0.9999
     assert len(np.unique(one)) > 5

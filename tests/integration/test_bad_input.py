@@ -206,13 +206,13 @@ def change_metadata(change: Callable[[dict[str, Any]], object]) -> None:
 @pytest.mark.parametrize(
     ("change", "problem"),
     [
-        (lambda spec: spec | {"size": 512}, "metadata promises frames Nx512x512x3 uint8, the graph has frames Nx256"),
+        (lambda spec: spec | {"size": 544}, "metadata promises frames Nx544x544x3 uint8, the graph has frames NxSIDE"),
         (lambda spec: spec | {"size": 250}, "metadata is wrong: size is 250"),
         (lambda spec: spec | {"size": 10**9}, "metadata is wrong: size is 1000000000"),
-        (lambda spec: spec | {"batch": 4}, "metadata promises frames 4x256x256x3"),
-        (lambda spec: spec | {"outputs": ["labels", "confidence"]}, "metadata promises labels Nx256x256 uint8, conf"),
-        (lambda spec: spec | {"outputs": ["logits"]}, "metadata promises logits Nx19x256x256 float32"),
-        (lambda spec: spec | {"graph": "reference"}, "metadata promises images Nx3x256x256 float32"),
+        (lambda spec: spec | {"batch": 4}, "metadata promises frames 4xSIDExSIDEx3"),
+        (lambda spec: spec | {"outputs": ["labels", "confidence"]}, "metadata promises labels NxSIDExSIDE uint8, conf"),
+        (lambda spec: spec | {"outputs": ["logits"]}, "metadata promises logits Nx19xSIDExSIDE float32"),
+        (lambda spec: spec | {"graph": "reference"}, "metadata promises images Nx3xSIDExSIDE float32"),
         (lambda spec: spec | {"classes": []}, "metadata is wrong: classes is []"),
         (lambda spec: spec | {"classes": ["background"] * 19}, "metadata is wrong: classes"),
         (lambda spec: spec | {"std": [0, 0, 0]}, "metadata is wrong: std"),
@@ -225,9 +225,14 @@ def change_metadata(change: Callable[[dict[str, Any]], object]) -> None:
     ],
 )
 def test_onnx_files_whose_metadata_lie(
-    refuses: Refuses, labelled: Path, change: Callable[[dict[str, Any]], object], problem: str
+    refuses: Refuses,
+    labelled: Path,
+    change: Callable[[dict[str, Any]], object],
+    problem: str,
+    released_size: int,
 ) -> None:
     change_metadata(change)
+    problem = problem.replace("SIDE", str(released_size))
     for arguments in uses_of("model.onnx", labelled):
         refuses(INCOMPATIBLE, *arguments, saying=("model.onnx", problem, "segface-edge export"))
 

@@ -99,10 +99,10 @@ def test_compiling_without_a_compiler_is_said(monkeypatch: pytest.MonkeyPatch) -
 
 
 @pytest.mark.slow
-def test_the_compiled_engine_labels_like_the_eager_one(portrait: Path) -> None:
+def test_the_compiled_engine_labels_like_the_eager_one(portrait: Path, released_size: int) -> None:
     if shutil.which("g++") is None:
         pytest.skip("torch.compile needs a C++ compiler")
-    frame = imaging.fit(imaging.load(portrait), 256).pixels[None]
+    frame = imaging.fit(imaging.load(portrait), released_size).pixels[None]
     with TorchEngine(zoo.DEFAULT_CHECKPOINT) as eager, CompiledTorchEngine(zoo.DEFAULT_CHECKPOINT) as compiled:
         assert (eager.infer(frame).labels == compiled.infer(frame).labels).mean() >= 0.9999
         assert compiled.describe()["mode"] == "compiled"

@@ -77,6 +77,7 @@ def test_a_run_leaves_weights_log_and_pictures(recipe_of: Callable[..., Path], t
     assert set(result.ms) == set(rows[0]["ms"])
 
 
+@pytest.mark.slow
 def test_training_learns(recipe_of: Callable[..., Path], tmp_path: Path) -> None:
     recipe = read_recipe(recipe_of(40), ["augment.affine=0", "augment.erase=0", "augment.zoom_out=0", "run.ema=0"])
     loop.train(recipe, tmp_path / "run", processes=ALONE)
@@ -123,6 +124,7 @@ def wait_for(log: Path, step: int, process: subprocess.Popen[bytes]) -> None:
     raise AssertionError(f"no step {step} in a minute")
 
 
+@pytest.mark.slow
 def test_a_run_killed_and_resumed_ends_with_the_uninterrupted_runs_weights(
     recipe_of: Callable[..., Path], tmp_path: Path
 ) -> None:
@@ -279,6 +281,7 @@ def test_a_batch_must_divide_among_the_processes(recipe_of: Callable[..., Path],
         loop.train(read_recipe(recipe_of(1)), tmp_path / "run", processes=Processes(0, 3, torch.device("cpu")))
 
 
+@pytest.mark.slow
 def test_two_processes_train_as_one(recipe_of: Callable[..., Path], tmp_path: Path) -> None:
     """`torchrun` with two gloo processes, BatchNorm fixed: the first losses are one process's."""
     text = (recipe_of(3)).read_text().replace("sizes = [32, 64]", "sizes = [32, 64]\nfreeze_batchnorm = true")
@@ -321,6 +324,7 @@ def test_self_training_and_distillation(recipe_of: Callable[..., Path], labelled
     assert all("distillation" in row for row in read_log(tmp_path / "run" / "log.jsonl") if row["kind"] == "step")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("precision", ["bf16", "fp16"])
 def test_half_precision_trains(recipe_of: Callable[..., Path], tmp_path: Path, precision: str) -> None:
     loop.train(read_recipe(recipe_of(2), [f"run.precision={precision}"]), tmp_path / "half", processes=ALONE)

@@ -19,20 +19,21 @@ from .options import check_json, json_option, progress_bar, say
 SHOWN = 10
 
 
-@click.group("data")
+_EXAMPLES = """\b
+Examples:
+  segface-edge data check DIR --label-order celebamask-hq
+  segface-edge data check DIR --label-order celebamask-hq --json -
+  segface-edge data check DIR --label-order celebamask-hq --plot classes.png"""
+
+
+@click.group("data", epilog=_EXAMPLES)
 def command() -> None:
     """Check a labelled data set before training."""
 
 
 @command.command(
     "check",
-    epilog="""\b
-Examples:
-  segface-edge data check DIR --label-order celebamask-hq
-  segface-edge data check DIR --split val --json -
-  segface-edge data check DIR --plot classes.png
-
-Exits with 1 where there is a fault; a warning is not one.""",
+    epilog=f"{_EXAMPLES}\n\nExits with 1 where there is a fault; a warning is not one.",
 )
 @click.argument("root", metavar="DIR", type=click.Path(path_type=Path))
 @click.option("--split", help="train, val or test; default: all there are.")

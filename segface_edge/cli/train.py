@@ -19,12 +19,10 @@ if TYPE_CHECKING:
 @click.command(
     epilog="""\b
 Examples:
-  segface-edge data check DIR --label-order celebamask-hq
   segface-edge train --config recipe.toml -o run
   segface-edge train --config recipe.toml -o run --resume
   segface-edge train --config recipe.toml -o run --set optimiser.lr=2e-4 --set run.seed=1
-  torchrun --nproc-per-node 4 --no-python segface-edge train --config recipe.toml -o run --device cuda
-  segface-edge export --weights run/best.safetensors"""
+  segface-edge train --config recipe.toml -o run --stop-after 1"""
 )
 @click.option("--config", required=True, type=click.Path(path_type=Path), help="Recipe (TOML).")
 @click.option("-o", "out", required=True, type=click.Path(path_type=Path), help="Folder for weights, log and pictures.")

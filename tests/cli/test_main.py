@@ -57,7 +57,12 @@ def workshop(
             picture.resize((160, 160)).save(tmp_path / name)
     labelled.rename(tmp_path / "DIR")
     (tmp_path / "model.onnx").symlink_to(zoo.DEFAULT_MODEL)
+    (tmp_path / "model.safetensors").symlink_to(zoo.DEFAULT_CHECKPOINT)
     (tmp_path / "export").symlink_to(root / "export")
+    (tmp_path / "recipe.toml").write_text(
+        '[model]\nsize = 32\n[data]\ntrain = "DIR"\nval = "DIR"\nlabel_order = "celebamask-hq"\nside = 64\n'
+        "[[stage]]\nsteps = 2\nbatch = 2\nsizes = [32]\n"
+    )
     monkeypatch.chdir(tmp_path)
     if "--compare bench.json" in request.node.name:
         assert cli("bench", "--engine", "model.onnx", "--warmup", 0, "--duration", 0, "--json", "bench.json").code == 0
@@ -85,6 +90,13 @@ def test_every_option_says_what_it_does(name: str) -> None:
 
 @pytest.mark.parametrize("line", list(every_example()))
 def test_every_example_runs(line: str, workshop: Path, cli: Cli, script: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    for package in ("torch", "dacite", "matplotlib") if " train " in line else ():
+        pytest.importorskip(package, reason=f"training needs {package}")
+    for package in ("torch", "matplotlib") if "--plots" in line or "--plot " in line else ():
+        pytest.importorskip(package, reason=f"this example needs {package}")
+    if " --resume" in line:
+        assert cli("train", "--config", "recipe.toml", "-o", "run", "--stop-after", 1).code == 0
+        Path("run/last.safetensors").unlink()
     if " export" in line:
         torch = pytest.importorskip("torch", reason="export needs torch")
         pipeline = pytest.importorskip("segface_edge.export.pipeline", reason="export needs onnx")
@@ -113,7 +125,7 @@ def test_every_example_runs(line: str, workshop: Path, cli: Cli, script: Cli, mo
             json.loads(result.out)
     named = re.findall(r"(?:-o|>|--json) (\w[\w./]*)", line)
     made = {str(path.relative_to(workshop)) for path in set(workshop.rglob("*")) - before}
-    assert {name.rstrip("/") for name in named} <= made
+    assert {name.rstrip("/") for name in named} <= (made | {"run"} if " --resume" in line else made)
     assert " export" not in line or any(name.endswith(".onnx") for name in made)
 
 

@@ -319,7 +319,7 @@ def test_a_layout_that_does_not_exist_or_fit_is_refused(dataset: Path) -> None:
 
 
 def test_an_order_that_nothing_names_is_asked_for_or_falls_back(dataset: Path) -> None:
-    with pytest.raises(DataError, match=r"does not say in which order its labels are; name it: --label-order, or"):
+    with pytest.raises(DataError, match=r"does not say in which order its labels are; name it: --label-order"):
         open_dataset(dataset)
     assert open_dataset(dataset, default=SEGFACE).order is SEGFACE
     (dataset / "dataset.toml").write_text('label_order = "lapa"\n')

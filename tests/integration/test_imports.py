@@ -17,7 +17,13 @@ HEAVY = ("torch", "onnx", "onnxsim", "onnxscript", "onnx_ir", "onnxconverter_com
 HEAVY += ("pycuda", "cuda")
 NEED_HEAVY = ("segface_edge.network", "segface_edge.training", "segface_edge.export")
 # Modules that are one heavy package's own home.
-HOMES = ("segface_edge.engines.tensorrt_run", "segface_edge.engines.tensorrt_build", "segface_edge.engines.cuda")
+HOMES = (
+    "segface_edge.engines.tensorrt_run",
+    "segface_edge.engines.tensorrt_build",
+    "segface_edge.engines.cuda",
+    "segface_edge.evaluation.plots",
+    "segface_edge.evaluation.count_plot",
+)
 
 RUNTIME = [
     module.name

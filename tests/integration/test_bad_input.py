@@ -517,7 +517,7 @@ def test_folders_that_cannot_be_made(refuses: Refuses, which: str, monkeypatch: 
     pytest.importorskip("matplotlib", reason="plots need matplotlib")
     monkeypatch.setattr("segface_edge.evaluation.evaluate.evaluate", None)
     Path("recipe.toml").write_text(
-        '[data]\ntrain = "labelled"\nlabel_order = "segface"\n[[stage]]\nsteps = 1\nbatch = 1\nsizes = [32]\n'
+        '[data]\ntrain = "labelled"\nlabel_order = "segface"\n[[stage]]\nsteps = 1\nbatch = 1\nsizes = [64]\n'
     )
     refuses(BAD_INPUT, *filled(FOLDERS_TO_MAKE[which], "photo.png/out"), saying=("photo.png/out", "cannot be made"))
 

@@ -1,13 +1,14 @@
 """Regenerates everything that depends on the released weights: `make release-model [DATA=DIR]`.
 
-The checkpoint in `segface_edge/zoo/` is the source. From it come the bundled ONNX, the metrics and the model card's
-tables, and the README's picture.
+The checkpoint in `segface_edge/zoo/` is the source. From it come the bundled ONNX, the metrics, the model card's tables
+and plots, and the README's picture.
 """
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import click
@@ -15,9 +16,13 @@ import numpy as np
 from PIL import Image
 
 from segface_edge import FaceParser, zoo
+from segface_edge.bench.choice import openers
+from segface_edge.bench.run import bench
+from segface_edge.bench.scenarios import Scenario
 from segface_edge.engines import open_engine
 from segface_edge.evaluation.datasets import folder
-from segface_edge.evaluation.evaluate import evaluate
+from segface_edge.evaluation.evaluate import Evaluation, Protocol, evaluate
+from segface_edge.evaluation.plots import confusion_figure, per_class_figure, save_figure, size_figure
 from segface_edge.export.config import ExportConfig
 from segface_edge.export.pipeline import run_export
 from segface_edge.files import write_whole
@@ -29,6 +34,10 @@ CARD = ROOT / "models" / "segface-mobilenet" / "README.md"
 METRICS = CARD.with_name("metrics.json")
 PICTURE = ROOT / "docs" / "overlay.jpg"
 BEGIN, END = "<!-- metrics: made by `make release-model` -->", "<!-- end of metrics -->"
+SIZES = (256, 384, 512)
+RARE = ("eye_g", "hat", "ear_r", "neck_l")
+THREADS = 2
+OPENINGS = 6
 
 
 @click.command()
@@ -38,29 +47,75 @@ BEGIN, END = "<!-- metrics: made by `make release-model` -->", "<!-- end of metr
     type=click.Path(path_type=Path, exists=True),
     help="Labelled faces in CelebAMask-HQ's order, images/ and labels/.",
 )
-def release(data: Path) -> None:
+@click.option("--seconds", default=6.0, show_default=True, help="Time that each input size's latency is measured for.")
+def release(data: Path, seconds: float) -> None:
     """Export, measure, draw."""
     exported = run_export(ExportConfig(dynamic=True, compact=True, parity_data=data), zoo.DEFAULT_MODEL)
     for report in exported.parity:
         click.echo(report.summary())
-    samples = folder(data)
-    order = label_set("celebamask-hq")
-    metrics: dict[str, Any] = {}
-    with open_engine(zoo.DEFAULT_MODEL) as engine:
-        for protocol in ("paper", "native"):
-            measured = evaluate(engine, samples, order, protocol).to_dict()  # type: ignore[arg-type]
-            metrics[protocol] = measured | {"model": zoo.DEFAULT_MODEL.name}
+    with TemporaryDirectory() as temporary:
+        files = {exported.spec.size: zoo.DEFAULT_MODEL}
+        for size in SIZES:
+            if size not in files:
+                files[size] = Path(temporary) / f"{size}.onnx"
+                run_export(ExportConfig(imgsz=size), files[size])
+        evaluations = {size: _measure(files[size], data, "paper") for size in SIZES}
+        native = _measure(zoo.DEFAULT_MODEL, data, "native")
+        words = [f"{files[size]}@threads={THREADS}" for size in SIZES]
+        found = openers(words, device="cpu", threads=None)
+        scenario = Scenario(duration_s=seconds, openings=OPENINGS)
+        timed = bench(found, zoo.PORTRAIT.read_bytes(), scenario)
+    paper = evaluations[exported.spec.size]
+    rows = [timed, *timed["others"]]
+    metrics: dict[str, Any] = {
+        "paper": _document(paper),
+        "native": _document(native),
+        "sizes": [
+            {
+                "size": size,
+                "mean_f1": evaluations[size].mean_f1(),
+                "per_class_f1": _document(evaluations[size])["per_class_f1"],
+                "frame_ms": row["latency_ms"]["p50"],
+            }
+            for size, row in zip(SIZES, rows, strict=True)
+        ],
+        "latency": {"threads": THREADS, "machine": timed["environment"]["cpu"], "warnings": timed["warnings"]},
+    }
     write_whole(METRICS, (json.dumps(metrics, indent=2) + "\n").encode())
     _write_card(metrics)
+    name = "segface-mobilenet"
+    save_figure(confusion_figure(paper), CARD.with_name("confusion.png"))
+    save_figure(
+        per_class_figure({f"input {size}": found for size, found in evaluations.items()}),
+        CARD.with_name("per_class.png"),
+    )
+    latency = {name: {row["size"]: row["frame_ms"] for row in metrics["sizes"]}}
+    save_figure(
+        size_figure({name: {size: e.mean_f1() for size, e in evaluations.items()}}, latency),
+        CARD.with_name("sizes.png"),
+    )
     _draw()
-    click.echo(f"mean F1 {metrics['paper']['mean_f1']:.4f} (paper), {metrics['native']['mean_f1']:.4f} (native)")
+    click.echo(f"mean F1 {paper.mean_f1():.4f} (paper), {native.mean_f1():.4f} (native)")
+    for warning in timed["warnings"]:
+        click.echo(f"warning: {warning}", err=True)
+
+
+def _measure(model: Path, data: Path, protocol: Protocol) -> Evaluation:
+    with open_engine(model) as engine:
+        return evaluate(engine, folder(data), label_set("celebamask-hq"), protocol)
+
+
+def _document(evaluation: Evaluation) -> dict[str, Any]:
+    """The evaluation's own document without names of photos (they may not be redistributed) and single pixels."""
+    document = evaluation.to_dict() | {"model": zoo.DEFAULT_MODEL.name}
+    return {key: value for key, value in document.items() if key not in ("worst", "confusion")}
 
 
 def _write_card(metrics: dict[str, Any]) -> None:
-    paper, native = metrics["paper"], metrics["native"]
+    paper, native, latency = metrics["paper"], metrics["native"], metrics["latency"]
 
-    def row(name: str, first: float | None, second: float | None) -> str:
-        return f"| {name} | " + " | ".join("-" if v is None else f"{100 * v:.1f}" for v in (first, second)) + " |"
+    def row(name: object, *values: float | None) -> str:
+        return f"| {name} | " + " | ".join("-" if v is None else f"{100 * v:.1f}" for v in values) + " |"
 
     lines = [
         BEGIN,
@@ -70,6 +125,18 @@ def _write_card(metrics: dict[str, Any]) -> None:
         "|---|---|---|",
         row("**mean, without background**", paper["mean_f1"], native["mean_f1"]),
         *(row(name, f1, native["per_class_f1"][name]) for name, f1 in paper["per_class_f1"].items()),
+        "",
+        f"The same weights exported at other input sizes (protocol paper), and the median time of a whole frame of the "
+        f"bundled photo, fitting and bringing back included: fp32, ONNX Runtime, {latency['threads']} threads, "
+        f"{latency['machine']}.",
+        "",
+        f"| input side | mean | {' | '.join(RARE)} | ms a frame |",
+        "|---" * (len(RARE) + 3) + "|",
+        *(
+            row(entry["size"], entry["mean_f1"], *(entry["per_class_f1"][name] for name in RARE))
+            + f" {entry['frame_ms']:.0f} |"
+            for entry in metrics["sizes"]
+        ),
         END,
     ]
     text = CARD.read_text(encoding="utf-8")

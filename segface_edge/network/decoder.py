@@ -162,7 +162,11 @@ class FaceDecoder(nn.Module):
         """tokens (N, K, D), image (N, h * w, D) -> logits (N, K, 4 h, 4 w)."""
         n, _, width = image.shape
         upscaled = self.output_upscaling(image.transpose(1, 2).reshape(n, width, h, w))  # (N, 32, S, S)
-        filters = self.output_hypernetwork_mlps(tokens)  # (N, K, 32)
+        filters: Tensor = self.output_hypernetwork_mlps(tokens)  # (N, K, 32)
         n, channels, height, width = upscaled.shape
+        if self.training:
+            # The same product, pixels first, as they lie: a gradient in another layout costs a quarter of a step.
+            rows: Tensor = upscaled.permute(0, 2, 3, 1).reshape(n, height * width, channels) @ filters.transpose(1, 2)
+            return rows.transpose(1, 2).reshape(n, -1, height, width)
         logits: Tensor = filters @ upscaled.reshape(n, channels, height * width)
         return logits.reshape(n, -1, height, width)

@@ -180,7 +180,7 @@ class _Run:
             factors, extra=len(extra), share=recipe.teacher.share if recipe.teacher else 0.0, seed=recipe.run.seed
         )
         prior = self.source.log_prior(count) if recipe.loss.logit_adjustment > 0 else None
-        self.loss = SegmentationLoss(recipe.loss, len(self.order), prior).to(self.device)
+        self.loss = SegmentationLoss(recipe.loss, self.order, prior).to(self.device)
         self._prepare(resume)
 
     def _bar(self) -> Bar:
@@ -496,17 +496,17 @@ def _network(recipe: Recipe) -> SegFace:
 
 
 def _groups(network: SegFace, recipe: Recipe) -> list[dict[str, Any]]:
-    """Parameters by what they need: the backbone's own rate, and no decay for biases, norms and tokens."""
+    """Parameters by what they need: rates of their own for backbone and tokens, no decay for biases, norms, tokens."""
     config = recipe.optimiser
-    groups: dict[tuple[bool, bool], list[Tensor]] = {}
+    groups: dict[tuple[float, float], list[Tensor]] = {}
     for name, parameter in network.named_parameters():
-        plain = parameter.ndim < 2 or name.endswith("class_tokens")
-        groups.setdefault((name.startswith("backbone."), plain), []).append(parameter)
+        share, decay = 1.0, config.weight_decay if parameter.ndim >= 2 else 0.0
+        if name.endswith("class_tokens"):
+            share, decay = config.token_lr_share, 0.0
+        elif name.startswith("backbone."):
+            share = config.backbone_lr_share
+        groups.setdefault((share, decay), []).append(parameter)
     return [
-        {
-            "params": parameters,
-            "lr": config.lr * (config.backbone_lr_share if backbone else 1.0),
-            "weight_decay": 0.0 if plain else config.weight_decay,
-        }
-        for (backbone, plain), parameters in groups.items()
+        {"params": parameters, "lr": config.lr * share, "weight_decay": decay}
+        for (share, decay), parameters in groups.items()
     ]

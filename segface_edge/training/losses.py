@@ -6,7 +6,8 @@ Shape letters: N batch, K classes, S side, P = N * S * S pixels.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, fields
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
 from typing import Any, cast
 
 import torch
@@ -15,6 +16,7 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from segface_edge.errors import UsageError
+from segface_edge.labels import LabelSet
 
 # The label of pixels without a truth.
 IGNORED = 255
@@ -28,6 +30,8 @@ class LossConfig:
 
     Attributes:
         ce: weight of the cross-entropy, mean over the pixels with a truth.
+        class_weights: {class: how often its pixels count in the cross-entropy}, 1 where a class is not named. For a
+            class so rare that the network does best to rule it out.
         dice: weight of Dice (see `SegmentationLoss`).
         lovasz: weight of Lovasz-softmax over the classes present (Berman et al., CVPR 2018, arXiv 1705.08790).
         focal_gamma: the cross-entropy becomes -(1 - p)^gamma log p (Lin et al., arXiv 1708.02002); 0 leaves it.
@@ -47,12 +51,14 @@ class LossConfig:
     logit_adjustment: float = 0.0
     distillation: float = 0.0
     temperature: float = 2.0
+    class_weights: Mapping[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        for field in fields(self):
-            value: Any = getattr(self, field.name)
+        numbers = {item.name: getattr(self, item.name) for item in fields(self) if item.name != "class_weights"}
+        numbers.update({f"class_weights.{name}": value for name, value in self.class_weights.items()})
+        for name, value in numbers.items():
             if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < math.inf:
-                raise UsageError(f"loss.{field.name} {value!r}", "is not a finite number >= 0", "give one")
+                raise UsageError(f"loss.{name} {value!r}", "is not a finite number >= 0", "give one")
         if self.temperature == 0:
             raise UsageError("loss.temperature 0", "divides the logits by zero", "give a number > 0, 2.0 for example")
         if self.ce == self.dice == self.lovasz == self.distillation == 0:
@@ -76,28 +82,34 @@ class SegmentationLoss(nn.Module):
     """
 
     log_prior: Tensor | None
+    class_weights: Tensor | None
 
-    def __init__(self, config: LossConfig, classes: int, log_prior: Tensor | None = None) -> None:
-        """Keeps the prior.
+    def __init__(self, config: LossConfig, order: LabelSet, log_prior: Tensor | None = None) -> None:
+        """Keeps the prior and the weights of the classes.
 
         Args:
             config: the parts.
-            classes: K.
+            order: the K classes of the logits.
             log_prior: (K,) float, log of each class's share of the pixels; needed where config.logit_adjustment > 0.
 
         Raises:
-            UsageError: the prior is missing, or is not K finite numbers.
+            UsageError: the prior is missing, or is not K finite numbers; a weight is for a class that is none.
         """
         super().__init__()
         if config.logit_adjustment and log_prior is None:
             raise UsageError(
                 "loss.logit_adjustment", "needs the log prior of the classes", "count them, or set it to 0"
             )
+        classes = len(order)
         if log_prior is not None and (log_prior.shape != (classes,) or not bool(log_prior.isfinite().all())):
             raise UsageError("log prior", f"is not {classes} finite numbers", "count absent classes as one pixel")
         self.config = config
         self.classes = classes
         self.register_buffer("log_prior", log_prior, persistent=False)
+        weights = torch.ones(classes) if config.class_weights else None
+        for name, weight in config.class_weights.items():
+            cast(Tensor, weights)[order.index(name)] = weight
+        self.register_buffer("class_weights", weights, persistent=False)
 
     def forward(
         self, logits: Tensor, labels: Tensor, teacher: Tensor | None = None
@@ -127,13 +139,14 @@ class SegmentationLoss(nn.Module):
         if config.dice or (config.ce and not config.logit_adjustment):
             log_p, squares = _truth_and_squares(logits, truth, valid)  # (N, S, S), (K,)
         if config.ce:
+            counted: Tensor = valid if self.class_weights is None else self.class_weights.to(logits)[truth] * valid
             if config.logit_adjustment:
                 shift = config.logit_adjustment * cast(Tensor, self.log_prior).to(logits)
                 adjusted = (logits + shift[:, None, None]).log_softmax(1)
-                sums["ce"] = self._cross_entropy(adjusted.gather(1, truth[:, None])[:, 0], valid)
+                sums["ce"] = self._cross_entropy(adjusted.gather(1, truth[:, None])[:, 0], counted)
             else:
-                sums["ce"] = self._cross_entropy(log_p, valid)
-            sums["pixels"] = valid.sum().to(logits)[None]
+                sums["ce"] = self._cross_entropy(log_p, counted)
+            sums["pixels"] = counted.sum().to(logits)[None]
         if config.dice:
             where, p = truth.flatten(), log_p.exp() * valid
             zeros = logits.new_zeros(self.classes)
@@ -150,7 +163,7 @@ class SegmentationLoss(nn.Module):
 
         parts: dict[str, Tensor] = {}
         if config.ce:
-            parts["ce"] = (sums["ce"] / sums["pixels"].clamp(min=1))[0]
+            parts["ce"] = (sums["ce"] / sums["pixels"].clamp(min=SMOOTH))[0]
         if config.dice:
             parts["dice"] = (1 - (2 * sums["overlap"] + SMOOTH) / (sums["size"] + SMOOTH)).mean()
         if config.lovasz:
@@ -179,13 +192,13 @@ class SegmentationLoss(nn.Module):
                 "bring them to the student's classes and size",
             )
 
-    def _cross_entropy(self, log_p: Tensor, valid: Tensor) -> Tensor:
-        """log p of the truth (N, S, S) -> (1,), the sum of -(1 - p)^gamma log p."""
+    def _cross_entropy(self, log_p: Tensor, counted: Tensor) -> Tensor:
+        """log p of the truth and how often a pixel counts (N, S, S) -> (1,), the sum of -(1 - p)^gamma log p."""
         loss = -log_p
         if self.config.focal_gamma:
             # Not 0: below gamma 1 the power has no derivative there.
             loss = loss * (-log_p.expm1()).clamp(min=1e-7).pow(self.config.focal_gamma)
-        return (loss * valid).sum()[None]
+        return (loss * counted).sum()[None]
 
     def _divergence(self, logits: Tensor, teacher: Tensor) -> Tensor:
         """(1,), the sum over all pixels of KL(teacher || student) * T^2."""

@@ -183,6 +183,8 @@ class OptimiserConfig:
     Attributes:
         lr, weight_decay: of AdamW; the paper's are the defaults. Biases, norms and tokens are not decayed.
         backbone_lr_share: learning rate of the backbone, as a share of `lr`.
+        token_lr_share: learning rate of the class tokens, as a share of `lr`. A token is about 1 in every place, and
+            AdamW moves it by about the rate a step: a class that is new to the weights needs more than 1 here.
         schedule: `cosine` to `final_lr_share`, or `steps`: times 0.1 at each of `milestones`.
         milestones: shares of all steps (the paper's: epochs 80 and 200 of 300).
         final_lr_share: where the cosine ends.
@@ -193,6 +195,7 @@ class OptimiserConfig:
     lr: float = 1e-4
     weight_decay: float = 1e-5
     backbone_lr_share: float = 1.0
+    token_lr_share: float = 1.0
     schedule: Schedule = "cosine"
     milestones: tuple[float, ...] = (80 / 300, 200 / 300)
     final_lr_share: float = 0.01
@@ -204,6 +207,7 @@ class OptimiserConfig:
             lr=(0 < self.lr <= 1, "use a positive number, 1e-4 for example"),
             weight_decay=(0 <= self.weight_decay <= 1, "use 0 to 1"),
             backbone_lr_share=(0 <= self.backbone_lr_share <= 10, "use 0 to 10"),
+            token_lr_share=(0 <= self.token_lr_share <= 100, "use 0 to 100"),
             schedule=(self.schedule in get_args(Schedule), f"use one of {', '.join(get_args(Schedule))}"),
             milestones=(all(0 < share < 1 for share in self.milestones), "give shares of all steps, between 0 and 1"),
             final_lr_share=(0 <= self.final_lr_share <= 1, "use 0 to 1"),
@@ -265,6 +269,9 @@ class Recipe:
     def __post_init__(self) -> None:
         if not self.stage:
             raise UsageError("stage", "is empty", "give at least one [[stage]]")
+        order = label_set(self.model.labels)
+        for name in self.loss.class_weights:
+            order.index(name)
         needs = {"loss.distillation": self.loss.distillation > 0, "data.unlabelled": self.data.unlabelled is not None}
         for name, needed in needs.items():
             if needed and self.teacher is None:

@@ -115,6 +115,23 @@ def test_a_class_may_start_from_anothers_token(recipe_of: Callable[..., Path]) -
     assert torch.equal(tokens[others], before[others])
 
 
+def test_backbone_and_tokens_have_rates_of_their_own(recipe_of: Callable[..., Path]) -> None:
+    changes = ["optimiser.lr=1e-3", "optimiser.backbone_lr_share=0.5", "optimiser.token_lr_share=10"]
+    recipe = read_recipe(recipe_of(), [*changes, "optimiser.weight_decay=0.1"])
+    network = loop._network(recipe)
+    names = {id(parameter): name for name, parameter in network.named_parameters()}
+    rates = {
+        names[id(parameter)]: (group["lr"], group["weight_decay"])
+        for group in loop._groups(network, recipe)
+        for parameter in group["params"]
+    }
+    assert set(rates) == set(names.values())
+    assert rates["face_decoder.class_tokens"] == (1e-2, 0)
+    assert rates["face_decoder.transformer.layers.0.norm1.weight"] == (1e-3, 0)
+    assert rates["face_decoder.transformer.layers.0.mlp.lin1.weight"] == (1e-3, 0.1)
+    assert {rate for name, (rate, _) in rates.items() if name.startswith("backbone.")} == {5e-4}
+
+
 def wait_for(log: Path, step: int, process: subprocess.Popen[bytes]) -> None:
     for _ in range(1200):
         if any(row["step"] >= step for row in read_log(log)):

@@ -17,9 +17,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from segface_edge.errors import UsageError
+from segface_edge.labels import LabelSet
 from segface_edge.training.losses import LossConfig, SegmentationLoss
 
 K, S = 4, 6
+ORDER = LabelSet(name="four", classes=("background", "skin", "nose", "hat"))
 OFF = {"ce": 0.0, "dice": 0.0}
 
 
@@ -46,6 +48,11 @@ def naive_ce(logits: torch.Tensor, labels: torch.Tensor, *, gamma: float = 0.0, 
     return (-((1 - p) ** gamma) * p.log()).mean()
 
 
+def naive_weighted_ce(logits: torch.Tensor, labels: torch.Tensor, weights: list[float]) -> torch.Tensor:
+    rows, _, truth = flat(logits, labels)
+    return torch.nn.functional.cross_entropy(rows, truth, torch.tensor(weights, dtype=torch.float64))
+
+
 def naive_dice(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
     rows, g, _ = flat(logits, labels)
     p = rows.softmax(1)
@@ -69,9 +76,13 @@ def same(found: torch.Tensor, wanted: torch.Tensor, logits: torch.Tensor) -> Non
 
 PRIOR = torch.tensor([0.7, 0.2, 0.09, 0.01], dtype=torch.float64).log()
 
-PARTS: dict[str, tuple[dict[str, float], Any]] = {
+PARTS: dict[str, tuple[dict[str, Any], Any]] = {
     "ce": ({"ce": 1.0}, naive_ce),
     "dice": ({"dice": 1.0}, naive_dice),
+    "weighted": (
+        {"ce": 1.0, "dice": 0.5, "class_weights": {"hat": 9.0, "skin": 0.0}},
+        lambda x, y: naive_weighted_ce(x, y, [1, 0, 1, 9]) + 0.5 * naive_dice(x, y),
+    ),
     "segface": ({"ce": 0.5, "dice": 0.5}, lambda x, y: 0.5 * naive_ce(x, y) + 0.5 * naive_dice(x, y)),
     "focal": ({"ce": 1.0, "focal_gamma": 2.0}, lambda x, y: naive_ce(x, y, gamma=2.0)),
     "adjusted": ({"ce": 1.0, "logit_adjustment": 0.5}, lambda x, y: naive_ce(x, y, shift=0.5 * PRIOR)),
@@ -87,14 +98,14 @@ PARTS: dict[str, tuple[dict[str, float], Any]] = {
 def test_values_and_gradients_are_those_of_the_formulas(name: str, ignored: float) -> None:
     weights, formula = PARTS[name]
     logits, labels = batch(ignored=ignored)
-    total, _ = SegmentationLoss(LossConfig(**{**OFF, **weights}), K, PRIOR)(logits, labels)
+    total, _ = SegmentationLoss(LossConfig(**{**OFF, **weights}), ORDER, PRIOR)(logits, labels)
     same(total, formula(logits, labels), logits)
 
 
 def test_distillation_is_the_divergence_from_the_teacher_at_every_pixel() -> None:
     logits, labels = batch()
     teacher = torch.randn(logits.shape, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
-    loss = SegmentationLoss(LossConfig(**OFF, distillation=1.0, temperature=3.0), K)
+    loss = SegmentationLoss(LossConfig(**OFF, distillation=1.0, temperature=3.0), ORDER)
     total, parts = loss(logits, labels, teacher)
     same(total, naive_divergence(logits, teacher, 3.0), logits)
     assert list(parts) == ["distillation"]
@@ -124,7 +135,7 @@ def extension(errors: list[float], truth: tuple[int, ...]) -> float:
 def test_lovasz_is_the_extension_of_the_jaccard_loss_over_the_classes_present(seed: int) -> None:
     logits, labels = batch(seed)
     labels[labels == 3] = 0  # an absent class
-    total, _ = SegmentationLoss(LossConfig(**OFF, lovasz=1.0), K)(logits, labels)
+    total, _ = SegmentationLoss(LossConfig(**OFF, lovasz=1.0), ORDER)(logits, labels)
     rows, one_hot, truth = flat(logits, labels)
     errors = (one_hot - rows.softmax(1)).abs().detach()
     wanted = [
@@ -138,7 +149,7 @@ def test_lovasz_of_hard_predictions_is_one_minus_the_mean_iou() -> None:
     _, labels = batch(ignored=0)
     predicted = labels.roll(1, 1).long()
     logits = 100 * torch.nn.functional.one_hot(predicted, K).movedim(-1, 1).float()
-    total, _ = SegmentationLoss(LossConfig(**OFF, lovasz=1.0), K)(logits, labels)
+    total, _ = SegmentationLoss(LossConfig(**OFF, lovasz=1.0), ORDER)(logits, labels)
     ious = [
         ((predicted == k) & (labels == k)).sum().item() / ((predicted == k) | (labels == k)).sum().item()
         for k in range(K)
@@ -151,14 +162,15 @@ def test_lovasz_of_hard_predictions_is_one_minus_the_mean_iou() -> None:
     [
         {},
         {"focal_gamma": 2.0, "logit_adjustment": 0.7},
+        {"class_weights": {"hat": 9.0}},
         {**OFF, "lovasz": 1.0},
         {**OFF, "distillation": 1.0},
         {"lovasz": 0.5, "distillation": 0.5, "focal_gamma": 0.5},
     ],
 )
-def test_gradients_are_those_of_finite_differences(weights: dict[str, float]) -> None:
+def test_gradients_are_those_of_finite_differences(weights: dict[str, Any]) -> None:
     logits, labels = batch(n=1)
-    loss = SegmentationLoss(LossConfig(**weights), K, PRIOR)
+    loss = SegmentationLoss(LossConfig(**weights), ORDER, PRIOR)
     teacher = torch.randn_like(logits)
     assert torch.autograd.gradcheck(lambda x: loss(x, labels, teacher)[0], [logits])
 
@@ -173,7 +185,7 @@ def test_ignored_pixels_change_nothing(values: list[int], seed: int) -> None:
     logits, _ = batch(seed)
     labels = torch.tensor(values, dtype=torch.uint8).reshape(2, S, S)
     ignored = (labels == 255)[:, None]
-    loss = SegmentationLoss(EVERYTHING, K, PRIOR)
+    loss = SegmentationLoss(EVERYTHING, ORDER, PRIOR)
     total, _ = loss(logits, labels)
     found = gradient(total, logits)
     assert not found[ignored.expand_as(found)].any()
@@ -190,7 +202,7 @@ def test_any_labels_give_what_the_formulas_give(values: list[int], seed: int) ->
     labels = torch.tensor(values, dtype=torch.uint8).reshape(2, S, S)
     if (labels == 255).all():
         labels[0, 0, 0] = 1
-    total, parts = SegmentationLoss(LossConfig(), K)(logits, labels)
+    total, parts = SegmentationLoss(LossConfig(), ORDER)(logits, labels)
     same(total, 0.5 * naive_ce(logits, labels) + 0.5 * naive_dice(logits, labels), logits)
     assert {name: part.item() for name, part in parts.items()} == pytest.approx(
         {"ce": naive_ce(logits, labels).item(), "dice": naive_dice(logits, labels).item()}
@@ -201,7 +213,7 @@ def test_any_labels_give_what_the_formulas_give(values: list[int], seed: int) ->
 @pytest.mark.parametrize("dtype", [torch.uint8, torch.int64])
 def test_labels_are_bytes_or_long(dtype: torch.dtype) -> None:
     logits, labels = batch()
-    total, _ = SegmentationLoss(LossConfig(), K)(logits, labels.to(dtype))
+    total, _ = SegmentationLoss(LossConfig(), ORDER)(logits, labels.to(dtype))
     same(total, 0.5 * naive_ce(logits, labels) + 0.5 * naive_dice(logits, labels), logits)
 
 
@@ -211,17 +223,17 @@ def test_a_batch_of_one_class_is_finite_even_where_the_network_is_sure() -> None
         logits = torch.zeros(1, K, S, S)
         logits[:, 2] = sure
         logits.requires_grad_()
-        total, parts = SegmentationLoss(EVERYTHING, K, PRIOR.float())(logits, labels)
+        total, parts = SegmentationLoss(EVERYTHING, ORDER, PRIOR.float())(logits, labels)
         assert total.isfinite()
         assert all(part.isfinite() for part in parts.values())
         assert gradient(total, logits).isfinite().all()
-    same_class, _ = SegmentationLoss(LossConfig(), K)(torch.zeros(1, K, S, S), labels)
+    same_class, _ = SegmentationLoss(LossConfig(), ORDER)(torch.zeros(1, K, S, S), labels)
     assert same_class > 0
 
 
 def test_a_batch_without_truth_costs_nothing_and_has_a_gradient() -> None:
     logits, labels = batch()
-    total, parts = SegmentationLoss(EVERYTHING, K, PRIOR)(logits, torch.full_like(labels, 255))
+    total, parts = SegmentationLoss(EVERYTHING, ORDER, PRIOR)(logits, torch.full_like(labels, 255))
     assert total.item() == 0
     assert {name: part.item() for name, part in parts.items()} == {"ce": 0, "dice": 0, "lovasz": 0}
     assert not gradient(total, logits).any()
@@ -232,8 +244,8 @@ def test_half_precision_logits_are_raised_first(dtype: torch.dtype) -> None:
     logits, labels = batch()
     half = logits.detach().to(dtype).requires_grad_()
     config = LossConfig(lovasz=0.5, distillation=0.5)
-    total, _ = SegmentationLoss(config, K)(half, labels, half.detach())
-    raised, _ = SegmentationLoss(config, K)(half.float(), labels, half.detach().float())
+    total, _ = SegmentationLoss(config, ORDER)(half, labels, half.detach())
+    raised, _ = SegmentationLoss(config, ORDER)(half.float(), labels, half.detach().float())
     assert total.dtype == torch.float32
     assert total.item() == raised.item()
     assert gradient(total, half).dtype == dtype
@@ -241,12 +253,25 @@ def test_half_precision_logits_are_raised_first(dtype: torch.dtype) -> None:
 
 def test_parts_without_a_weight_are_not_computed() -> None:
     logits, labels = batch()
-    assert list(SegmentationLoss(LossConfig(dice=0.0), K)(logits, labels)[1]) == ["ce"]
-    assert list(SegmentationLoss(LossConfig(ce=0.0, lovasz=0.1), K)(logits, labels)[1]) == ["dice", "lovasz"]
+    assert list(SegmentationLoss(LossConfig(dice=0.0), ORDER)(logits, labels)[1]) == ["ce"]
+    assert list(SegmentationLoss(LossConfig(ce=0.0, lovasz=0.1), ORDER)(logits, labels)[1]) == ["dice", "lovasz"]
 
 
-def test_the_prior_is_not_part_of_a_checkpoint() -> None:
-    assert not SegmentationLoss(LossConfig(), K, PRIOR).state_dict()
+def test_prior_and_weights_are_not_part_of_a_checkpoint() -> None:
+    assert not SegmentationLoss(LossConfig(class_weights={"hat": 9.0}), ORDER, PRIOR).state_dict()
+
+
+def test_a_weight_for_a_class_that_is_none_is_refused() -> None:
+    with pytest.raises(UsageError, match="hats"):
+        SegmentationLoss(LossConfig(class_weights={"hats": 9.0}), ORDER)
+
+
+def test_a_batch_of_pixels_that_all_weigh_nothing_costs_nothing() -> None:
+    logits, labels = batch(ignored=0.0)
+    loss = SegmentationLoss(LossConfig(dice=0.0, class_weights=dict.fromkeys(ORDER.classes, 0.0)), ORDER)
+    total, _ = loss(logits, labels)
+    assert total.item() == 0
+    assert not gradient(total, logits).any()
 
 
 @pytest.mark.parametrize(
@@ -258,6 +283,7 @@ def test_the_prior_is_not_part_of_a_checkpoint() -> None:
         ({"focal_gamma": True}, "loss.focal_gamma"),
         ({"temperature": 0.0}, "loss.temperature"),
         ({"distillation": float("inf")}, "loss.distillation"),
+        ({"class_weights": {"hat": -1.0}}, "loss.class_weights.hat"),
         (OFF, "no part"),
     ],
 )
@@ -269,12 +295,12 @@ def test_configurations_that_make_no_sense_are_refused(values: dict[str, Any], m
 @pytest.mark.parametrize("prior", [None, torch.zeros(K + 1), torch.tensor([0.0, 0.0, 0.0, -torch.inf])])
 def test_logit_adjustment_needs_a_prior_of_every_class(prior: torch.Tensor | None) -> None:
     with pytest.raises(UsageError, match="prior"):
-        SegmentationLoss(LossConfig(logit_adjustment=1.0), K, prior)
+        SegmentationLoss(LossConfig(logit_adjustment=1.0), ORDER, prior)
 
 
 def test_shapes_that_do_not_fit_are_refused() -> None:
     logits, labels = batch()
-    loss = SegmentationLoss(LossConfig(distillation=1.0), K)
+    loss = SegmentationLoss(LossConfig(distillation=1.0), ORDER)
     for arguments in ((logits[:, :3], labels, logits), (logits, labels[:1], logits), (logits, labels, logits[:, :3])):
         with pytest.raises(UsageError, match="shape"):
             loss(*arguments)
@@ -287,6 +313,7 @@ RANK = """
 import sys
 import torch
 import torch.distributed as dist
+from segface_edge.labels import label_set
 from segface_edge.network import build_segface
 from segface_edge.training.losses import LossConfig, SegmentationLoss
 
@@ -297,8 +324,8 @@ images, teacher = torch.randn(4, 3, 64, 64), torch.randn(4, 11, 64, 64)
 labels = torch.randint(0, 11, (4, 64, 64), dtype=torch.uint8)
 labels[0, :40] = labels[1] = 255  # the first half knows little
 labels[3, :, :5] = 255
-config = LossConfig(focal_gamma=1.0, logit_adjustment=0.5, distillation=0.2)
-loss = SegmentationLoss(config, 11, torch.linspace(-5, -1, 11))
+config = LossConfig(focal_gamma=1.0, logit_adjustment=0.5, distillation=0.2, class_weights={"nose": 7.0})
+loss = SegmentationLoss(config, label_set("lapa"), torch.linspace(-5, -1, 11))
 if world > 1:
     store = dist.FileStore(folder + "/store", world)
     dist.init_process_group("gloo", store=store, rank=rank, world_size=world)

@@ -64,7 +64,8 @@ def test_changes_are_read_as_toml_reads_values(recipe_file: Path) -> None:
 
 
 def test_what_is_written_is_read_back(recipe_file: Path) -> None:
-    recipe = read_recipe(recipe_file, ["loss.distillation=1", "teacher.weights=bundled"])
+    changes = ["loss.distillation=1", "teacher.weights=bundled", "loss.class_weights={hat = 2, neck_l = 20.5}"]
+    recipe = read_recipe(recipe_file, changes)
     assert parse_recipe(write_recipe(recipe), source="test") == recipe
 
 
@@ -82,6 +83,10 @@ def test_what_is_written_is_read_back(recipe_file: Path) -> None:
         ("model.labels=mine", "is unknown"),
         ('model.tokens={neck_l = "scarf"}', "scarf"),
         ('model.tokens={lips = "ear_r"}', "lips"),
+        ("loss.class_weights={scarf = 2}", "scarf"),
+        ('loss.class_weights={hat = "2"}', "wrong type"),
+        ("loss.class_weights={hat = -2}", "not a finite number >= 0"),
+        ("optimiser.token_lr_share=1000", "out of range"),
         ("optimiser.milestones=0.5", "wrong type"),
         ("augment.flip=1.5", "is not a probability"),
         ("augment.scale=[2, 1]", "is not a range"),

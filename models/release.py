@@ -79,7 +79,7 @@ def release(data: Path, seconds: float) -> None:
             }
             for size, row in zip(SIZES, rows, strict=True)
         ],
-        "latency": {"threads": THREADS, "machine": timed["environment"]["cpu"], "warnings": timed["warnings"]},
+        "latency": {"threads": THREADS, "machine": timed["environment"]["cpu"]},
     }
     write_whole(METRICS, (json.dumps(metrics, indent=2) + "\n").encode())
     _write_card(metrics)

@@ -18,6 +18,7 @@ from segface_edge.network import SegFace
 from segface_edge.network.deploy import DeployGraph
 
 from .config import ExportConfig
+from .rewrite import rewrite
 
 INPUT_NAMES = {"deploy": "frames", "reference": "images"}
 # Elements of a folded constant: shapes and scalars fold, the positional term stays its small tables.
@@ -69,6 +70,8 @@ def to_onnx(model: SegFace, config: ExportConfig, path: Path) -> None:
         )
     assert program is not None
     proto = _tidy(program.model)
+    if config.graph == "deploy":
+        rewrite(proto)
     opset = next(entry.version for entry in proto.opset_import if entry.domain in ("", "ai.onnx"))
     outputs = tuple(output.name for output in proto.graph.output)
     if opset != config.opset or outputs != config.output_kinds:

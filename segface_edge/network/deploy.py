@@ -1,12 +1,8 @@
 """The deploy graph: SegFace as it is exported, from bytes to bytes, computing what the plain network computes.
 
-Differences from the plain network, each exact in real arithmetic:
-
-- normalisation goes in, argmax comes out: (N, S, S, 3) uint8 RGB -> (N, S, S) uint8;
-- each tap's linear layer is folded into its slice of the fusion convolution and applied before the bilinear
-  enlargement, with which a 1x1 convolution commutes: the widest product runs on few pixels, not on all of them;
-- the first token self-attention sees constants only, so its result is a constant;
-- the positional term is made from one small table per axis, by sin(a + b) = sin a cos b + cos a sin b.
+Normalisation goes in, argmax comes out: (N, S, S, 3) uint8 RGB -> (N, S, S) uint8. Between them, exactly in real
+arithmetic: constants are folded (what the first token self-attention sees, biases, the positional term's products), and
+the decoder works on rows of pixels (`rows.py`). Step by step with its gain: `docs/deploy-graph.md`.
 """
 
 from __future__ import annotations
@@ -19,47 +15,26 @@ from torch import Tensor, nn
 
 from segface_edge.spec import IMAGENET_MEAN, IMAGENET_STD, OutputKind
 
-from .decoder import WIDTH, TapProjection
+from .decoder import WIDTH
+from .rows import ImageToTokens, RowFusion, RowHead, RowNorm, TokensToImage, to_picture
 from .segface import SegFace
+from .transformer import TwoWayBlock
 
 
 def normalise(frames: Tensor) -> Tensor:
     """(N, S, S, 3) uint8 RGB -> (N, 3, S, S) float32 with ImageNet's mean and standard deviation."""
-    mean, std = (torch.tensor(values, device=frames.device) for values in (IMAGENET_MEAN, IMAGENET_STD))
-    return (frames.float() * (1 / (255 * std)) - mean / std).permute(0, 3, 1, 2)
-
-
-class FoldedFusion(nn.Module):
-    """`Fusion` with each tap's linear layer folded into the 1x1 convolution: (taps) -> (N, D, s, s)."""
-
-    def __init__(self, model: SegFace) -> None:
-        super().__init__()
-        mixing = model.fusion.linear_fuse.weight.detach()[:, :, 0, 0].double()  # (D, 4 D)
-        # Deepest first in the concatenation, shallow first in the taps.
-        slices = reversed(mixing.tensor_split(mixing.shape[1] // WIDTH, dim=1))
-        self.taps = nn.ModuleList()
-        bias = torch.zeros(WIDTH, dtype=torch.float64)
-        for part, projection in zip(slices, model.fusion.linear_c, strict=True):
-            linear = cast(TapProjection, projection).proj
-            folded = nn.Conv2d(linear.in_features, WIDTH, 1, bias=False)
-            folded.weight = nn.Parameter((part @ linear.weight.detach().double()).float()[:, :, None, None])
-            self.taps.append(folded)
-            bias += part @ linear.bias.detach().double()
-        # A constant passes through the enlargement unchanged: one bias, on the full-size tap.
-        cast(nn.Conv2d, self.taps[0]).bias = nn.Parameter(bias.float())
-
-    def forward(self, taps: list[Tensor]) -> Tensor:
-        """Sum of the folded taps, each brought to stride 4."""
-        fused: Tensor = self.taps[0](taps[0])
-        for tap, folded in zip(taps[1:], list(self.taps)[1:], strict=True):
-            fused = fused + nn.functional.interpolate(
-                folded(tap), size=fused.shape[-2:], mode="bilinear", align_corners=False
-            )
-        return fused
+    mean, std = (
+        255 * torch.tensor(values, device=frames.device)[:, None, None] for values in (IMAGENET_MEAN, IMAGENET_STD)
+    )
+    # Channels first before the arithmetic: along a last axis of 3, runtimes are ten times slower.
+    return (frames.float().permute(0, 3, 1, 2) - mean) * (1 / std)
 
 
 class PositionTables(nn.Module):
-    """`FourierPosition` for one grid, from tables of `side` x 128: () -> (side * side, D)."""
+    """`FourierPosition` for one grid, from tables of `side` x 128: () -> (side * side, D).
+
+    By sin(a + b) = sin a cos b + cos a sin b: the file holds small tables, and runtimes fold the rest as they load it.
+    """
 
     sin_x: Tensor
     cos_x: Tensor
@@ -86,7 +61,7 @@ class DeployGraph(nn.Module):
     """A trained SegFace as it is exported.
 
     Args:
-        model: the plain network, in eval mode; its weights are shared, not changed.
+        model: the plain network, in eval mode; it is not changed.
         output: `labels`; `confidence`, which is labels and confidence; or `logits`.
     """
 
@@ -96,38 +71,57 @@ class DeployGraph(nn.Module):
     def __init__(self, model: SegFace, output: OutputKind = "labels") -> None:
         super().__init__()
         self.output = output
+        self.side = model.image_size // 4
         self.backbone = model.backbone
-        self.fusion = FoldedFusion(model)
-        self.position = PositionTables(model.pe_layer.positional_encoding_gaussian_matrix, model.image_size // 4)
-        self.decoder = model.face_decoder
+        self.position = PositionTables(model.pe_layer.positional_encoding_gaussian_matrix, self.side)
+        transformer = model.face_decoder.transformer
+        blocks = cast(list[TwoWayBlock], list(transformer.layers))
+        # What the image's rows hold too much at each block, and after the last: see `ImageToTokens`.
+        shifts = [ImageToTokens.shift_of(block.cross_attn_image_to_token) for block in blocks]
+        shifts.append(torch.zeros(WIDTH, dtype=torch.float64))
+        self.fusion = RowFusion(model.fusion, shifts[0])
+        to_image = [block.cross_attn_token_to_image for block in blocks] + [transformer.final_attn_token_to_image]
+        self.tokens_to_image = nn.ModuleList(map(TokensToImage, to_image, shifts))
+        self.image_to_tokens = nn.ModuleList(
+            ImageToTokens(block.cross_attn_image_to_token, shift) for block, shift in zip(blocks, shifts, strict=False)
+        )
+        self.image_norms = nn.ModuleList(
+            RowNorm(block.norm4, shift) for block, shift in zip(blocks, shifts[1:], strict=True)
+        )
+        self.blocks = transformer.layers
+        self.final_norm = transformer.norm_final_attn
+        self.head = RowHead(model.face_decoder)
         with torch.no_grad():
             start = model.face_decoder.class_tokens.detach()[None]
-            first = model.face_decoder.transformer.layers[0].attend_selves(start, start)  # type: ignore[operator]
+            first = blocks[0].attend_selves(start, start)
         self.register_buffer("token_pos", start)
         self.register_buffer("tokens", first)
 
     def forward(self, frames: Tensor) -> tuple[Tensor, ...]:
         """(N, S, S, 3) uint8 RGB -> labels (N, S, S) uint8 [and confidence (N, S, S) uint8], or logits (N, K, S, S)."""
-        logits = self.logits(frames)
+        rows = self.rows(frames)
         if self.output == "logits":
-            return (logits,)
-        best, labels = logits.max(dim=1)
+            return (to_picture(rows, self.side).permute(0, 3, 1, 2),)
+        # Bytes last: NVIDIA's parser takes them at the network's edges only.
+        labels = to_picture(rows.argmax(-1), self.side).to(torch.uint8)
         if self.output == "labels":
-            return (labels.to(torch.uint8),)
+            return (labels,)
         # The largest softmax is 1 / sum(exp(logit - largest)).
-        confidence = 255 / (logits - best[:, None]).exp().sum(dim=1)
-        return labels.to(torch.uint8), confidence.round().to(torch.uint8)
+        confidence = 255 / (rows - rows.amax(-1, keepdim=True)).exp().sum(-1)
+        return labels, to_picture(confidence.round(), self.side).to(torch.uint8)
 
-    def logits(self, frames: Tensor) -> Tensor:
-        """(N, S, S, 3) uint8 RGB -> (N, K, S, S) float32."""
-        fused = self.fusion(self.backbone.features(normalise(frames)))  # type: ignore[operator]
-        image = fused.flatten(2).transpose(1, 2)  # (N, L, D)
+    def rows(self, frames: Tensor) -> Tensor:
+        """(N, S, S, 3) uint8 RGB -> logits (N, S * S, K), in the order of `to_picture`."""
+        image = self.fusion(self.backbone.features(normalise(frames)))  # type: ignore[operator]
         position = self.position()
-        transformer = self.decoder.transformer
         tokens, pos = self.tokens, self.token_pos
-        for index, layer in enumerate(transformer.layers):
+        for index, block in enumerate(cast(list[TwoWayBlock], list(self.blocks))):
             if index:
-                tokens = layer.attend_selves(tokens, pos)  # type: ignore[operator]
-            tokens, image = layer.attend_each_other(tokens, image, pos, position)  # type: ignore[operator]
-        tokens = transformer.finish(tokens, image, pos, position)
-        return self.decoder.head(tokens, image, fused.shape[-2], fused.shape[-1])
+                tokens = block.attend_selves(tokens, pos)
+            tokens = block.norm2(tokens + self.tokens_to_image[index](tokens + pos, image, position))
+            tokens = block.norm3(tokens + block.mlp(tokens))
+            attended = self.image_to_tokens[index](image, position, tokens + pos, tokens)
+            image = self.image_norms[index](image + attended)
+        tokens = self.final_norm(tokens + self.tokens_to_image[-1](tokens + pos, image, position))
+        rows: Tensor = self.head(tokens, image)
+        return rows

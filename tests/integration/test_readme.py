@@ -72,7 +72,7 @@ def test_command_line_examples_run_in_order(workplace: Path) -> None:
     assert len(script.splitlines()) >= 10
     done = bash(script, workplace)
     assert done.returncode == 0, done.stderr
-    assert (workplace / "segface_mobilenet_256.onnx").is_file()
+    assert (workplace / "segface_mobilenet_384.onnx").is_file()
     with Image.open(workplace / "mask.png") as mask:
         assert set(np.unique(np.asarray(mask))) <= set(range(len(label_set("segface"))))
     assert (workplace / "out" / "one.png").is_file()

@@ -9,8 +9,10 @@ torch = pytest.importorskip("torch", reason="the network needs torch")
 
 from segface_edge import imaging, zoo
 from segface_edge.network import build_segface, load_reference_state_dict, read_checkpoint
-from segface_edge.network.deploy import DeployGraph, FoldedFusion, PositionTables, normalise
+from segface_edge.network.deploy import DeployGraph, PositionTables, normalise
+from segface_edge.network.rows import ImageToTokens, RowFusion, RowHead, RowNorm, TokensToImage, to_picture
 from segface_edge.network.segface import SegFace
+from segface_edge.network.transformer import Attention
 
 SIZE = 128
 
@@ -35,11 +37,76 @@ def test_normalisation_is_imagenet_s(frames: torch.Tensor) -> None:
     torch.testing.assert_close(normalise(frames).double(), wanted, rtol=0, atol=1e-6)
 
 
-@torch.inference_mode()
-def test_folded_fusion_equals_the_fusion(model: SegFace, frames: torch.Tensor) -> None:
-    taps = model.backbone.features(normalise(frames))
-    wanted, found = model.fusion(taps), FoldedFusion(model)(taps)
+SHIFT = torch.linspace(-1, 1, 256, dtype=torch.float64)  # what the rows hold too much
+
+
+def close(found: torch.Tensor, wanted: torch.Tensor) -> None:
+    assert found.shape == wanted.shape
     assert (wanted - found).abs().max() <= 1e-5 * wanted.abs().max()
+
+
+@torch.inference_mode()
+def test_fusion_on_rows_equals_the_fusion(model: SegFace, frames: torch.Tensor) -> None:
+    taps = model.backbone.features(normalise(frames))
+    wanted = model.fusion(taps).flatten(2).transpose(1, 2)
+    close(RowFusion(model.fusion, SHIFT)(taps), wanted + SHIFT.float())
+
+
+@pytest.fixture(scope="module")
+def rows() -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Tokens (2, 19, 256), image rows (2, 100, 256), positional term (100, 256)."""
+    generator = torch.Generator().manual_seed(0)
+    tokens, image, position = (torch.randn(*shape, 256, generator=generator) for shape in ((2, 19), (2, 100), (100,)))
+    return tokens, image, position
+
+
+@pytest.fixture(scope="module")
+def attention(model: SegFace) -> Attention:
+    """One with biases that matter: the released ones are small."""
+    attention = Attention(256, 8, 128)
+    attention.load_state_dict(model.face_decoder.transformer.layers[1].cross_attn_token_to_image.state_dict())
+    for projection in (attention.q_proj, attention.k_proj, attention.v_proj, attention.out_proj):
+        torch.nn.init.normal_(projection.bias, std=0.5)
+    return attention
+
+
+@pytest.mark.parametrize("batch", [1, 2])
+@torch.inference_mode()
+def test_attention_of_tokens_to_the_image(
+    attention: Attention, rows: tuple[torch.Tensor, torch.Tensor, torch.Tensor], batch: int
+) -> None:
+    tokens, image, position = rows
+    tokens = tokens[:batch]  # one for all images: the first block's are constants
+    wanted = attention(tokens.expand(2, -1, -1), image + position, image)
+    close(TokensToImage(attention, SHIFT)(tokens, image + SHIFT.float(), position), wanted)
+
+
+@torch.inference_mode()
+def test_attention_of_the_image_to_tokens(
+    attention: Attention, rows: tuple[torch.Tensor, torch.Tensor, torch.Tensor]
+) -> None:
+    tokens, image, position = rows
+    keys = tokens.flip(1)
+    wanted = attention(image + position, keys, tokens)
+    found = ImageToTokens(attention, SHIFT)(image + SHIFT.float(), position, keys, tokens)
+    close(found + ImageToTokens.shift_of(attention).float(), wanted)
+
+
+@torch.inference_mode()
+def test_a_norm_adds_what_its_rows_hold_too_much(rows: tuple[torch.Tensor, torch.Tensor, torch.Tensor]) -> None:
+    norm = torch.nn.LayerNorm(256)
+    torch.nn.init.uniform_(norm.weight)
+    torch.nn.init.uniform_(norm.bias)
+    close(RowNorm(norm, SHIFT)(rows[1]), norm(rows[1]) + SHIFT.float())
+
+
+@torch.inference_mode()
+def test_the_head_on_rows_equals_the_head(
+    model: SegFace, rows: tuple[torch.Tensor, torch.Tensor, torch.Tensor]
+) -> None:
+    tokens, image, _ = rows
+    wanted = model.face_decoder.head(tokens, image, 10, 10)
+    close(to_picture(RowHead(model.face_decoder)(tokens, image), 10).permute(0, 3, 1, 2), wanted)
 
 
 @torch.inference_mode()

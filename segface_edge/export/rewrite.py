@@ -1,0 +1,96 @@
+"""Rewritings of the exported graph that PyTorch has no words for. Both leave what is computed as it is.
+
+- A `Resize` between two transposes, as the exporter writes an enlargement of rows of pixels, becomes one on those rows:
+  five times faster in ONNX Runtime, whose kernel for channels last copies whole rows.
+- The `Add` before a LayerNormalization becomes a `Sum`: ONNX Runtime fuses the former to SkipLayerNormalization, which
+  takes more than twice as long as the two apart.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+from onnx import numpy_helper
+
+Array = npt.NDArray[Any]
+_TO_FIRST, _TO_LAST = [0, 3, 1, 2], [0, 2, 3, 1]
+
+
+def rewrite(model: onnx.ModelProto) -> None:
+    """Applies both, in place."""
+    _resize_rows(model.graph)
+    _sum_before_norm(model.graph)
+
+
+def _consumers(graph: onnx.GraphProto) -> dict[str, list[onnx.NodeProto]]:
+    found: dict[str, list[onnx.NodeProto]] = {}
+    for node in graph.node:
+        for name in node.input:
+            found.setdefault(name, []).append(node)
+    return found
+
+
+def _is_transpose(node: onnx.NodeProto | None, order: list[int]) -> bool:
+    return node is not None and node.op_type == "Transpose" and list(node.attribute[0].ints) == order
+
+
+def _resize_rows(graph: onnx.GraphProto) -> None:
+    producers = {name: node for node in graph.node for name in node.output}
+    constants = _constants(graph)
+    consumers = _consumers(graph)
+    gone = []
+    for node in graph.node:
+        if node.op_type != "Resize":
+            continue
+        before, after = producers.get(node.input[0]), consumers.get(node.output[0], [])
+        # Inputs: picture, region (unused), scales, sizes; one of the last two.
+        place = max(index for index, name in enumerate(node.input) if name)
+        factors = constants.get(node.input[place])
+        if not _is_transpose(before, _TO_FIRST) or len(after) != 1 or not _is_transpose(after[0], _TO_LAST):
+            continue
+        if before is None or factors is None or place < 2:
+            continue
+        name = f"{node.name}.{'scales' if place == 2 else 'sizes'}"
+        graph.initializer.append(numpy_helper.from_array(factors[_TO_LAST], name))
+        node.input[place] = name
+        node.input[0], node.output[0] = before.input[0], after[0].output[0]
+        gone.append(after[0])
+        if len(consumers[before.output[0]]) == 1:
+            gone.append(before)
+    for node in gone:
+        graph.node.remove(node)
+    _drop_unused(graph)
+
+
+def _constants(graph: onnx.GraphProto) -> dict[str, Array]:
+    """Weights, and what `Constant` nodes hold."""
+    found = {weight.name: numpy_helper.to_array(weight) for weight in graph.initializer}
+    for node in graph.node:
+        if node.op_type == "Constant":
+            value = onnx.helper.get_attribute_value(node.attribute[0])
+            tensor = numpy_helper.to_array(value) if isinstance(value, onnx.TensorProto) else np.array(value)
+            kind = np.float32 if node.attribute[0].name.startswith("value_float") else tensor.dtype
+            found[node.output[0]] = tensor.astype(kind)
+    return found
+
+
+def _drop_unused(graph: onnx.GraphProto) -> None:
+    used = {name for node in graph.node for name in node.input}
+    for node in list(graph.node):
+        if node.op_type == "Constant" and node.output[0] not in used:
+            graph.node.remove(node)
+    for weight in list(graph.initializer):
+        if weight.name not in used:
+            graph.initializer.remove(weight)
+
+
+def _sum_before_norm(graph: onnx.GraphProto) -> None:
+    consumers = _consumers(graph)
+    for node in graph.node:
+        if node.op_type == "Add" and [after.op_type for after in consumers.get(node.output[0], [])] == [
+            "LayerNormalization"
+        ]:
+            node.op_type = "Sum"

@@ -1,0 +1,209 @@
+"""SegFace's decoder on rows of pixels: the parts of the deploy graph.
+
+The image stays (N, L, D) from the backbone's taps to the label ids, one row a pixel: LayerNorm and argmax act on the
+last axis, every product is a plain matrix product, and nothing of that size is transposed. Each part computes what its
+counterpart in `decoder.py` or `transformer.py` computes, exactly in real arithmetic; weights are folded in double.
+
+Shape letters: N batch, K class tokens, s = S / 4 side of the fused map, L = s * s, D width (256), H heads, E inner
+width of an attention.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import cast
+
+from torch import Tensor, nn
+
+from .decoder import HEAD_CHANNELS, WIDTH, ChannelNorm, FaceDecoder, Fusion, TapProjection
+from .transformer import Attention
+
+
+def _fixed(values: Tensor) -> nn.Parameter:
+    return nn.Parameter(values.detach().float().contiguous(), requires_grad=False)
+
+
+def _double(linear: nn.Linear) -> tuple[Tensor, Tensor]:
+    """Weight (out, in) and bias (out,) in double."""
+    return linear.weight.detach().double(), linear.bias.detach().double()
+
+
+class RowFusion(nn.Module):
+    """`Fusion` with each tap's linear layer folded into its slice of the 1x1 convolution, which commutes with the
+    bilinear enlargement: the widest product runs on the taps' own few pixels.
+
+    Args:
+        fusion: the plain network's.
+        shift: (D,) double, added to every row: a bias that is due later, see `ImageToTokens`.
+    """
+
+    def __init__(self, fusion: Fusion, shift: Tensor) -> None:
+        super().__init__()
+        mixing = fusion.linear_fuse.weight.detach()[:, :, 0, 0].double()  # (D, taps * D)
+        # Deepest first in the concatenation, shallow first in the taps.
+        slices = reversed(mixing.tensor_split(mixing.shape[1] // WIDTH, dim=1))
+        self.weights = nn.ParameterList()
+        # A constant passes through the enlargement unchanged: one bias, on the full-size tap.
+        bias = shift.clone()
+        for part, projection in zip(slices, fusion.linear_c, strict=True):
+            weight, own = _double(cast(TapProjection, projection).proj)
+            self.weights.append(_fixed((part @ weight).T))
+            bias += part @ own
+        self.bias = _fixed(bias)
+
+    def forward(self, taps: list[Tensor]) -> Tensor:
+        """Taps (N, C, h, w), shallow first -> (N, L, D)."""
+        n, _, side, _ = taps[0].shape
+        rows: Tensor = _rows(taps[0]) @ self.weights[0] + self.bias
+        for tap, weight in zip(taps[1:], list(self.weights)[1:], strict=True):
+            small = (_rows(tap) @ weight).reshape(n, *tap.shape[-2:], WIDTH).permute(0, 3, 1, 2)
+            # By a factor, not to a size: in a graph of any N a size would be computed.
+            factor = float(side // tap.shape[-2])
+            large = nn.functional.interpolate(small, scale_factor=factor, mode="bilinear", align_corners=False)
+            rows = rows + large.permute(0, 2, 3, 1).reshape(n, -1, WIDTH)
+        return rows
+
+
+def _rows(tap: Tensor) -> Tensor:
+    """(N, C, h, w) -> (N, h * w, C)."""
+    return tap.flatten(2).transpose(1, 2)
+
+
+class TokensToImage(nn.Module):
+    """`Attention` of the tokens (queries) over the image's pixels.
+
+    Keys and values are computed with pixels last, as the heads need them. The positional term's keys are constants. A
+    bias of the keys adds the same to all pixels' scores of a token and drops out of the softmax; that of the values,
+    whose weights sum to 1, goes into the output's bias.
+
+    Args:
+        plain: the plain network's.
+        shift: (D,) double, what the image's rows hold too much.
+    """
+
+    def __init__(self, plain: Attention, shift: Tensor) -> None:
+        super().__init__()
+        (wq, bq), (wk, _), (wv, bv), (wo, bo) = map(_double, (plain.q_proj, plain.k_proj, plain.v_proj, plain.out_proj))
+        scale = 1 / math.sqrt(len(wk) // plain.heads)
+        self.heads = plain.heads
+        self.query_weight, self.query_bias = _fixed(scale * wq.T), _fixed(scale * bq)
+        self.key_weight, self.value_weight = _fixed(wk), _fixed(wv)
+        self.out_weight, self.out_bias = _fixed(wo.T), _fixed(bo + wo @ (bv - wv @ shift))
+
+    def forward(self, tokens: Tensor, image: Tensor, position: Tensor) -> Tensor:
+        """tokens (N or 1, K, D), image (N, L, D), position (L, D) -> (N, K, D)."""
+        n, length, _ = image.shape
+        pixels = image.transpose(1, 2)  # (N, D, L)
+        keys = self.key_weight @ pixels + self.key_weight @ position.transpose(0, 1)
+        values = self.value_weight @ pixels
+        keys, values = (x.reshape(n, self.heads, -1, length) for x in (keys, values))  # (N, H, E / H, L)
+        queries = tokens @ self.query_weight + self.query_bias
+        queries = queries.reshape(*tokens.shape[:2], self.heads, -1).transpose(1, 2)  # (N, H, K, E / H)
+        mixed = (queries @ keys).softmax(-1) @ values.transpose(-1, -2)
+        return mixed.transpose(1, 2).reshape(n, tokens.shape[1], -1) @ self.out_weight + self.out_bias
+
+
+class ImageToTokens(nn.Module):
+    """`Attention` of the image's pixels (queries) over the tokens, without the output's bias.
+
+    That bias rides on the rows from where they are made: it is the `shift` of the row-maker before, and subtracted in
+    whatever else reads these rows. So no pass over the whole image is spent on it.
+
+    Args:
+        plain: the plain network's.
+        shift: (D,) double, what the image's rows hold too much; this attention's own `shift_of`.
+    """
+
+    def __init__(self, plain: Attention, shift: Tensor) -> None:
+        super().__init__()
+        (wq, bq), (wk, bk), (wv, bv), (wo, _) = map(_double, (plain.q_proj, plain.k_proj, plain.v_proj, plain.out_proj))
+        scale = 1 / math.sqrt(len(wk) // plain.heads)
+        self.heads = plain.heads
+        self.query_weight, self.query_bias = _fixed(wq), _fixed((bq - wq @ shift)[:, None])
+        self.key_weight, self.key_bias = _fixed(scale * wk.T), _fixed(scale * bk)
+        self.value_weight, self.value_bias = _fixed(wv.T), _fixed(bv)
+        self.out_weight = _fixed(wo.T)
+
+    @staticmethod
+    def shift_of(plain: Attention) -> Tensor:
+        """(D,) double, the bias that this attention leaves out."""
+        return _double(plain.out_proj)[1]
+
+    def forward(self, image: Tensor, position: Tensor, keys: Tensor, values: Tensor) -> Tensor:
+        """image (N, L, D), position (L, D), keys and values (N, K, D) -> (N, L, D)."""
+        n, length, _ = image.shape
+        constant = self.query_weight @ position.transpose(0, 1) + self.query_bias  # (E, L)
+        queries = (self.query_weight @ image.transpose(1, 2) + constant).reshape(n, self.heads, -1, length)
+        keys, values = (
+            (tokens @ weight + bias).reshape(n, tokens.shape[1], self.heads, -1).permute(0, 2, 3, 1)  # (N, H, E / H, K)
+            for tokens, weight, bias in (
+                (keys, self.key_weight, self.key_bias),
+                (values, self.value_weight, self.value_bias),
+            )
+        )
+        weights = (queries.transpose(-1, -2) @ keys).softmax(-1)  # (N, H, L, K)
+        mixed = (values @ weights.transpose(-1, -2)).reshape(n, -1, length)  # (N, E, L)
+        return mixed.transpose(1, 2) @ self.out_weight
+
+
+class RowNorm(nn.Module):
+    """A LayerNorm whose rows hold `shift` (D,) too much."""
+
+    def __init__(self, plain: nn.LayerNorm, shift: Tensor) -> None:
+        super().__init__()
+        self.weight, self.bias = _fixed(plain.weight), _fixed(plain.bias.detach().double() + shift)
+        self.eps = plain.eps
+
+    def forward(self, rows: Tensor) -> Tensor:
+        """(N, L, D) -> (N, L, D)."""
+        return nn.functional.layer_norm(rows, self.weight.shape, self.weight, self.bias, self.eps)
+
+
+class RowHead(nn.Module):
+    """The decoder's head. A 2x2 transposed convolution with stride 2 is a matrix product that gives each pixel's four
+    children side by side; they become a picture only once they are label ids (`to_picture`).
+    """
+
+    def __init__(self, plain: FaceDecoder) -> None:
+        super().__init__()
+        first, norm, _, second, _ = plain.output_upscaling
+        for name, convolution in (("first", first), ("second", second)):
+            weight = cast(nn.ConvTranspose2d, convolution).weight.detach()  # (in, out, 2, 2)
+            setattr(self, f"{name}_weight", _fixed(weight.permute(0, 2, 3, 1).flatten(1)))
+            setattr(self, f"{name}_bias", _fixed(cast(Tensor, convolution.bias).repeat(4)))
+        norm = cast(ChannelNorm, norm)
+        self.norm_weight, self.norm_bias, self.eps = _fixed(norm.weight), _fixed(norm.bias), norm.eps
+        layers = [_double(cast(nn.Linear, layer)) for layer in plain.output_hypernetwork_mlps.layers]
+        self.token_weights = nn.ParameterList(_fixed(weight.T) for weight, _ in layers[:2])
+        self.token_biases = nn.ParameterList(_fixed(bias) for _, bias in layers[:2])
+        self.filter_weight, self.filter_bias = _fixed(layers[2][0]), _fixed(layers[2][1][:, None])
+
+    first_weight: Tensor
+    first_bias: Tensor
+    second_weight: Tensor
+    second_bias: Tensor
+
+    def forward(self, tokens: Tensor, image: Tensor) -> Tensor:
+        """tokens (N, K, D), image (N, L, D) -> logits (N, 16 L, K), a row a pixel, ordered for `to_picture`."""
+        n, length, _ = image.shape
+        middle, last = HEAD_CHANNELS
+        for weight, bias in zip(self.token_weights, self.token_biases, strict=True):
+            tokens = nn.functional.relu(tokens @ weight + bias)
+        filters = self.filter_weight @ tokens.transpose(1, 2) + self.filter_bias  # (N, 32, K)
+        children = (image @ self.first_weight + self.first_bias).reshape(n, 4 * length, middle)
+        children = nn.functional.layer_norm(children, (middle,), self.norm_weight, self.norm_bias, self.eps)
+        children = _gelu(children) @ self.second_weight + self.second_bias
+        return _gelu(children).reshape(n, 16 * length, last) @ filters
+
+
+def _gelu(x: Tensor) -> Tensor:
+    """x Phi(x), written as ONNX Runtime recognises it for its one fused operator (the exporter's own order is not)."""
+    return x * ((x / math.sqrt(2)).erf() + 1) * 0.5
+
+
+def to_picture(rows: Tensor, side: int) -> Tensor:
+    """Rows (N, 16 L, ...) of the head -> (N, 4 s, 4 s, ...): pixel, its child, that one's child, each in y and x."""
+    n, _, *rest = rows.shape
+    pixels = rows.reshape(n, side, side, 2, 2, 2, 2, *rest)
+    order = (0, 1, 3, 5, 2, 4, 6, *range(7, pixels.ndim))
+    return pixels.permute(order).reshape(n, 4 * side, 4 * side, *rest)

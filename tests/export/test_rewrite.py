@@ -1,0 +1,117 @@
+"""Rewritings of the exported graph: the same numbers from fewer or quicker operators."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+pytest.importorskip("torch", reason="an export needs torch")
+onnx = pytest.importorskip("onnx", reason="an export needs onnx")
+ort = pytest.importorskip("onnxruntime")
+
+from onnx import TensorProto, helper, numpy_helper
+
+from segface_edge.export.config import ExportConfig
+from segface_edge.export.rewrite import rewrite
+from segface_edge.export.to_onnx import to_onnx
+from segface_edge.network import build_segface
+
+
+def graph(nodes: list[onnx.NodeProto], weights: dict[str, np.ndarray], outputs: list[str]) -> onnx.ModelProto:
+    """x (1, 4, 6, 8) and the nodes behind it."""
+    return helper.make_model(
+        helper.make_graph(
+            nodes,
+            "test",
+            [helper.make_tensor_value_info("x", TensorProto.FLOAT, (1, 4, 6, 8))],
+            [helper.make_tensor_value_info(name, TensorProto.FLOAT, [None] * 4) for name in outputs],
+            [numpy_helper.from_array(value, name) for name, value in weights.items()],
+        ),
+        opset_imports=[helper.make_opsetid("", 18)],
+        ir_version=10,
+    )
+
+
+def run(model: onnx.ModelProto) -> list[np.ndarray]:
+    onnx.checker.check_model(model)
+    options = ort.SessionOptions()
+    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
+    session = ort.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    x = np.random.default_rng(0).standard_normal((1, 4, 6, 8), np.float32)
+    return list(session.run(None, {"x": x}))
+
+
+def kinds(model: onnx.ModelProto) -> Counter[str]:
+    return Counter(node.op_type for node in model.graph.node)
+
+
+def enlargement(*, by_size: bool) -> tuple[list[onnx.NodeProto], dict[str, np.ndarray]]:
+    """(1, 4, 6, 8) channels last -> (1, 8, 12, 8), by way of channels first."""
+    weights = {"sizes": np.array([1, 8, 8, 12])} if by_size else {"scales": np.array([1, 1, 2, 2], np.float32)}
+    names = ["a", "", "", "sizes"] if by_size else ["a", "", "scales"]
+    half = {"mode": "linear", "coordinate_transformation_mode": "half_pixel"}
+    return [
+        helper.make_node("Transpose", ["x"], ["a"], perm=[0, 3, 1, 2]),
+        helper.make_node("Resize", names, ["b"], name="resize", **half),
+        helper.make_node("Transpose", ["b"], ["y"], perm=[0, 2, 3, 1]),
+    ], weights
+
+
+@pytest.mark.parametrize("by_size", [False, True])
+def test_an_enlargement_between_transposes_is_one_of_rows(by_size: bool) -> None:
+    model = graph(*enlargement(by_size=by_size), ["y"])
+    (wanted,) = run(model)
+    rewrite(model)
+    assert kinds(model) == {"Resize": 1}
+    assert len(model.graph.initializer) == 1
+    (found,) = run(model)
+    assert found.shape == (1, 8, 12, 8)
+    np.testing.assert_allclose(found, wanted, rtol=0, atol=1e-6)
+
+
+def test_an_enlargement_whose_transposes_serve_others_stays_right() -> None:
+    nodes, weights = enlargement(by_size=False)
+    model = graph(
+        [*nodes, helper.make_node("Relu", ["a"], ["z"]), helper.make_node("Neg", ["b"], ["w"])],
+        weights,
+        ["y", "z", "w"],
+    )
+    wanted = run(model)
+    rewrite(model)
+    for one, other in zip(run(model), wanted, strict=True):
+        np.testing.assert_allclose(one, other, rtol=0, atol=1e-6)
+
+
+def test_only_an_add_that_a_norm_alone_reads_becomes_a_sum() -> None:
+    nodes = [
+        helper.make_node("Add", ["x", "x"], ["a"]),
+        helper.make_node("LayerNormalization", ["a", "one"], ["y"]),
+        helper.make_node("Add", ["x", "y"], ["b"]),
+        helper.make_node("LayerNormalization", ["b", "one"], ["z"]),
+        helper.make_node("Relu", ["b"], ["w"]),
+    ]
+    model = graph(nodes, {"one": np.ones(8, np.float32)}, ["z", "w"])
+    wanted = run(model)
+    rewrite(model)
+    assert kinds(model) == {"Sum": 1, "Add": 1, "LayerNormalization": 2, "Relu": 1}
+    for one, other in zip(run(model), wanted, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+@pytest.mark.parametrize("dynamic", [False, True])
+def test_the_deploy_graph_has_nothing_left_to_rewrite(tmp_path: Path, dynamic: bool) -> None:
+    """Every enlargement is one of rows, and of constant factors; every norm has its Sum; no picture is transposed."""
+    model = build_segface("mobilenet", "segface", 64).eval()
+    to_onnx(model, ExportConfig(random_weights=True, imgsz=64, dynamic=dynamic), tmp_path / "model.onnx")
+    exported = onnx.load(tmp_path / "model.onnx")
+    resizes = [node for node in exported.graph.node if node.op_type == "Resize"]
+    factors = {weight.name: numpy_helper.to_array(weight).tolist() for weight in exported.graph.initializer}
+    assert [factors[node.input[2]] for node in resizes] == [[1, f, f, 1] for f in (2, 4, 8)]
+    assert kinds(exported)["Sum"] == 8
+    transposes = [node for node in exported.graph.node if node.op_type == "Transpose"]
+    large = [node for node in transposes if list(node.attribute[0].ints) in ([0, 3, 1, 2], [0, 2, 3, 1])]
+    # The frames, once; and the keys and values of the 19 tokens in two blocks.
+    assert len(large) == 1 + 2 * 2

@@ -57,23 +57,25 @@ class Fusion(nn.Module):
         fused: Tensor = self.linear_fuse(torch.cat(projected[::-1], dim=1))
         return fused
 
-    def folded(self, taps: Sequence[Tensor]) -> Tensor:
-        """The same sum in another order, at three quarters of a step's time: each linear layer times its slice of the
-        convolution first, on the tap's own few pixels, and enlarged then (a 1x1 convolution commutes with that)."""
-        mixing = self.linear_fuse.weight[:, :, 0, 0].tensor_split(len(taps), dim=1)[::-1]
+    def folded_layers(self) -> list[tuple[Tensor, Tensor]]:
+        """Each tap's linear layer times its slice of the convolution: weight (D, C) and bias (D,), shallow first."""
+        mixing = self.linear_fuse.weight[:, :, 0, 0]  # (D, taps * D), deepest first
+        parts = mixing.tensor_split(len(self.linear_c), dim=1)[::-1]
         linears = [cast(TapProjection, projection).proj for projection in self.linear_c]
-        bias = sum(part @ linear.bias for part, linear in zip(mixing, linears, strict=True))
-        fused: Tensor | None = None
-        for tap, part, linear in zip(taps, mixing, linears, strict=True):
-            weight = (part @ linear.weight)[:, :, None, None]
-            if fused is None:
-                fused = nn.functional.conv2d(tap, weight, cast(Tensor, bias))
-            else:
-                small = nn.functional.conv2d(tap, weight)
-                fused = fused + nn.functional.interpolate(
-                    small, size=fused.shape[-2:], mode="bilinear", align_corners=False
-                )
-        assert fused is not None
+        return [(part @ linear.weight, part @ linear.bias) for part, linear in zip(parts, linears, strict=True)]
+
+    def folded(self, taps: Sequence[Tensor]) -> Tensor:
+        """The same sum in another order, quicker: each linear layer times its slice of the convolution first, on the
+        tap's own few pixels, and enlarged then (a 1x1 convolution commutes with that)."""
+        layers = self.folded_layers()
+        # A constant passes through the enlargement unchanged: one bias, on the full-size tap.
+        bias = torch.stack([bias for _, bias in layers]).sum(0)
+        fused = nn.functional.conv2d(taps[0], layers[0][0][:, :, None, None], bias)
+        for tap, (weight, _) in zip(taps[1:], layers[1:], strict=True):
+            small = nn.functional.conv2d(tap, weight[:, :, None, None])
+            fused = fused + nn.functional.interpolate(
+                small, size=fused.shape[-2:], mode="bilinear", align_corners=False
+            )
         return fused
 
 
@@ -165,7 +167,7 @@ class FaceDecoder(nn.Module):
         filters: Tensor = self.output_hypernetwork_mlps(tokens)  # (N, K, 32)
         n, channels, height, width = upscaled.shape
         if self.training:
-            # The same product, pixels first, as they lie: a gradient in another layout costs a quarter of a step.
+            # The same product, pixels first, as they lie: a gradient in another layout would have to be turned.
             rows: Tensor = upscaled.permute(0, 2, 3, 1).reshape(n, height * width, channels) @ filters.transpose(1, 2)
             return rows.transpose(1, 2).reshape(n, -1, height, width)
         logits: Tensor = filters @ upscaled.reshape(n, channels, height * width)

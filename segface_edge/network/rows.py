@@ -11,11 +11,12 @@ width of an attention.
 from __future__ import annotations
 
 import math
+from copy import deepcopy
 from typing import cast
 
 from torch import Tensor, nn
 
-from .decoder import HEAD_CHANNELS, WIDTH, ChannelNorm, FaceDecoder, Fusion, TapProjection
+from .decoder import HEAD_CHANNELS, WIDTH, ChannelNorm, FaceDecoder, Fusion
 from .transformer import Attention
 
 
@@ -39,17 +40,10 @@ class RowFusion(nn.Module):
 
     def __init__(self, fusion: Fusion, shift: Tensor) -> None:
         super().__init__()
-        mixing = fusion.linear_fuse.weight.detach()[:, :, 0, 0].double()  # (D, taps * D)
-        # Deepest first in the concatenation, shallow first in the taps.
-        slices = reversed(mixing.tensor_split(mixing.shape[1] // WIDTH, dim=1))
-        self.weights = nn.ParameterList()
+        layers = deepcopy(fusion).double().folded_layers()
+        self.weights = nn.ParameterList(_fixed(weight.T) for weight, _ in layers)
         # A constant passes through the enlargement unchanged: one bias, on the full-size tap.
-        bias = shift.clone()
-        for part, projection in zip(slices, fusion.linear_c, strict=True):
-            weight, own = _double(cast(TapProjection, projection).proj)
-            self.weights.append(_fixed((part @ weight).T))
-            bias += part @ own
-        self.bias = _fixed(bias)
+        self.bias = _fixed(shift + sum(bias for _, bias in layers))
 
     def forward(self, taps: list[Tensor]) -> Tensor:
         """Taps (N, C, h, w), shallow first -> (N, L, D)."""

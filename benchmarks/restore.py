@@ -16,8 +16,9 @@ import numpy as np
 from PIL import Image
 
 from segface_edge import FaceParser, imaging, zoo
-from segface_edge.evaluation.datasets import folder, read_labels
+from segface_edge.evaluation.datasets import folder
 from segface_edge.evaluation.histogram import Histogram
+from segface_edge.evaluation.samples import read_labels
 from segface_edge.labels import label_set
 
 THIN = ("neck_l", "ear_r", "eye_g", "l_brow", "u_lip")

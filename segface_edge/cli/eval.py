@@ -15,8 +15,8 @@ from .options import check_json, json_option, model_options, progress_bar, say
 
 if TYPE_CHECKING:
     from segface_edge.engines import Engine
-    from segface_edge.evaluation.datasets import Sample
     from segface_edge.evaluation.evaluate import Evaluation
+    from segface_edge.evaluation.samples import Sample
     from segface_edge.labels import LabelSet
 
 # Photos on the contact sheet of the worst.

@@ -19,8 +19,9 @@ from segface_edge.errors import DataError, ImageError, SegFaceEdgeError
 from segface_edge.imaging import UInt8Array
 from segface_edge.labels import LabelSet
 
-from .datasets import DataSet, Sample, UnknownIdError, same_frame
+from .datasets import DataSet
 from .histogram import IGNORED
+from .samples import Sample, UnknownIdError, same_frame
 
 Level = Literal["fault", "warning"]
 Counts = npt.NDArray[np.int64]

@@ -15,8 +15,8 @@ from segface_edge.engines import Engine
 from segface_edge.imaging import UInt8Array
 from segface_edge.labels import LabelSet
 
-from .datasets import Sample, check_frame
 from .histogram import IGNORED, Histogram
+from .samples import Sample, check_frame
 
 Protocol = Literal["paper", "native"]
 BATCH = 4

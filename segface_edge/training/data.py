@@ -19,7 +19,7 @@ from torch import Tensor
 
 from segface_edge import imaging
 from segface_edge.errors import SegFaceEdgeError
-from segface_edge.evaluation.datasets import Sample, check_frame
+from segface_edge.evaluation.samples import Sample, check_frame
 from segface_edge.imaging import UInt8Array
 from segface_edge.labels import LabelSet
 

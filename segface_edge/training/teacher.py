@@ -19,7 +19,7 @@ from torch import Tensor
 
 from segface_edge import imaging, zoo
 from segface_edge.errors import CheckpointError, DataError
-from segface_edge.evaluation.datasets import Sample
+from segface_edge.evaluation.samples import Sample
 from segface_edge.files import write_whole
 from segface_edge.labels import LabelSet
 from segface_edge.network.checkpoint import load_segface, read_checkpoint

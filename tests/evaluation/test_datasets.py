@@ -14,18 +14,9 @@ from PIL import Image
 
 from segface_edge import imaging, zoo
 from segface_edge.errors import DataError, UsageError
-from segface_edge.evaluation.datasets import (
-    LAYOUTS,
-    PARTS,
-    PartsSample,
-    Sample,
-    UnknownIdError,
-    folder,
-    open_dataset,
-    open_splits,
-    read_labels,
-    same_frame,
-)
+from segface_edge.evaluation.datasets import LAYOUTS, folder, open_dataset, open_splits
+from segface_edge.evaluation.layouts.celebamask_hq import PARTS, PartsSample
+from segface_edge.evaluation.samples import Sample, UnknownIdError, read_labels, same_frame
 from segface_edge.labels import label_set
 
 SEGFACE, LAPA, HQ = label_set("segface"), label_set("lapa"), label_set("celebamask-hq")
@@ -144,7 +135,7 @@ def test_a_missing_label_map_is_refused(tmp_path: Path) -> None:
 
 def test_a_label_map_of_too_many_pixels_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     Image.fromarray(IDS).save(tmp_path / "a.png")
-    monkeypatch.setattr("segface_edge.evaluation.datasets.LARGEST_MAX_PIXELS", IDS.size - 1)
+    monkeypatch.setattr("segface_edge.evaluation.samples.LARGEST_MAX_PIXELS", IDS.size - 1)
     with pytest.raises(DataError, match="has over 379 pixels"):
         read_labels(tmp_path / "a.png", SEGFACE)
 

@@ -1,0 +1,1 @@
+"""How data sets lie on disk: a file a layout, each with its row `LAYOUT`."""

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import signal
-import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
@@ -17,23 +14,25 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from segface_edge import zoo
 from segface_edge.errors import TrainingError, UsageError, missing_extra
 from segface_edge.evaluation.datasets import DataSet, open_dataset
 from segface_edge.evaluation.evaluate import Evaluation, evaluate
 from segface_edge.labels import label_set
-from segface_edge.network import SegFace, build_segface, read_checkpoint
-from segface_edge.network.checkpoint import load_backbone, load_segface, write_checkpoint
+from segface_edge.network import SegFace
+from segface_edge.network.checkpoint import write_checkpoint
 from segface_edge.network.engine import TorchEngine
 
 from .augment import augment
+from .clock import Clock
 from .data import FaceSource, Key, PhotoOrder, batches, repeat_factors
 from .ema import Ema
 from .losses import SegmentationLoss
 from .pictures import write_pictures
 from .processes import Processes
-from .recipe import BUNDLED, Recipe
+from .recipe import Recipe
 from .schedule import Step, learning_rate_factor, plan
+from .signals import stop_signals
+from .start import parameter_groups, starting_network
 from .state import RunFolder
 from .teacher import Teacher
 
@@ -138,7 +137,7 @@ class _Run:
         self.device = processes.device
         torch.manual_seed(recipe.run.seed)
         self.order = label_set(recipe.model.labels)
-        self.network = _network(recipe).to(self.device)
+        self.network = starting_network(recipe).to(self.device)
         labelled = _open(recipe.data.train, recipe.data.train_split, recipe.data.label_order)
         self.validation = (
             _open(recipe.data.val, recipe.data.val_split, recipe.data.label_order) if recipe.data.val else None
@@ -192,7 +191,7 @@ class _Run:
         if run.channels_last:
             self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.ema = Ema(self.network, run.ema) if run.ema > 0 else None
-        self.optimiser = torch.optim.AdamW(_groups(self.network, self.recipe), lr=config.lr)
+        self.optimiser = torch.optim.AdamW(parameter_groups(self.network, self.recipe), lr=config.lr)
         self.base_rates = [float(group["lr"]) for group in self.optimiser.param_groups]
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=run.precision == "fp16")
         self.done = 0
@@ -231,7 +230,7 @@ class _Run:
         last = total if stop_after is None else min(stop_after, total)
         pin = self.device.type == "cuda"
         stream = batches(self.source, self._keys(self.done), workers=recipe.data.workers, pin=pin)
-        with _stop_signals() as stopped, self._bar()(total, "training") as advance:
+        with stop_signals() as stopped, self._bar()(total, "training") as advance:
             advance(self.done)
             while self.done < last:
                 step = plan(recipe, self.done)
@@ -273,7 +272,7 @@ class _Run:
     def _step(self, step: Step, stream: Iterator[Any]) -> None:
         recipe = self.recipe
         logged = step.number % recipe.run.log_every == 0 or step.number == recipe.steps - 1
-        clock = _Clock(self.device, logged)
+        clock = Clock(self.device, logged)
         batch = next(stream).to(self.device)
         clock.lap("data")
         images, labels = augment(
@@ -420,50 +419,6 @@ def _mean_times(rows: Sequence[Mapping[str, Any]]) -> dict[str, float]:
     return {name: round(sum(time[name] for time in times) / len(times), 2) for name in times[0]} if times else {}
 
 
-class _Clock:
-    """How long the parts of a step take. On a GPU it waits for each part, so it runs on logged steps only."""
-
-    def __init__(self, device: torch.device, on: bool) -> None:
-        self._device, self._on = device, on
-        self._laps: dict[str, float] = {}
-        self._last = self._now() if on else 0.0
-
-    def _now(self) -> float:
-        if self._device.type == "cuda":
-            torch.cuda.synchronize(self._device)
-        return time.perf_counter()
-
-    def lap(self, name: str) -> None:
-        if self._on:
-            now = self._now()
-            self._laps[name] = now - self._last
-            self._last = now
-
-    def milliseconds(self) -> dict[str, float]:
-        return {name: round(1000 * seconds, 2) for name, seconds in self._laps.items()}
-
-
-@contextmanager
-def _stop_signals() -> Iterator[threading.Event]:
-    """An event that Ctrl-C or SIGTERM sets; a second Ctrl-C stops at once."""
-    event = threading.Event()
-
-    def handle(number: int, frame: FrameType | None) -> None:
-        if event.is_set() and number == signal.SIGINT:
-            signal.default_int_handler(number, frame)
-        event.set()
-
-    if threading.current_thread() is not threading.main_thread():
-        yield event
-        return
-    before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield event
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
 def _board(folder: Path, first: int) -> Board:
     try:
         from .tensorboard import Board
@@ -474,39 +429,3 @@ def _board(folder: Path, first: int) -> Board:
 
 def _open(root: str, split: str | None, order: str | None) -> DataSet:
     return open_dataset(Path(root), split=split, default=label_set(order) if order else None)
-
-
-def _network(recipe: Recipe) -> SegFace:
-    """The network with the weights that the training starts from."""
-    config = recipe.model
-    if config.weights is None:
-        model = build_segface(config.backbone, config.labels, config.size)
-        if config.backbone_weights is not None:
-            load_backbone(model, Path(config.backbone_weights))
-    else:
-        path = zoo.DEFAULT_CHECKPOINT if config.weights == BUNDLED else Path(config.weights)
-        model = load_segface(
-            read_checkpoint(path), backbone=config.backbone, labels=config.labels, image_size=config.size, source=path
-        )
-    tokens = model.face_decoder.class_tokens.data
-    before = tokens.clone()
-    for name, like in config.tokens.items():
-        tokens[model.labels.index(name)] = before[model.labels.index(like)]
-    return model
-
-
-def _groups(network: SegFace, recipe: Recipe) -> list[dict[str, Any]]:
-    """Parameters by what they need: rates of their own for backbone and tokens, no decay for biases, norms, tokens."""
-    config = recipe.optimiser
-    groups: dict[tuple[float, float], list[Tensor]] = {}
-    for name, parameter in network.named_parameters():
-        share, decay = 1.0, config.weight_decay if parameter.ndim >= 2 else 0.0
-        if name.endswith("class_tokens"):
-            share, decay = config.token_lr_share, 0.0
-        elif name.startswith("backbone."):
-            share = config.backbone_lr_share
-        groups.setdefault((share, decay), []).append(parameter)
-    return [
-        {"params": parameters, "lr": config.lr * share, "weight_decay": decay}
-        for (share, decay), parameters in groups.items()
-    ]

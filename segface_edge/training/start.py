@@ -1,0 +1,57 @@
+"""What a training starts from: the network with its weights, and its parameters in groups."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from segface_edge import zoo
+from segface_edge.network import SegFace, build_segface, read_checkpoint
+from segface_edge.network.checkpoint import load_backbone, load_segface
+
+from .recipe import BUNDLED, Recipe
+
+
+def starting_network(recipe: Recipe) -> SegFace:
+    """The network with the weights that the training starts from, on the CPU.
+
+    Raises:
+        CheckpointError: the weights cannot be read, or are not of this network.
+    """
+    config = recipe.model
+    if config.weights is None:
+        model = build_segface(config.backbone, config.labels, config.size)
+        if config.backbone_weights is not None:
+            load_backbone(model, Path(config.backbone_weights))
+    else:
+        path = zoo.DEFAULT_CHECKPOINT if config.weights == BUNDLED else Path(config.weights)
+        model = load_segface(
+            read_checkpoint(path), backbone=config.backbone, labels=config.labels, image_size=config.size, source=path
+        )
+    tokens = model.face_decoder.class_tokens.data
+    before = tokens.clone()
+    for name, like in config.tokens.items():
+        tokens[model.labels.index(name)] = before[model.labels.index(like)]
+    return model
+
+
+def parameter_groups(network: SegFace, recipe: Recipe) -> list[dict[str, Any]]:
+    """Parameters by what they need: rates of their own for backbone and tokens, no decay for biases, norms, tokens.
+
+    What `torch.optim.AdamW` takes: `params`, `lr`, `weight_decay` of each group.
+    """
+    config = recipe.optimiser
+    groups: dict[tuple[float, float], list[Tensor]] = {}
+    for name, parameter in network.named_parameters():
+        share, decay = 1.0, config.weight_decay if parameter.ndim >= 2 else 0.0
+        if name.endswith("class_tokens"):
+            share, decay = config.token_lr_share, 0.0
+        elif name.startswith("backbone."):
+            share = config.backbone_lr_share
+        groups.setdefault((share, decay), []).append(parameter)
+    return [
+        {"params": parameters, "lr": config.lr * share, "weight_decay": decay}
+        for (share, decay), parameters in groups.items()
+    ]

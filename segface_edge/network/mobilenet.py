@@ -85,7 +85,8 @@ class SqueezeExcite(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Scales each channel of `x` by a factor in [0, 1]."""
-        scale = nn.functional.adaptive_avg_pool2d(x, 1)
+        # Not adaptive_avg_pool2d, which a graph of any N exports as a gathering of computed places.
+        scale = x.mean((2, 3), keepdim=True)
         scale = nn.functional.relu(self.fc1(scale))
         return nn.functional.hardsigmoid(self.fc2(scale)) * x
 

@@ -421,8 +421,8 @@ def _place_necklace(donor: _Face, recipient: _Face, mask: BoolArray) -> list[_Mo
 
 
 def _on_neck(recipient: _Face, covered: BoolArray) -> bool:
-    covered = recipient.thin(covered)
-    return _share(covered, recipient.mask("neck")) >= 0.5
+    """At least in part on bare neck; the rest, by the rule's `onto`, on cloth."""
+    return _share(recipient.thin(covered), recipient.mask("neck")) >= 0.15
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -450,5 +450,5 @@ _RULES = {
     "eye_g": _Rule(place=_place_glasses, plausible=_covers_eyes, smallest=0.012, tone=1.0),
     "hat": _Rule(place=_place_hat, plausible=_sits_on_head, smallest=0.08, tone=0.5),
     "ear_r": _Rule(place=_place_earrings, plausible=_beside_face, smallest=EARRING_SMALLEST, tone=0.5),
-    "neck_l": _Rule(place=_place_necklace, plausible=_on_neck, smallest=0.0005, tone=0.5, onto="neck cloth"),
+    "neck_l": _Rule(place=_place_necklace, plausible=_on_neck, smallest=0.00025, tone=0.5, onto="neck cloth"),
 }

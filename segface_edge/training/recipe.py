@@ -313,7 +313,7 @@ def read_recipe(path: Path, changes: Sequence[str] = ()) -> Recipe:
         document = tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise InputError(
-            path, "no such file", "give a recipe, models/segface-mobilenet/recipe-cpu-1.toml for example"
+            path, "no such file", "give a recipe, models/segface-mobilenet/recipe-cpu.toml for example"
         ) from error
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise InputError(path, f"is not a recipe ({error})", "write it in TOML") from error

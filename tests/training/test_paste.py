@@ -215,6 +215,20 @@ def test_a_necklace_lies_behind_hair() -> None:
     assert image.shape == result[0].shape
 
 
+def test_a_necklace_may_lie_on_cloth_but_for_a_part() -> None:
+    """Most necklaces that a network misses lie on cloth: a collar up to the chin leaves a strip of bare neck."""
+    _, labels = face()
+    # The necklace reaches from row 229 to 241, and moves by two.
+    for top, taken in ((234, True), (223, False)):
+        collar = labels.copy()
+        collar[top:][collar[top:] == ORDER.index("neck")] = ORDER.index("cloth")
+        pasted = [paste((COLOURS[collar], collar), face(wears="neck_l"), "neck_l", seed) for seed in range(6)]
+        assert all((result is not None) == taken for result in pasted)
+        for result in filter(None, pasted):
+            under = collar[result[1] == ORDER.index("neck_l")]
+            assert set(np.unique(under)) == {ORDER.index("neck"), ORDER.index("cloth")}
+
+
 def test_the_photos_edge_does_not_show_inside_the_frame() -> None:
     donor_image, donor_labels = (array.copy() for array in face(wears="hat"))
     donor_labels[:40, 60:196] = ORDER.index("hat")  # cut off by the frame's upper edge

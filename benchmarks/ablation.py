@@ -23,11 +23,11 @@ import click
 from segface_edge.bench.machine import environment
 from segface_edge.evaluation.plots import ablation_figure, save_figure
 from segface_edge.files import write_whole
+from segface_edge.labels import RARE_PARTS
 
 HERE = Path(__file__).parent
 RECIPE = HERE / "ablation.toml"
 RESULTS = HERE / "results" / "training"
-RARE = ("eye_g", "hat", "ear_r", "neck_l")
 
 # Each is the recipe with these changes.
 INGREDIENTS: dict[str, tuple[str, ...]] = {
@@ -105,7 +105,7 @@ def main(weights: Path, train_data: Path, val_data: Path, unlabelled: Path, out:
             "seed": seed,
             "mean_f1": last["mean_f1"],
             "per_class_f1": last["per_class_f1"],
-            "rare_f1": statistics.mean(last["per_class_f1"][name] or 0.0 for name in RARE),
+            "rare_f1": statistics.mean(last["per_class_f1"][name] or 0.0 for name in RARE_PARTS),
         }
 
     plan = [(ingredient, seed) for ingredient in INGREDIENTS for seed in range(seeds)]

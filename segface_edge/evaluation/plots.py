@@ -23,14 +23,13 @@ from matplotlib.ticker import NullLocator, PercentFormatter
 
 from segface_edge.errors import UsageError
 from segface_edge.files import write_whole
+from segface_edge.labels import RARE_PARTS
 
 from .evaluate import Evaluation
 
 SUFFIXES = (".png", ".svg", ".pdf")
 # The entries of a training log that are losses: the total, then its parts.
 LOSSES = ("loss", "ce", "dice", "lovasz", "distillation")
-# Worn things: few photos show them, and they are what a run wins or loses by.
-RARE = ("eye_g", "hat", "ear_r", "neck_l")
 # Shares below this have no number in their cell.
 _SMALLEST_SHARE = 0.001
 _ABSENT = "0.85"
@@ -196,7 +195,7 @@ def training_figure(rows: Sequence[Mapping[str, Any]]) -> Figure:
         _curve(mean, evaluated, f1, "mean", "0.2", smooth=False, marker="o")
         best = f" (best {np.nanmax(f1):.1f} at step {evaluated[int(np.nanargmax(f1))]})" if mean.lines else ""
         mean.set_title(f"mean F1, points of 100{best}", fontsize=11)
-        for i, name in enumerate(RARE):
+        for i, name in enumerate(RARE_PARTS):
             values = _floats((row.get("per_class_f1") or {}).get(name) for row in evals) * 100
             _curve(rare, evaluated, values, name, f"C{i}", smooth=False, marker="o")
         rare.set_title("F1 of the rare classes, points of 100", fontsize=11)

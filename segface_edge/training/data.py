@@ -21,14 +21,13 @@ from segface_edge import imaging
 from segface_edge.errors import SegFaceEdgeError
 from segface_edge.evaluation.samples import Sample, check_frame
 from segface_edge.imaging import UInt8Array
-from segface_edge.labels import LabelSet
+from segface_edge.labels import RARE_PARTS, LabelSet
 
 from .augment import DRAWS, IGNORED, AugmentConfig, needs_background
 from .paste import paste_part
 from .recipe import SamplingConfig
 from .schedule import random
 
-RARE_PARTS = ("eye_g", "hat", "ear_r", "neck_l")
 # Streams of random numbers, see `schedule.random`.
 _EPOCH, _SAMPLE = 2, 3
 _BACKGROUND_SIDE = 32

@@ -55,6 +55,7 @@ def test_equal_models_pass(constant_engine: MakeEngine, labels: Array) -> None:
     assert not any(report.turned.values())
     assert report.logit_error is None
     assert report.confidence_error is None
+    assert report.confidence_p999 is None
 
 
 def test_a_turned_region_fails_and_its_classes_are_named(constant_engine: MakeEngine, labels: Array) -> None:
@@ -152,6 +153,23 @@ def test_confidence_may_differ_by_2_of_255(with_outputs: MakeEngine, other: int,
     assert report.failures() == ([] if error <= 2 else [f"confidence differs by {error} of 255 (limit 2)"])
 
 
+@pytest.mark.parametrize(("turned", "passes"), [(65, True), (66, False)])
+def test_in_fp16_the_confidence_of_a_few_pixels_may_differ_much(
+    with_outputs: MakeEngine, turned: int, passes: bool
+) -> None:
+    """65 of 65536 pixels are less than a thousandth, 66 are more."""
+    candidate = with_outputs()
+    candidate.spec = replace(candidate.spec, precision="fp16")
+    found = candidate.run(None)
+    found.confidence.reshape(-1)[:turned] = 100
+    candidate.run = lambda _: found
+    report = one(with_outputs(), candidate)
+    assert report.confidence_error == 100
+    assert report.confidence_p999 == (0 if passes else 100)
+    said = "confidence differs by 100 of 255 at 99.9 % of the pixels (limit 16)"
+    assert report.failures() == ([] if passes else [said])
+
+
 def test_outputs_that_one_of_the_two_lacks_are_not_compared(
     with_outputs: MakeEngine, constant_engine: MakeEngine, labels: Array
 ) -> None:
@@ -185,7 +203,7 @@ def test_the_document_is_json_and_says_whether_it_passed(constant_engine: MakeEn
     assert document["passed"] is False
     assert set(document) == {
         "reference", "candidate", "frames", "equal", "per_class_f1", "pixels", "turned", "logit_error",
-        "confidence_error", "passed",
+        "confidence_error", "confidence_p999", "passed", "precision", "limits",
     }  # fmt: skip
     assert one(constant_engine(labels), constant_engine(labels)).to_dict()["passed"] is True
     assert "\n" not in report.summary()

@@ -1,0 +1,117 @@
+"""`segface-edge verify`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from segface_edge.errors import IncompatibleEngineError, ParityError
+
+from .options import check_json, json_option, model_options, progress_bar, say
+
+if TYPE_CHECKING:
+    from segface_edge.engines import Engine
+    from segface_edge.evaluation.parity import Parity
+
+
+@click.command(
+    "verify",
+    epilog="""\b
+Examples:
+  segface-edge verify --ref model.onnx --model model_int8.onnx
+  segface-edge verify --ref model.onnx --model model_fp16.onnx --data photos/ --json -
+  segface-edge verify --ref model.safetensors --model model.onnx --threads 2""",
+)
+@click.option(
+    "--ref", required=True, type=click.Path(path_type=Path), help="What is right, in fp32: ONNX file or checkpoint."
+)
+@click.option("--model", required=True, type=click.Path(path_type=Path), help="The file in question.")
+@click.option(
+    "--data",
+    type=click.Path(path_type=Path),
+    help="Folder of photos, or a labelled one (its images/ are used), besides the bundled faces.",
+)
+@model_options
+@json_option
+def command(ref: Path, model: Path, data: Path | None, device: str, threads: int | None, json_to: str | None) -> None:
+    """Compare the labels of a model file with those of its reference on real faces, class by class.
+
+    The reference's labels are taken for the truth, also where --data has labels: how well a model finds the true ones
+    is what `segface-edge eval` says.
+    The limits are those of the model's precision; rare classes (glasses, hats, earrings, necklaces) have their own.
+    Exit code 4 where one is not kept.
+    """
+    from segface_edge.engines import open_engine
+    from segface_edge.evaluation.parity import compare
+    from segface_edge.evaluation.photos import bundled_faces, own_faces
+
+    check_json(json_to)
+    with (
+        open_engine(model, device=device, threads=threads) as candidate,
+        _open_reference(ref, threads, candidate.spec.size) as reference,
+    ):
+        _check_alike(reference, candidate)
+        if reference.spec.precision != "fp32":
+            click.echo(f"warning: the reference {ref} is itself {reference.spec.precision}", err=True)
+        size = candidate.spec.size
+        frames = bundled_faces(size) + (own_faces(data, size) if data else [])
+        with progress_bar(len(frames), f"comparing on {len(frames)} faces") as advance:
+            (report,) = compare(reference, {model.name: candidate}, frames, name=ref.name, progress=advance)
+    say(report.to_dict(), json_to, _text(report))
+    failures = report.failures()
+    if failures:
+        raise ParityError(
+            model,
+            f"differs from {ref} by more than {report.precision} may: {', '.join(failures)}",
+            report.advice,
+        )
+
+
+def _open_reference(path: Path, threads: int | None, size: int) -> Engine:
+    """On the CPU; a checkpoint at the candidate's size, an ONNX file has its own."""
+    from segface_edge.engines import import_engine, open_engine
+
+    if path.suffix.lower() == ".onnx":
+        return open_engine(path, threads=threads)
+    return import_engine(path)(path, device="cpu", threads=threads, size=size)
+
+
+def _check_alike(reference: Engine, candidate: Engine) -> None:
+    """Raises IncompatibleEngineError where the two cannot be compared."""
+    for what, one, other in (
+        ("input size", reference.spec.size, candidate.spec.size),
+        ("label order", reference.spec.label_order, candidate.spec.label_order),
+        ("classes", reference.spec.classes, candidate.spec.classes),
+    ):
+        if one != other:
+            raise IncompatibleEngineError(
+                candidate.source,
+                f"has another {what} than {reference.source} ({other}, not {one})",
+                "compare files of one size and one label order",
+            )
+
+
+def _text(report: Parity) -> str:
+    from segface_edge.evaluation.parity import SMALL_CLASS
+
+    rows = []
+    for name, f1 in report.per_class_f1.items():
+        points = "     -" if f1 is None else f"{100 * f1:6.2f}"
+        failure = report.class_failure(name)
+        counts = f"{report.pixels[name]:>10} {report.turned[name]:>8}"
+        # Of a class of few pixels, not its F1 is judged.
+        floor = f"{100 * report.floor(name):6.2f}" if report.pixels[name] >= SMALL_CLASS else "   few"
+        rows.append(f"  {name:<11} {counts}  {points}  {floor}{'' if failure is None else '  FAILS: ' + failure}")
+    verdict = "passes" if not report.failures() else "does not pass"
+    return "\n".join(
+        [
+            report.summary(),
+            f"  {'class':<11} {'pixels':>10} {'turned':>8}  {'F1':>6}  {'floor':>6}   (points of 100; few: at most "
+            f"{report.limits.small_turned} pixels may turn)",
+            *rows,
+            f"{report.candidate} {verdict} the limits of {report.precision} "
+            f"({report.equal:.4%} equal labels, at least {report.limits.equal:.2%})",
+        ]
+    )

@@ -16,6 +16,7 @@ from .labels import LabelSet
 SPEC_VERSION = 1
 METADATA_KEY = "segface_edge"
 PARITY_KEY = "segface_edge.parity"
+PRECISION_KEY = "segface_edge.precision"
 
 Graph = Literal["deploy", "reference"]
 OutputKind = Literal["labels", "confidence", "logits"]

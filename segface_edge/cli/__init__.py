@@ -17,6 +17,8 @@ from segface_edge.errors import InputError, MissingDependencyError, SegFaceEdgeE
 COMMANDS = {
     "parse": "Parse photos to overlays, masks or cut-outs.",
     "export": "Export a checkpoint to ONNX, checked against PyTorch.",
+    "quantize": "Make an fp16 or int8 file of an fp32 ONNX file.",
+    "verify": "Compare a model file with its reference, class by class.",
     "train": "Train SegFace as a recipe says.",
     "eval": "Measure F1 and IoU on a labelled folder.",
     "data": "Check a labelled data set before training.",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import platform
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +41,7 @@ class OrtEngine(Engine):
         self.source = str(path)
         self.device = device
         self._threads = threads
-        session = _open(path, device, threads)
+        session, self._optimisation = _open(path, device, threads)
         self.spec = _spec(session, self.source)
         _check_contract(session, self.spec, self.source)
         self._input = session.get_inputs()[0].name
@@ -68,12 +70,13 @@ class OrtEngine(Engine):
         return Output(labels, found.get("confidence"), logits)
 
     def describe(self) -> dict[str, object]:
-        """Runtime, version, providers that are in use, threads."""
+        """Runtime, version, providers that are in use, threads, how far the graph is optimised."""
         return {
             "runtime": "onnxruntime",
             "version": ort.__version__,
             "providers": self._providers,
             "threads": self._threads or "default",
+            "optimisation": self._optimisation,
         }
 
     def close(self) -> None:
@@ -81,7 +84,8 @@ class OrtEngine(Engine):
         self._session = None
 
 
-def _open(path: Path, device: str, threads: int | None) -> ort.InferenceSession:
+def _open(path: Path, device: str, threads: int | None) -> tuple[ort.InferenceSession, str]:
+    """The session, and how far ONNX Runtime was let optimise its graph."""
     kind, colon, index = device.partition(":")
     if kind not in _PROVIDERS or (colon and (kind == "cpu" or not index.isdecimal())):
         raise UsageError(f"device {device!r}", "is unknown to ONNX Runtime", "use cpu, cuda or cuda:N")
@@ -104,7 +108,12 @@ def _open(path: Path, device: str, threads: int | None) -> ort.InferenceSession:
     settings = [{"device_id": index}] if index else [{}]
     try:
         # From bytes: an ONNX file is complete in itself, and may not name other files to be read.
-        session = ort.InferenceSession(path.read_bytes(), options, providers=[provider], provider_options=settings)
+        content = path.read_bytes()
+        level, left_out, optimisation = _optimisation(_precision(content), kind)
+        options.graph_optimization_level = level
+        session = ort.InferenceSession(
+            content, options, providers=[provider], provider_options=settings, disabled_optimizers=left_out
+        )
     except OSError as error:
         raise InputError(path, f"cannot be read ({error.strerror})", "check its permissions") from error
     except Exception as error:  # ONNX Runtime's errors have no common base but Exception
@@ -115,7 +124,43 @@ def _open(path: Path, device: str, threads: int | None) -> ort.InferenceSession:
             "ONNX Runtime's CUDA provider did not load",
             "install the CUDA and cuDNN versions that this onnxruntime-gpu was built for",
         )
-    return session
+    return session, optimisation
+
+
+def _precision(content: bytes) -> str:
+    """The precision that the file's metadata names, "fp32" where there is none: what is wrong is said later."""
+    options = ort.SessionOptions()
+    options.log_severity_level = _SILENT
+    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
+    options.intra_op_num_threads = 1
+    session = ort.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+    try:
+        document = json.loads(session.get_modelmeta().custom_metadata_map.get(METADATA_KEY, ""))
+    except (ValueError, RecursionError):
+        return "fp32"
+    return str(document.get("precision")) if isinstance(document, dict) else "fp32"
+
+
+def _optimisation(precision: str, kind: str) -> tuple[ort.GraphOptimizationLevel, list[str], str]:
+    """Level, optimisers left out, and both in words: the one rule for all uses of a file."""
+    levels = ort.GraphOptimizationLevel
+    if kind == "cpu" and precision == "int8" and not _int8_products():
+        # Its int8 kernels add pairs of products in 16 bits, which saturate.
+        return levels.ORT_ENABLE_BASIC, [], "basic: this CPU's int8 products saturate"
+    if kind == "cpu" and precision in ("fp16", "int8"):
+        # With it, some fp16 graphs end the process (seen from ONNX Runtime 1.24.4 to 1.32).
+        return levels.ORT_ENABLE_ALL, ["NchwcTransformer"], "all but NchwcTransformer"
+    return levels.ORT_ENABLE_ALL, [], "all"
+
+
+def _int8_products() -> bool:
+    """Whether the CPU multiplies int8 without saturation: ARM does, x86 from its VNNI on."""
+    if platform.machine() not in ("x86_64", "AMD64", "i686"):
+        return True
+    try:
+        return "vnni" in Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return False
 
 
 def _spec(session: ort.InferenceSession, source: str) -> ModelSpec:

@@ -52,14 +52,19 @@ def _exposed(frame: UInt8Array, exposure: float) -> UInt8Array:
     return bright
 
 
-def own_faces(folder: Path, size: int) -> list[UInt8Array]:
-    """Frames (S, S, 3) uint8 of the first 200 pictures of a user's folder (its `images/` where it has one).
+def own_faces(folder: Path, size: int, *, limit: int = _MAX_OWN) -> list[UInt8Array]:
+    """Frames (S, S, 3) uint8 of the first `limit` pictures of a user's folder (its `images/` where it has one).
 
     Raises:
         DataError: no folder, or no pictures in it.
         ImageError: one cannot be read.
     """
+    check_folder(folder)
+    pictures = folder / "images" if (folder / "images").is_dir() else folder
+    return [imaging.fit(imaging.load(source.photo), size).pixels for source in find(str(pictures))[:limit]]
+
+
+def check_folder(folder: Path) -> None:
+    """Raises DataError where there is no such folder."""
     if not folder.is_dir():
         raise DataError(folder, "no such folder", "give a folder of photos")
-    pictures = folder / "images" if (folder / "images").is_dir() else folder
-    return [imaging.fit(imaging.load(source.photo), size).pixels for source in find(str(pictures))[:_MAX_OWN]]

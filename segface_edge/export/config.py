@@ -6,10 +6,10 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, Literal, get_args
 
 from segface_edge.errors import InputError, UsageError
-from segface_edge.spec import Graph, OutputKind
+from segface_edge.spec import Graph, OutputKind, Precision
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -17,6 +17,9 @@ else:
     import tomli as tomllib
 
 OPSETS = range(18, 21)  # below: what the exporter cannot lower; above: what NVIDIA's builder refuses
+INT8_OPSET = 19  # the first whose QuantizeLinear takes fp16
+CalibrationMethod = Literal["percentile", "minmax", "entropy"]
+MAX_CALIBRATION = 4096
 MAX_BATCH = 256
 
 
@@ -32,12 +35,17 @@ class ExportConfig:
         imgsz: input side; None is the side that the weights were trained at.
         batch: frames a call, where `dynamic` is off.
         dynamic: any number of frames a call.
-        opset: ONNX opset, 18 to 20.
+        opset: ONNX opset, 18 to 20; None is 18, for int8 19.
         output: `labels`; `confidence`, which is labels and confidence; or `logits`.
         graph: `deploy` (bytes in, bytes out) or `reference` (the plain network: float in, logits out).
         simplify: run onnxsim.
         compact: store fp32 weights that half precision holds exactly as fp16 with a Cast behind each: half the file,
             the same numbers. Sessions fold the Casts when they load.
+        precision: `fp32`; `fp16`, with islands of fp32 where the labels need them; or `int8`, which is the backbone's
+            convolutions, the rest fp16. Only of the deploy graph.
+        calib_data: folder of photos for the ranges of int8.
+        calib_images: how many of them, chosen so that rare classes are among them.
+        calib_method: `percentile`, `minmax` or `entropy`.
         parity_data: folder of photos to check parity on, besides the bundled ones.
     """
 
@@ -48,16 +56,35 @@ class ExportConfig:
     imgsz: int | None = None
     batch: int = 1
     dynamic: bool = False
-    opset: int = 18
+    opset: int | None = None
     output: OutputKind | None = None
     graph: Graph = "deploy"
     simplify: bool = True
     compact: bool = False
+    precision: Precision = "fp32"
+    calib_data: Path | None = None
+    calib_images: int = 64
+    calib_method: CalibrationMethod = "percentile"
     parity_data: Path | None = None
 
     def __post_init__(self) -> None:
         problems = {
-            f"opset {self.opset}": (self.opset not in OPSETS, f"use {OPSETS.start} to {OPSETS.stop - 1}"),
+            f"opset {self.opset}": (
+                self.opset is not None and self.opset not in OPSETS,
+                f"use {OPSETS.start} to {OPSETS.stop - 1}",
+            ),
+            f"precision {self.precision!r}": (
+                self.precision not in get_args(Precision),
+                f"use one of {', '.join(get_args(Precision))}",
+            ),
+            f"calibration by {self.calib_method!r}": (
+                self.calib_method not in get_args(CalibrationMethod),
+                f"use one of {', '.join(get_args(CalibrationMethod))}",
+            ),
+            f"calibration on {self.calib_images} photos": (
+                not 1 <= self.calib_images <= MAX_CALIBRATION,
+                f"use 1 to {MAX_CALIBRATION}",
+            ),
             f"batch {self.batch}": (not 1 <= self.batch <= MAX_BATCH, f"use 1 to {MAX_BATCH}"),
             f"graph {self.graph!r}": (self.graph not in get_args(Graph), f"use {' or '.join(get_args(Graph))}"),
             f"output {self.output!r}": (
@@ -78,6 +105,19 @@ class ExportConfig:
             raise UsageError("--weights and --random-weights", "contradict each other", "give one of them")
         if self.dynamic and self.batch != 1:
             raise UsageError("--dynamic and --batch", "contradict each other", "give one of them")
+        if self.graph == "reference" and self.precision != "fp32":
+            raise UsageError(f"--precision {self.precision}", "the reference graph is fp32", "use --graph deploy")
+        if self.precision == "int8" and self.calib_data is None:
+            raise UsageError("--precision int8", "needs photos for its ranges", "give a folder: --calib-data DIR")
+        if self.precision != "int8" and self.calib_data is not None:
+            raise UsageError("--calib-data", f"has no use with {self.precision}", "add --precision int8")
+        if self.precision == "int8" and self.opset is not None and self.opset < INT8_OPSET:
+            raise UsageError(f"opset {self.opset}", "has no int8 of fp16 values", f"use {INT8_OPSET} or higher")
+
+    @property
+    def onnx_opset(self) -> int:
+        """The opset, chosen or by default."""
+        return self.opset or (INT8_OPSET if self.precision == "int8" else OPSETS.start)
 
     @property
     def output_kinds(self) -> tuple[OutputKind, ...]:
@@ -112,7 +152,7 @@ def read_recipe(path: Path) -> dict[str, Any]:
         kind = kinds.get(key, str)
         if type(value) is not kind:
             raise InputError(path, f"{key} = {value!r} is not of type {kind.__name__}", "correct it")
-        if key in ("weights", "parity_data"):
+        if key in ("weights", "parity_data", "calib_data"):
             recipe[key] = path.parent / str(value)
     try:
         ExportConfig(**recipe)

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import tempfile
 from collections.abc import Callable
-from contextlib import AbstractContextManager, ExitStack, nullcontext
-from dataclasses import asdict, dataclass
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,28 +18,24 @@ from segface_edge import __version__, zoo
 from segface_edge.engines.ort import OrtEngine
 from segface_edge.errors import UsageError
 from segface_edge.evaluation.parity import Parity, compare
-from segface_edge.evaluation.photos import bundled_faces, own_faces
+from segface_edge.evaluation.photos import bundled_faces, check_folder, own_faces
 from segface_edge.files import write_whole
 from segface_edge.imaging import UInt8Array
 from segface_edge.network import SegFace, build_segface, read_checkpoint
 from segface_edge.network.checkpoint import Checkpoint, load_segface
 from segface_edge.network.engine import DEFAULT_SIZE, TorchEngine
 from segface_edge.network.segface import check_backbone
-from segface_edge.spec import METADATA_KEY, PARITY_KEY, ModelSpec
+from segface_edge.spec import METADATA_KEY, ModelSpec
 
 from .config import ExportConfig
 from .finish import compact, set_metadata
+from .precision import Bar, Lowered, no_bar
+from .quantize import QuantizeConfig, lower_file, photos_to_calibrate_on, serialised
 from .simplify import simplify
 from .to_onnx import INPUT_NAMES, to_onnx
 
 RELEASED = {"mobilenet": zoo.DEFAULT_CHECKPOINT}
 RANDOM_SEED = 0
-
-Bar = Callable[[int, str], AbstractContextManager[Callable[[int], None]]]
-
-
-def _no_bar(length: int, label: str) -> AbstractContextManager[Callable[[int], None]]:  # noqa: ARG001
-    return nullcontext(lambda _: None)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,6 +50,7 @@ class Export:
         parity: one report per arrow.
         warnings: what the user should know, one line each.
         trtexec: the command that builds a TensorRT engine from it.
+        lowered: how it became fp16 or int8, or None.
     """
 
     path: Path
@@ -64,6 +60,7 @@ class Export:
     parity: tuple[Parity, ...]
     warnings: tuple[str, ...]
     trtexec: str
+    lowered: Lowered | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready."""
@@ -75,6 +72,7 @@ class Export:
             "parity": [report.to_dict() for report in self.parity],
             "warnings": list(self.warnings),
             "trtexec": self.trtexec,
+            "precision": self.lowered and self.lowered.to_dict(),
         }
 
 
@@ -85,6 +83,8 @@ def default_path(config: ExportConfig, size: int) -> Path:
         parts.append("reference")
     elif config.output not in (None, "labels"):
         parts.append(str(config.output))
+    if config.precision != "fp32":
+        parts.append(config.precision)
     return Path("_".join(parts) + ".onnx")
 
 
@@ -93,7 +93,7 @@ def run_export(
     path: Path | None = None,
     *,
     progress: Callable[[str], None] = lambda _: None,
-    bar: Bar = _no_bar,
+    bar: Bar = no_bar,
 ) -> Export:
     """Exports, checks and writes a file; nothing is written unless every check passes.
 
@@ -109,6 +109,8 @@ def run_export(
         InputError: the file cannot be written.
     """
     warnings: list[str] = []
+    if config.calib_data is not None:
+        check_folder(config.calib_data)
     progress("reading weights")
     model, checkpoint = _load(config, warnings)
     size = model.image_size
@@ -147,12 +149,33 @@ def run_export(
                 warnings.append(f"{problem}; the file is not simplified")
             else:
                 last = simple
-        _finish(last, final, spec, compacted=config.compact)
-        if last is simple or config.compact:
-            chain["simplified ONNX" if last is simple else "compacted ONNX"] = final
+        lowered = None
+        if config.precision == "fp32":
+            _finish(last, final, spec, compacted=config.compact)
+            if last is simple or config.compact:
+                chain["simplified ONNX" if last is simple else "compacted ONNX"] = final
+        else:
+            wide = Path(folder) / "wide.onnx"
+            _finish(last, wide, spec)
+            if last is simple:
+                chain["simplified ONNX"] = wide
+            asked = QuantizeConfig(
+                precision=config.precision,
+                calib_data=config.calib_data,
+                calib_images=config.calib_images,
+                calib_method=config.calib_method,
+            )
+            with OrtEngine(wide) as engine:
+                calibration = photos_to_calibrate_on(asked, engine, progress)
+            frames += calibration  # the bundled faces wear nothing
+            lowered = lower_file(wide, asked, frames, calibration, progress=progress, bar=bar)
+            onnx.save(lowered.model, final)
+            spec = replace(spec, precision=config.precision)
+            _finish(final, final, spec, compacted=config.compact)
+            chain[f"{config.precision} ONNX"] = final
         with bar(len(frames), f"comparing with PyTorch on {len(frames)} faces") as advance:
             reports = _gate(model, chain, frames, path, advance)
-        content = _with_parity(final, spec, reports)
+        content = serialised(onnx.load(final), spec, lowered, reports)
     progress("writing")
     write_whole(path, content)
     return Export(
@@ -163,6 +186,7 @@ def run_export(
         parity=tuple(reports),
         warnings=tuple(warnings),
         trtexec=trtexec_line(path, spec),
+        lowered=lowered,
     )
 
 
@@ -206,14 +230,6 @@ def _finish(source: Path, target: Path, spec: ModelSpec, *, compacted: bool = Fa
     set_metadata(model, {METADATA_KEY: spec.to_json()})
     onnx.checker.check_model(model)
     onnx.save(model, target)
-
-
-def _with_parity(source: Path, spec: ModelSpec, reports: list[Parity]) -> bytes:
-    model = onnx.load(source)
-    document = json.dumps([report.to_dict() for report in reports], sort_keys=True)
-    set_metadata(model, {METADATA_KEY: spec.to_json(), PARITY_KEY: document})
-    content: bytes = model.SerializeToString(deterministic=True)
-    return content
 
 
 def _gate(

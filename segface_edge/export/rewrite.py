@@ -8,14 +8,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-import numpy as np
-import numpy.typing as npt
 import onnx
 from onnx import numpy_helper
 
-Array = npt.NDArray[Any]
+from .constants import constants, drop_unused
+
 _TO_FIRST, _TO_LAST = [0, 3, 1, 2], [0, 2, 3, 1]
 
 
@@ -39,7 +36,7 @@ def _is_transpose(node: onnx.NodeProto | None, order: list[int]) -> bool:
 
 def _resize_rows(graph: onnx.GraphProto) -> None:
     producers = {name: node for node in graph.node for name in node.output}
-    constants = _constants(graph)
+    known = constants(graph)
     consumers = _consumers(graph)
     gone = []
     for node in graph.node:
@@ -48,7 +45,7 @@ def _resize_rows(graph: onnx.GraphProto) -> None:
         before, after = producers.get(node.input[0]), consumers.get(node.output[0], [])
         # Inputs: picture, region (unused), scales, sizes; one of the last two.
         place = max(index for index, name in enumerate(node.input) if name)
-        factors = constants.get(node.input[place])
+        factors = known.get(node.input[place])
         if not _is_transpose(before, _TO_FIRST) or len(after) != 1 or not _is_transpose(after[0], _TO_LAST):
             continue
         if before is None or factors is None or place < 2:
@@ -62,29 +59,7 @@ def _resize_rows(graph: onnx.GraphProto) -> None:
             gone.append(before)
     for node in gone:
         graph.node.remove(node)
-    _drop_unused(graph)
-
-
-def _constants(graph: onnx.GraphProto) -> dict[str, Array]:
-    """Weights, and what `Constant` nodes hold."""
-    found = {weight.name: numpy_helper.to_array(weight) for weight in graph.initializer}
-    for node in graph.node:
-        if node.op_type == "Constant":
-            value = onnx.helper.get_attribute_value(node.attribute[0])
-            tensor = numpy_helper.to_array(value) if isinstance(value, onnx.TensorProto) else np.array(value)
-            kind = np.float32 if node.attribute[0].name.startswith("value_float") else tensor.dtype
-            found[node.output[0]] = tensor.astype(kind)
-    return found
-
-
-def _drop_unused(graph: onnx.GraphProto) -> None:
-    used = {name for node in graph.node for name in node.input}
-    for node in list(graph.node):
-        if node.op_type == "Constant" and node.output[0] not in used:
-            graph.node.remove(node)
-    for weight in list(graph.initializer):
-        if weight.name not in used:
-            graph.initializer.remove(weight)
+    drop_unused(graph)
 
 
 def _sum_before_norm(graph: onnx.GraphProto) -> None:

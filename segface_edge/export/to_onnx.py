@@ -63,7 +63,7 @@ def to_onnx(model: SegFace, config: ExportConfig, path: Path) -> None:
             dynamo=True,
             optimize=False,
             verbose=False,
-            opset_version=config.opset,
+            opset_version=config.onnx_opset,
             input_names=[name],
             output_names=list(config.output_kinds),
             dynamic_shapes=dynamic,
@@ -74,7 +74,7 @@ def to_onnx(model: SegFace, config: ExportConfig, path: Path) -> None:
         rewrite(proto)
     opset = next(entry.version for entry in proto.opset_import if entry.domain in ("", "ai.onnx"))
     outputs = tuple(output.name for output in proto.graph.output)
-    if opset != config.opset or outputs != config.output_kinds:
+    if opset != config.onnx_opset or outputs != config.output_kinds:
         raise ParityError(
             path.name,
             f"was exported with opset {opset} and outputs {', '.join(outputs)}, not as asked",

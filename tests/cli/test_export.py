@@ -98,7 +98,7 @@ def test_the_result_goes_to_standard_output_and_the_rest_to_standard_error(cli: 
     assert "terms of use: non-commercial" in result.out
     assert "TensorRT engine: trtexec --onnx=default.onnx" in result.out
     document = json.loads(cli("export", "--json", "-").out)
-    assert list(document) == ["path", "bytes", "sha256", "spec", "parity", "warnings", "trtexec"]
+    assert list(document) == ["path", "bytes", "sha256", "spec", "parity", "warnings", "trtexec", "precision"]
     assert cli("export", "--json", tmp_path / "report.json").out == result.out
     assert json.loads((tmp_path / "report.json").read_text()) == document
 

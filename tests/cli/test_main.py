@@ -21,6 +21,7 @@ from PIL import Image
 from segface_edge import __version__, zoo
 from segface_edge.bench import scenarios
 from segface_edge.cli import COMMANDS, app
+from segface_edge.evaluation import photos
 
 Cli = Callable[..., Any]
 
@@ -56,7 +57,8 @@ def workshop(
         for name in ("photo.jpg", "photos/one.png", "photos/two.png"):
             picture.resize((160, 160)).save(tmp_path / name)
     labelled.rename(tmp_path / "DIR")
-    (tmp_path / "model.onnx").symlink_to(zoo.DEFAULT_MODEL)
+    for name in ("model.onnx", "segface_mobilenet_384.onnx", "model_fp16.onnx", "model_int8.onnx"):
+        (tmp_path / name).symlink_to(zoo.DEFAULT_MODEL)
     (tmp_path / "model.safetensors").symlink_to(zoo.DEFAULT_CHECKPOINT)
     (tmp_path / "export").symlink_to(root / "export")
     (tmp_path / "recipe.toml").write_text(
@@ -106,6 +108,23 @@ def test_every_example_runs(line: str, workshop: Path, cli: Cli, script: Cli, mo
         torch.save({"state_dict_backbone": dict(read_checkpoint(zoo.DEFAULT_CHECKPOINT).state)}, "model_299.pt")
         faces = pipeline.bundled_faces
         monkeypatch.setattr(pipeline, "bundled_faces", lambda size: faces(size)[::12])
+    if " quantize" in line or "--precision" in line:
+        quantize = pytest.importorskip("segface_edge.export.quantize", reason="it needs torch and onnx")
+        from segface_edge.export import precision
+        from segface_edge.export.sensitivity import Sensitivity
+
+        def harmless(_: Any, candidates: Any, *__: Any) -> list[Sensitivity]:
+            return [Sensitivity(name=one.name, kind=one.kind, error=1e-9, turned=0.0) for one in candidates]
+
+        # They take minutes, and have tests of their own.
+        monkeypatch.setattr(precision, "sensitivities", harmless)
+        some_faces = quantize.bundled_faces
+        monkeypatch.setattr(quantize, "bundled_faces", lambda size: some_faces(size)[::24])
+    if " verify" in line:
+        if ".safetensors" in line:
+            pytest.importorskip("torch", reason="checkpoints need torch")
+        all_faces = photos.bundled_faces
+        monkeypatch.setattr(photos, "bundled_faces", lambda size: all_faces(size)[::24])
     before = set(workshop.rglob("*"))
     if re.search("[<>|]", line):
         done = script(line)

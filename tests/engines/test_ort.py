@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -150,6 +151,7 @@ def test_it_says_what_runs_where(threads: int | None) -> None:
             "version": onnxruntime.__version__,
             "providers": ["CPUExecutionProvider"],
             "threads": threads or "default",
+            "optimisation": "all",
         }
 
 
@@ -309,6 +311,9 @@ def test_a_cuda_provider_that_does_not_load_is_an_error_and_never_a_run_on_the_c
 
         def get_providers(self) -> list[str]:
             return ["CPUExecutionProvider"]
+
+        def get_modelmeta(self) -> Any:
+            return SimpleNamespace(custom_metadata_map={})
 
     monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: ["CUDAExecutionProvider"])
     monkeypatch.setattr(onnxruntime, "InferenceSession", FallenBack)

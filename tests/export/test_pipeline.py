@@ -106,7 +106,7 @@ def test_every_kind_of_file_equals_pytorch(tmp_path: Path, options: dict[str, ob
     config = ExportConfig(imgsz=SIZE, **options)  # type: ignore[arg-type]
     result = run_export(config, tmp_path / "model.onnx")
     opsets = {entry.domain: entry.version for entry in onnx.load(result.path).opset_import}
-    assert opsets[""] == config.opset
+    assert opsets[""] == config.onnx_opset
     model, _ = pipeline._load(config, [])
     with OrtEngine(result.path) as engine, TorchEngine.of(model) as reference:
         found, wanted = engine.infer(frames), reference.infer(frames)

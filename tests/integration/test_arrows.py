@@ -41,7 +41,7 @@ HOMES: dict[str, tuple[str, ...]] = {
     "tensorrt": ("engines.tensorrt_run", "engines.tensorrt_build"),
     "pycuda": ("engines.cuda",),
     "cuda": ("engines.cuda",),
-    "matplotlib": ("evaluation.plots", "evaluation.count_plot"),
+    "matplotlib": ("evaluation.plots", "evaluation.count_plot", "evaluation.sensitivity_plot"),
     "dacite": ("training",),
     "click": ("cli",),
 }

@@ -11,6 +11,7 @@ import struct
 import tempfile
 import zlib
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -23,6 +24,7 @@ from PIL import Image
 from segface_edge import FaceParser, zoo
 from segface_edge.cli import COMMANDS, app
 from segface_edge.errors import ImageError
+from segface_edge.evaluation import parity
 from segface_edge.spec import METADATA_KEY
 
 Refuses = Callable[..., str]
@@ -431,6 +433,7 @@ def test_bad_recipes(refuses: Refuses, recipe: bytes, problem: str) -> None:
 
 
 # Every option and argument that takes a path to read, in a command line that is sound but for it.
+MODEL = str(zoo.DEFAULT_MODEL)
 PATHS_TO_READ = {
     "parse source": ("parse", "{}.jpg", "-o", "out.png"),
     "parse model": ("parse", "photo.png", "-o", "out.png", "--model", "{}.onnx"),
@@ -443,6 +446,13 @@ PATHS_TO_READ = {
     "export weights": ("export", "-o", "out.onnx", "--weights", "{}.pt"),
     "export recipe": ("export", "-o", "out.onnx", "--recipe", "{}.toml"),
     "export parity_data": ("export", "-o", "out.onnx", "--random-weights", "--imgsz", "64", "--data", "{}"),
+    "export calib_data": ("export", "-o", "out.onnx", "--precision", "int8", "--calib-data", "{}"),
+    "quantize model": ("quantize", "{}.onnx", "--precision", "fp16", "-o", "out.onnx"),
+    "quantize calib_data": ("quantize", MODEL, "-o", "out.onnx", "--calib-data", "{}"),
+    "quantize parity_data": ("quantize", MODEL, "--precision", "fp16", "-o", "out.onnx", "--data", "{}"),
+    "verify ref": ("verify", "--ref", "{}.onnx", "--model", MODEL),
+    "verify model": ("verify", "--ref", MODEL, "--model", "{}.onnx"),
+    "verify data": ("verify", "--ref", MODEL, "--model", MODEL, "--data", "{}"),
     "train config": ("train", "-o", "out", "--config", "{}.toml"),
     "data check root": ("data", "check", "{}"),
 }
@@ -458,6 +468,10 @@ PATHS_TO_WRITE = {
     "labels json_to": ("labels", "--json", "{}.json"),
     "doctor json_to": ("doctor", "--json", "{}.json"),
     "export json_to": ("export", "-o", "out.onnx", "--json", "{}.json"),
+    "quantize out": ("quantize", MODEL, "--precision", "fp16", "-o", "{}.onnx"),
+    "quantize json_to": ("quantize", MODEL, "--precision", "fp16", "-o", "out.onnx", "--json", "{}.json"),
+    "quantize plot_to": ("quantize", MODEL, "--precision", "fp16", "--sensitivity", "--plot", "{}.png"),
+    "verify json_to": ("verify", "--ref", MODEL, "--model", MODEL, "--json", "{}.json"),
     "train json_to": ("train", "--config", "recipe.toml", "-o", "out", "--json", "{}.json"),
     "data check json_to": ("data", "check", "labelled", "--json", "{}.json"),
     "data check plot": ("data", "check", "labelled", "--plot", "{}.png"),
@@ -468,7 +482,12 @@ FOLDERS_TO_MAKE = {
     "eval plots_to": ("eval", "--data", "labelled", "--plots", "{}"),
 }
 # What a command needs besides the runtime.
-NEEDS = {"export": ("torch", "onnx"), "train": ("torch", "dacite", "matplotlib"), "data": ("matplotlib",)}
+NEEDS = {
+    "export": ("torch", "onnx"),
+    "quantize": ("torch", "onnx", "matplotlib"),
+    "train": ("torch", "dacite", "matplotlib"),
+    "data": ("matplotlib",),
+}
 
 
 def test_the_tables_have_every_path_of_the_command_line() -> None:
@@ -600,7 +619,8 @@ def test_a_parity_failure_writes_nothing(
     refuses: Refuses, cli: Callable[..., Any], small_export: tuple[object, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patch:
-        patch.setattr("segface_edge.evaluation.parity.MIN_EQUAL", 1.1)
+        limits = replace(parity.LIMITS["fp32"], equal=1.1)
+        patch.setitem(parity.LIMITS, "fp32", limits)
         saying = ("out.onnx", "differs from PyTorch on 3 faces", "equal labels (limit 110.00%)", "nothing was written")
         refuses(PARITY, *small_export, "--json", "report.json", saying=saying)
         Path("out.onnx").write_bytes(b"the old model")

@@ -1,0 +1,138 @@
+"""`segface-edge quantize`."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from segface_edge.errors import UsageError, missing_extra
+from segface_edge.files import check_place
+
+from .options import check_json, json_option, progress_bar, say
+
+if TYPE_CHECKING:
+    from segface_edge.export.quantize import Quantized
+    from segface_edge.export.sensitivity import Sensitivity
+
+
+@click.command(
+    "quantize",
+    epilog="""\b
+Examples:
+  segface-edge quantize segface_mobilenet_384.onnx --calib-data photos/ -o faces_int8.onnx
+  segface-edge quantize segface_mobilenet_384.onnx --precision fp16 -o faces_fp16.onnx
+  segface-edge quantize segface_mobilenet_384.onnx --calib-data photos/ --sensitivity --plot sensitivity.png""",
+)
+@click.argument("model", type=click.Path(path_type=Path))
+@click.option(
+    "--precision", type=click.Choice(["fp16", "int8"]), default="int8", show_default=True, help="What to make."
+)
+@click.option("--calib-data", type=click.Path(path_type=Path), help="Folder of photos for the ranges of int8.")
+@click.option("--calib-images", type=click.IntRange(1, 4096), default=64, show_default=True, help="How many of them.")
+@click.option(
+    "--calib-method",
+    type=click.Choice(["percentile", "minmax", "entropy"]),
+    default="percentile",
+    show_default=True,
+    help="How ranges follow from what was seen.",
+)
+@click.option("--sensitivity", is_flag=True, help="Print what each node does in lower precision; -o is then optional.")
+@click.option(
+    "--plot", "plot_to", type=click.Path(path_type=Path), help="Draw the sensitivities: FILE.png, .svg, .pdf."
+)
+@click.option("--data", "parity_data", type=click.Path(path_type=Path), help="Folder of photos to check parity on too.")
+@click.option("-o", "out", type=click.Path(path_type=Path), help="Output file; default: MODEL_PRECISION.onnx.")
+@json_option
+def command(
+    model: Path, sensitivity: bool, plot_to: Path | None, out: Path | None, json_to: str | None, **options: Any
+) -> None:
+    """Make an fp16 or int8 file of an fp32 ONNX file.
+
+    Which nodes stay in higher precision follows from what each of them alone does to the logits. The result is compared
+    with the fp32 file on real faces, class by class; nothing is written unless it passes (exit code 4). int8 is for the
+    backbone's convolutions, the rest is fp16; its ranges come from photos, which need no labels.
+    """
+    try:
+        from segface_edge.export.quantize import QuantizeConfig, run_quantize
+    except ModuleNotFoundError as error:
+        raise missing_extra(str(error.name), "export", "segface-edge quantize") from error
+    config = QuantizeConfig(**options)
+    if out is None and not sensitivity:
+        out = model.with_name(f"{model.stem}_{config.precision}.onnx")
+    if out is not None and out.suffix != ".onnx":
+        raise UsageError(out, "is not an .onnx file name", "name the output FILE.onnx")
+    check_json(json_to)
+    for place in (out, plot_to):
+        if place is not None:
+            check_place(place)
+    if plot_to is not None:
+        _check_plot(plot_to)
+    result = run_quantize(model, config, out, progress=_say_step, bar=progress_bar)
+    if plot_to is not None:
+        _draw(plot_to, result)
+    say(result.to_dict(), json_to, _text(result, tables=sensitivity))
+
+
+def _say_step(step: str) -> None:
+    click.echo(f"… {step}", err=True)
+
+
+def _check_plot(path: Path) -> None:
+    """Raises before the work where a plot could not be drawn."""
+    try:
+        from segface_edge.evaluation.plots import SUFFIXES
+    except ModuleNotFoundError as error:
+        raise missing_extra("matplotlib", "plot", "--plot") from error
+    if path.suffix.lower() not in SUFFIXES:
+        raise UsageError(path, f"'{path.suffix}' is no format of figures", f"use {', '.join(SUFFIXES)}")
+
+
+def _draw(path: Path, result: Quantized) -> None:
+    from segface_edge.evaluation.plots import save_figure
+    from segface_edge.evaluation.sensitivity_plot import sensitivity_figure
+
+    lowered = result.lowered
+    tables: dict[str, tuple[Mapping[str, float], Collection[str], str, str]] = {}
+    if lowered.int8:
+        left = {one.name for one in lowered.int8} - set(lowered.int8_layers)
+        tables["Each convolution alone in int8"] = ({one.name: one.error for one in lowered.int8}, left, "int8", "fp16")
+    tables["Each node alone in fp16"] = ({one.name: one.error for one in lowered.half}, lowered.islands, "fp16", "fp32")
+    save_figure(sensitivity_figure(tables), path)
+
+
+def _text(result: Quantized, *, tables: bool) -> str:
+    lowered, lines = result.lowered, []
+    if tables:
+        if lowered.int8:
+            left = {one.name for one in lowered.int8} - set(lowered.int8_layers)
+            lines += _table("convolution alone in int8", lowered.int8, left, "fp16")
+        lines += _table("node alone in fp16", lowered.half, lowered.islands, "fp32")
+    total = sum(lowered.macs.values())
+    shares = ", ".join(f"{kind.lower()} {count / total:.1%}" for kind, count in sorted(lowered.macs.items()))
+    lines.append(f"multiplications: {total / 1e9:.2f} G, {shares}; {len(lowered.islands)} nodes stay in fp32")
+    lines.append(f"every fp16 result rounded, as on a GPU: {lowered.together.turned:.3%} of the labels turn")
+    if result.parity is not None:
+        lines.append(result.parity.summary())
+    if result.path is not None:
+        size, before = (count / 1e6 for count in result.bytes)
+        lines.append(f"wrote {result.path} ({size:.1f} MB, its source {before:.1f} MB): {result.spec.precision}")
+    return "\n".join(lines)
+
+
+def _table(title: str, found: Sequence[Sensitivity], higher: Collection[str], stays: str) -> list[str]:
+    """The most sensitive first; those that change nothing are only counted."""
+    shown = sorted((one for one in found if one.error > 0), key=lambda one: -one.error)
+    width = max((len(one.name) for one in shown), default=4)
+    rows = [
+        f"  {one.name:<{width}}  {one.kind:<18} {one.error:9.1e} {one.turned:9.4%}{f'  {stays}' * (one.name in higher)}"
+        for one in shown
+    ]
+    return [
+        f"{title}: change of the logits over their size, share of labels that turn",
+        *rows,
+        f"  {len(found) - len(shown)} more change nothing",
+        "",
+    ]

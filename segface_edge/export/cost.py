@@ -1,0 +1,136 @@
+"""What a graph costs: multiplications and bytes, node by node, counted from its shapes."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import onnx
+import onnx_ir
+from onnx import TensorProto, helper, shape_inference
+from onnxscript import optimizer
+
+from segface_edge.errors import ModelFileError
+
+# What a device's matrix units run; all other operators are passes over memory.
+PRODUCTS = ("Conv", "ConvTranspose", "MatMul", "Gemm")
+# Elements of a folded tensor: shapes are small.
+_FOLD_LIMIT = 1024
+
+
+@dataclass(frozen=True, kw_only=True)
+class NodeCost:
+    """One node of a graph.
+
+    Attributes:
+        name, kind: of the node.
+        macs: multiplications with accumulation; 0 for all but `PRODUCTS`.
+        bytes: what it reads and writes, weights included; each operator for itself, as if nothing were fused.
+        type: ONNX's element type of the factors, such as `TensorProto.FLOAT16`: behind DequantizeLinear, that of the
+            integers which a runtime multiplies there.
+    """
+
+    name: str
+    kind: str
+    macs: int
+    bytes: int
+    type: int
+
+
+def node_costs(model: onnx.ModelProto, *, batch: int = 1) -> list[NodeCost]:
+    """Every node that runs once a call, in order. What depends on weights alone is not among them: runtimes compute it
+    when they load the file.
+
+    Args:
+        model: a graph of segface-edge.
+        batch: N, where the graph takes any.
+
+    Raises:
+        ModelFileError: a shape cannot be told.
+    """
+    model = _of_batch(model, batch)
+    shapes, types = _tensors(model)
+    fixed = {weight.name for weight in model.graph.initializer}
+    quantised = {}
+    costs = []
+    for node in model.graph.node:
+        if node.op_type == "DequantizeLinear":
+            quantised[node.output[0]] = types[node.input[0]]
+        if all(name in fixed for name in node.input if name):
+            fixed.update(node.output)
+            continue
+        names = [name for name in (*node.input, *node.output) if name]
+        unknown = [name for name in names if name not in shapes]
+        if unknown:
+            raise ModelFileError(node.name, f"has a tensor of unknown shape ({unknown[0]})", "export the model again")
+        factors = [quantised.get(name, types[name]) for name in node.input[:2] if name]
+        costs.append(
+            NodeCost(
+                name=node.name,
+                kind=node.op_type,
+                macs=_macs(node, shapes),
+                bytes=sum(math.prod(shapes[name]) * _width(types[name]) for name in names),
+                # Of two types, the wider is what the runtime multiplies in.
+                type=max(factors, key=_width),
+            )
+        )
+    return costs
+
+
+def macs_by_type(model: onnx.ModelProto) -> dict[str, int]:
+    """Multiplications of a call on one frame, by the type of their factors: {"FLOAT16": ..., "INT8": ...}."""
+    found: dict[str, int] = {}
+    for cost in node_costs(model):
+        if cost.macs:
+            name = TensorProto.DataType.Name(cost.type)
+            found[name] = found.get(name, 0) + cost.macs
+    return found
+
+
+def _width(kind: int) -> int:
+    return int(helper.tensor_dtype_to_np_dtype(kind).itemsize)
+
+
+def _of_batch(model: onnx.ModelProto, batch: int) -> onnx.ModelProto:
+    """The graph for exactly N frames, its own shapes known; `model` itself where it is that already."""
+    first = model.graph.input[0].type.tensor_type.shape.dim[0]
+    if first.dim_value:
+        return model
+    fixed = onnx.ModelProto()
+    fixed.CopyFrom(model)
+    # What the file says of tensors between is in terms of N.
+    del fixed.graph.value_info[:]
+    fixed.graph.input[0].type.tensor_type.shape.dim[0].dim_value = batch
+    for value in fixed.graph.output:
+        value.type.tensor_type.shape.dim[0].dim_value = batch
+    folded = onnx_ir.from_proto(fixed)
+    for _ in range(2):
+        optimizer.fold_constants(folded, onnx_shape_inference=True, output_size_limit=_FOLD_LIMIT)
+        optimizer.remove_unused_nodes(folded)
+    return onnx_ir.to_proto(folded)
+
+
+def _tensors(model: onnx.ModelProto) -> tuple[dict[str, tuple[int, ...]], dict[str, int]]:
+    """Shape and element type of every tensor."""
+    inferred = shape_inference.infer_shapes(model, data_prop=True).graph
+    shapes: dict[str, tuple[int, ...]] = {weight.name: tuple(weight.dims) for weight in inferred.initializer}
+    types: dict[str, int] = {weight.name: weight.data_type for weight in inferred.initializer}
+    for value in (*inferred.input, *inferred.value_info, *inferred.output):
+        tensor = value.type.tensor_type
+        types[value.name] = tensor.elem_type
+        dims = tensor.shape.dim
+        if tensor.HasField("shape") and all(dim.HasField("dim_value") for dim in dims):
+            shapes[value.name] = tuple(dim.dim_value for dim in dims)
+    return shapes, types
+
+
+def _macs(node: onnx.NodeProto, shapes: dict[str, tuple[int, ...]]) -> int:
+    if node.op_type not in PRODUCTS:
+        return 0
+    left, right, out = shapes[node.input[0]], shapes[node.input[1]], shapes[node.output[0]]
+    if node.op_type == "Conv":
+        return math.prod(out) * math.prod(right[1:])
+    if node.op_type == "ConvTranspose":
+        return math.prod(left) * math.prod(right[1:])
+    transposed = any(attribute.name == "transA" and attribute.i for attribute in node.attribute)
+    return math.prod(out) * left[0 if transposed else -1]

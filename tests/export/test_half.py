@@ -1,0 +1,205 @@
+"""fp16 graphs: types, islands, and that they compute about the same."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+pytest.importorskip("torch", reason="an export needs torch")
+onnx = pytest.importorskip("onnx", reason="an export needs onnx")
+ort = pytest.importorskip("onnxruntime")
+
+from onnx import TensorProto, helper, numpy_helper, shape_inference
+
+from segface_edge.evaluation.photos import bundled_faces
+from segface_edge.export.config import ExportConfig
+from segface_edge.export.constants import fold_batch_norm, plain_weights
+from segface_edge.export.cost import macs_by_type
+from segface_edge.export.finish import compact
+from segface_edge.export.half import half_candidates, to_half
+from segface_edge.export.precision import choose_islands
+from segface_edge.export.sensitivity import Sensitivity, sensitivities
+from segface_edge.export.to_onnx import to_onnx
+from segface_edge.network import build_segface
+
+HALF, WIDE = TensorProto.FLOAT16, TensorProto.FLOAT
+
+
+def small() -> onnx.ModelProto:
+    """x (1, 4, 6, 6) float -> logits, with a product, an enlargement and a norm."""
+    rng = np.random.default_rng(0)
+    weights = {
+        "w": rng.standard_normal((8, 4, 1, 1), np.float32),
+        "scales": np.array([1, 1, 2, 2], np.float32),
+        "one": np.ones(12, np.float32),
+        "table": rng.standard_normal((12, 12), np.float32),
+    }
+    nodes = [
+        helper.make_node("Conv", ["x", "w"], ["a"], name="conv"),
+        helper.make_node("Resize", ["a", "", "scales"], ["b"], name="resize", mode="linear"),
+        helper.make_node("MatMul", ["table", "table"], ["square"], name="square"),
+        helper.make_node("MatMul", ["b", "square"], ["c"], name="product"),
+        helper.make_node("LayerNormalization", ["c", "one"], ["d"], name="norm"),
+        helper.make_node("Transpose", ["d"], ["logits"], name="turn", perm=[0, 1, 3, 2]),
+    ]
+    return helper.make_model(
+        helper.make_graph(
+            nodes,
+            "test",
+            [helper.make_tensor_value_info("x", WIDE, (1, 4, 6, 6))],
+            [helper.make_tensor_value_info("logits", WIDE, (1, 8, 12, 12))],
+            [numpy_helper.from_array(value, name) for name, value in weights.items()],
+        ),
+        opset_imports=[helper.make_opsetid("", 18)],
+        ir_version=10,
+    )
+
+
+def run(model: onnx.ModelProto, feed: dict[str, np.ndarray]) -> np.ndarray:
+    options = ort.SessionOptions()
+    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
+    session = ort.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    result: np.ndarray = session.run(None, feed)[0]
+    return result
+
+
+def types(model: onnx.ModelProto) -> dict[str, int]:
+    """Of the results, by the name of the node."""
+    onnx.checker.check_model(model, full_check=True)
+    inferred = shape_inference.infer_shapes(model).graph
+    found = {value.name: value.type.tensor_type.elem_type for value in (*inferred.value_info, *inferred.output)}
+    return {node.name: found[node.output[0]] for node in model.graph.node}
+
+
+@pytest.mark.parametrize("islands", [(), ("norm",), ("conv", "product"), ("conv", "resize", "product", "norm")])
+def test_all_but_the_islands_is_half_and_the_result_stays_close(islands: tuple[str, ...]) -> None:
+    model = small()
+    half = to_half(model, islands)
+    found = types(half)
+    for name in ("conv", "resize", "product", "norm"):
+        assert found[name] == (WIDE if name in islands else HALF)
+    # A move is of the type that it moves; the graph's result is what it was.
+    assert found["turn"] == (WIDE if "norm" in islands else HALF if "turn" in found else WIDE)
+    assert [value.type.tensor_type.elem_type for value in half.graph.output] == [WIDE]
+    x = np.random.default_rng(1).standard_normal((1, 4, 6, 6), np.float32)
+    exact, rounded = run(model, {"x": x}), run(half, {"x": x})
+    assert np.abs(rounded - exact).max() < 0.02
+    if len(islands) == 4:
+        np.testing.assert_allclose(rounded, exact, rtol=0, atol=1e-6)
+    else:
+        assert np.abs(rounded - exact).max() > 1e-5
+
+
+def test_what_depends_on_weights_alone_is_computed_in_fp32_and_rounded_once() -> None:
+    half = to_half(small())
+    found = types(half)
+    assert found["square"] == WIDE
+    kinds = {weight.name: weight.data_type for weight in half.graph.initializer}
+    # Weights that only half nodes read are stored as halves; factors of an enlargement are fp32 by definition.
+    assert kinds == {"w.half": HALF, "table": WIDE, "one.half": HALF, "scales": WIDE}
+
+
+def test_the_source_is_not_changed() -> None:
+    model = small()
+    before = model.SerializeToString()
+    to_half(model, ("norm",))
+    assert model.SerializeToString() == before
+
+
+def test_weights_behind_casts_become_plain_again() -> None:
+    model = small()
+    for weight in model.graph.initializer:
+        if weight.name == "table":
+            values = numpy_helper.to_array(weight).astype(np.float16).astype(np.float32)
+            weight.CopyFrom(numpy_helper.from_array(values, "table"))
+    compacted = onnx.ModelProto()
+    compacted.CopyFrom(model)
+    compact(compacted)
+    assert [node.op_type for node in compacted.graph.node if node.op_type == "Cast"] == ["Cast"]
+    plain_weights(compacted)
+    assert {node.op_type for node in compacted.graph.node} == {node.op_type for node in model.graph.node}
+    assert {w.name: numpy_helper.to_array(w).tolist() for w in compacted.graph.initializer} == {
+        w.name: numpy_helper.to_array(w).tolist() for w in model.graph.initializer
+    }
+
+
+@pytest.fixture(scope="module")
+def deploy(tmp_path_factory: pytest.TempPathFactory) -> onnx.ModelProto:
+    """The deploy graph of random weights at 64, weights plain, BatchNorm folded."""
+    path: Path = tmp_path_factory.mktemp("half") / "deploy.onnx"
+    to_onnx(build_segface("mobilenet", "segface", 64).eval(), ExportConfig(random_weights=True, imgsz=64), path)
+    model = onnx.load(path)
+    plain_weights(model)
+    fold_batch_norm(model)
+    return model
+
+
+def test_folding_batch_norm_changes_no_result(tmp_path: Path) -> None:
+    network = build_segface("mobilenet", "segface", 64).eval()
+    config = ExportConfig(random_weights=True, imgsz=64, output="logits")
+    to_onnx(network, config, tmp_path / "logits.onnx")
+    model = onnx.load(tmp_path / "logits.onnx")
+    plain_weights(model)
+    frame = bundled_faces(64)[0][None]
+    exact = run(model, {"frames": frame})
+    fold_batch_norm(model)
+    assert not any(node.op_type == "BatchNormalization" for node in model.graph.node)
+    assert np.abs(run(model, {"frames": frame}) - exact).max() < 1e-5 * np.abs(exact).max()
+
+
+def test_the_deploy_graph_in_half_precision(deploy: onnx.ModelProto) -> None:
+    half = to_half(deploy)
+    found = types(half)
+    macs = macs_by_type(half)
+    assert macs["FLOAT16"] / sum(macs.values()) > 0.9
+    # Bytes in and out, cast at once and cast last.
+    assert [value.type.tensor_type.elem_type for value in half.graph.output] == [TensorProto.UINT8]
+    assert all(
+        kind == HALF for name, kind in found.items() if name and name in {c.name for c in half_candidates(deploy)}
+    )
+
+
+def test_the_sensitivity_of_a_node_is_what_the_node_alone_does(deploy: onnx.ModelProto) -> None:
+    """One graph that switches against one graph for each: numbers of one size."""
+    frame = bundled_faces(64)[0]
+    chosen = [c for c in half_candidates(deploy) if c.kind in ("Softmax", "LayerNormalization", "Cast")][:6]
+    found = {one.name: one for one in sensitivities(deploy, chosen, [frame])}
+    logits = next(node.input[0] for node in deploy.graph.node if node.op_type == "ArgMax")
+
+    def rows(model: onnx.ModelProto) -> np.ndarray:
+        probed = onnx.ModelProto()
+        probed.CopyFrom(model)
+        del probed.graph.output[:]
+        probed.graph.output.append(helper.make_tensor_value_info(logits, WIDE, None))
+        return run(probed, {"frames": frame[None]}).astype(np.float64)
+
+    exact = rows(deploy)
+    for candidate in chosen:
+        everything = {node.name for node in deploy.graph.node} - {candidate.name}
+        alone = rows(to_half(deploy, everything))
+        error = np.sqrt(((alone - exact) ** 2).sum() / (exact**2).sum())
+        # Bytes made floats are whole numbers, which half precision holds.
+        if candidate.kind == "Cast":
+            assert found[candidate.name].error == 0
+        else:
+            # The graph for itself rounds what goes into the node too: there that is its maker's rounding.
+            assert error / 3 - 5e-7 < found[candidate.name].error < 3 * error + 5e-7
+            assert 0 < found[candidate.name].error < 0.01
+
+
+def sensitivity(name: str, error: float) -> Sensitivity:
+    return Sensitivity(name=name, kind="Add", error=error, turned=0.0)
+
+
+def test_islands_are_the_most_sensitive_until_the_rest_is_within_the_budget() -> None:
+    found = [sensitivity(name, error) for name, error in zip("abcd", (1e-4, 9e-3, 3e-4, float("inf")), strict=True)]
+    assert choose_islands(found, {}, budget=1e-3) == ("d", "b")
+    assert choose_islands(found, {}, budget=1e-2) == ("d",)
+    assert choose_islands(found[:1], {}, budget=1e-3) == ()
+
+
+def test_islands_leave_the_multiplications_in_half_precision() -> None:
+    found = [sensitivity("large", 1e-2), sensitivity("small", 5e-3)]
+    assert choose_islands(found, {"large": 90, "small": 4, "rest": 6}, budget=1e-3) == ("small",)

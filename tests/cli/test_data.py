@@ -45,7 +45,7 @@ def test_a_table_of_classes_and_no_finding(cli: Cli, splits: Path) -> None:
     assert [row.split()[0] for row in rows] == list(HQ.classes)
     table = {row.split()[0]: row.split()[1:] for row in rows}
     assert table["hair"][:2] == ["2", "100.0%"]
-    assert table["neck_l"] == ["0", "0.0%", "0", "0.0%", "0.0%"]
+    assert table["hat"] == ["0", "0.0%", "0", "0.0%", "0.0%"]
     assert (empty, last) == ("", "nothing is wrong with it")
 
 

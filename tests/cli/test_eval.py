@@ -43,7 +43,7 @@ def test_labels_that_are_the_model_s_own_give_an_f1_of_one(cli: Cli, labelled: P
     assert document["per_class_f1"].keys() == document["per_class_iou"].keys()
     assert document["per_class_f1"]["hair"] == 1.0
     # Nobody wears a necklace: no figure, and none in the mean.
-    assert document["per_class_f1"]["neck_l"] is None
+    assert document["per_class_f1"]["hat"] is None
 
 
 def test_the_paper_s_protocol_compares_in_the_network_s_square(cli: Cli, labelled: Path) -> None:
@@ -66,7 +66,7 @@ def test_text_shows_points(cli: Cli, labelled: Path, tmp_path: Path) -> None:
     assert (result.code, result.err) == (0, "")
     rows = {line.split()[0]: line.split()[1:] for line in result.out.splitlines()[1:]}
     assert rows["hair"] == ["100.00", "100.00"]
-    assert rows["neck_l"] == ["-", "-"]
+    assert rows["hat"] == ["-", "-"]
     assert rows["mean"][:2] == ["100.00", "100.00"]
     assert json.loads(target.read_text())["mean_f1"] == 1.0
 

@@ -65,14 +65,6 @@ def test_ranges_by_method(deploy: onnx.ModelProto, capfd: pytest.CaptureFixture[
     assert capfd.readouterr().out == ""
 
 
-@pytest.mark.slow
-def test_the_range_by_entropy_clips(deploy: onnx.ModelProto) -> None:
-    frames = bundled_faces(64)[:1]
-    largest, entropy = (calibrate(deploy, frames, method) for method in ("minmax", "entropy"))
-    assert all(0 < entropy[name] <= 1.01 * largest[name] for name in largest)
-    assert any(entropy[name] < 0.9 * largest[name] for name in largest)
-
-
 def test_layers_in_int8_have_q_and_dq_as_tensorrt_reads_them(deploy: onnx.ModelProto) -> None:
     names = [node.name for node in layers(deploy)][1:9]
     ranges = calibrate(deploy, bundled_faces(64)[:2], "minmax")

@@ -109,8 +109,9 @@ def _open(path: Path, device: str, threads: int | None) -> tuple[ort.InferenceSe
     try:
         # From bytes: an ONNX file is complete in itself, and may not name other files to be read.
         content = path.read_bytes()
-        level, left_out, optimisation = _optimisation(_precision(content), kind)
-        options.graph_optimization_level = level
+        left_out, entries, optimisation = _optimisation(_precision(content), kind)
+        for key, value in entries.items():
+            options.add_session_config_entry(key, value)
         session = ort.InferenceSession(
             content, options, providers=[provider], provider_options=settings, disabled_optimizers=left_out
         )
@@ -141,16 +142,16 @@ def _precision(content: bytes) -> str:
     return str(document.get("precision")) if isinstance(document, dict) else "fp32"
 
 
-def _optimisation(precision: str, kind: str) -> tuple[ort.GraphOptimizationLevel, list[str], str]:
-    """Level, optimisers left out, and both in words: the one rule for all uses of a file."""
-    levels = ort.GraphOptimizationLevel
-    if kind == "cpu" and precision == "int8" and not _int8_products():
-        # Its int8 kernels add pairs of products in 16 bits, which saturate.
-        return levels.ORT_ENABLE_BASIC, [], "basic: this CPU's int8 products saturate"
-    if kind == "cpu" and precision in ("fp16", "int8"):
-        # With it, some fp16 graphs end the process (seen from ONNX Runtime 1.24.4 to 1.32).
-        return levels.ORT_ENABLE_ALL, ["NchwcTransformer"], "all but NchwcTransformer"
-    return levels.ORT_ENABLE_ALL, [], "all"
+def _optimisation(precision: str, kind: str) -> tuple[list[str], dict[str, str], str]:
+    """Optimisers left out, entries of the session's configuration, both in words: one rule for all uses of a file."""
+    if kind != "cpu" or precision not in ("fp16", "int8"):
+        return [], {}, "all"
+    # With it, some fp16 graphs end the process (seen from ONNX Runtime 1.24.4 to 1.32).
+    left_out, words = ["NchwcTransformer"], "all but NchwcTransformer"
+    if precision == "int8" and not _int8_products():
+        # Its int8 kernels add pairs of products in 16 bits, which saturate. Values are rounded to int8 all the same.
+        return left_out, {"session.disable_quant_qdq": "1"}, f"{words}; products in fp32: this CPU's of int8 saturate"
+    return left_out, {}, words
 
 
 def _int8_products() -> bool:

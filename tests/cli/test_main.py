@@ -7,6 +7,7 @@ import os
 import pty
 import re
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -57,8 +58,10 @@ def workshop(
         for name in ("photo.jpg", "photos/one.png", "photos/two.png"):
             picture.resize((160, 160)).save(tmp_path / name)
     labelled.rename(tmp_path / "DIR")
+    # Copies, not links: a command that writes to one of these names follows links.
     for name in ("model.onnx", "segface_mobilenet_384.onnx", "model_fp16.onnx", "model_int8.onnx"):
-        (tmp_path / name).symlink_to(zoo.DEFAULT_MODEL)
+        if name in request.node.name and "segface-edge export" not in request.node.name:
+            shutil.copy(zoo.DEFAULT_MODEL, tmp_path / name)
     (tmp_path / "model.safetensors").symlink_to(zoo.DEFAULT_CHECKPOINT)
     (tmp_path / "export").symlink_to(root / "export")
     (tmp_path / "recipe.toml").write_text(

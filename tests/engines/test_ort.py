@@ -14,6 +14,7 @@ import onnxruntime
 import pytest
 
 from segface_edge import imaging, zoo
+from segface_edge.engines import ort as ort_module
 from segface_edge.engines.ort import OrtEngine
 from segface_edge.errors import (
     IncompatibleEngineError,
@@ -153,6 +154,45 @@ def test_it_says_what_runs_where(threads: int | None) -> None:
             "threads": threads or "default",
             "optimisation": "all",
         }
+
+
+def test_products_of_int8_are_not_left_to_a_cpu_where_they_saturate(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Full weights times full values: 16 bits do not hold the sum of two such products."""
+    onnx = pytest.importorskip("onnx", reason="tiny models are built with onnx")
+    helper, kinds = onnx.helper, onnx.TensorProto
+    steps = {"x": np.float32(3 / 127), "w": np.float32(1 / 127)}
+    weights = np.full((4, 3, 3, 3), 127, np.int8) * np.array([1, -1, 1, -1], np.int8)[:, None, None, None]
+    constants = {
+        "w": weights,
+        **{f"{name}_step": step for name, step in steps.items()},
+        "zero": np.array(0, np.int8),
+    }
+    nodes = [
+        helper.make_node("QuantizeLinear", ["images", "x_step", "zero"], ["q"]),
+        helper.make_node("DequantizeLinear", ["q", "x_step", "zero"], ["dq"]),
+        helper.make_node("DequantizeLinear", ["w", "w_step", "zero"], ["dw"]),
+        helper.make_node("Conv", ["dq", "dw"], ["logits"], pads=[1, 1, 1, 1]),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "tiny",
+        [helper.make_tensor_value_info("images", kinds.FLOAT, ["N", 3, SIZE, SIZE])],
+        [helper.make_tensor_value_info("logits", kinds.FLOAT, ["N", 4, SIZE, SIZE])],
+        [onnx.numpy_helper.from_array(value, name) for name, value in constants.items()],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 19)], ir_version=10)
+    helper.set_model_props(model, {METADATA_KEY: replace(REFERENCE, precision="int8").to_json()})
+    onnx.save(model, tmp_path / "int8.onnx")
+    monkeypatch.setattr(ort_module, "_int8_products", lambda: False)
+    with OrtEngine(tmp_path / "int8.onnx") as engine:
+        white = np.full((1, SIZE, SIZE, 3), 255, np.uint8)
+        logits = engine.infer(white).logits
+        assert "products in fp32" in str(engine.describe()["optimisation"])
+    largest = np.rint((1 - np.array(REFERENCE.mean)) / REFERENCE.std / steps["x"]) * steps["x"]
+    assert logits is not None
+    np.testing.assert_allclose(logits[0, :, 5, 5], 9 * largest.sum() * np.array([1, -1, 1, -1]), rtol=1e-5)
 
 
 def test_the_number_of_threads_does_not_change_the_labels(portrait: Path, released_size: int) -> None:

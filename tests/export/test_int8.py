@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -15,24 +15,20 @@ onnx = pytest.importorskip("onnx", reason="an export needs onnx")
 from onnx import TensorProto, numpy_helper
 
 from segface_edge.evaluation.photos import bundled_faces
-from segface_edge.export.config import ExportConfig
 from segface_edge.export.constants import fold_batch_norm, plain_weights
 from segface_edge.export.cost import macs_by_type
 from segface_edge.export.half import to_half
 from segface_edge.export.int8 import calibrate, layers, quantise, scale_of
 from segface_edge.export.precision import choose_layers
 from segface_edge.export.sensitivity import Sensitivity
-from segface_edge.export.to_onnx import to_onnx
-from segface_edge.network import build_segface
+
+from .conftest import SIZE
 
 
 @pytest.fixture(scope="module")
-def deploy(tmp_path_factory: pytest.TempPathFactory) -> onnx.ModelProto:
-    """The deploy graph of random weights at 64, weights plain, BatchNorm folded."""
-    path: Path = tmp_path_factory.mktemp("int8") / "deploy.onnx"
-    config = ExportConfig(random_weights=True, imgsz=64, opset=19)
-    to_onnx(build_segface("mobilenet", "segface", 64).eval(), config, path)
-    model = onnx.load(path)
+def deploy(traced: Callable[..., onnx.ModelProto]) -> onnx.ModelProto:
+    """The deploy graph, weights plain, BatchNorm folded."""
+    model = traced(output="logits", opset=19)
     plain_weights(model)
     fold_batch_norm(model)
     return model
@@ -48,7 +44,7 @@ def test_a_scale_is_held_by_fp16_and_covers_the_magnitude(magnitude: float) -> N
 
 
 def test_ranges_by_method(deploy: onnx.ModelProto, capfd: pytest.CaptureFixture[str]) -> None:
-    frames = bundled_faces(64)[:3]
+    frames = bundled_faces(SIZE)[:3]
     seen: list[int] = []
     largest = calibrate(deploy, frames, "minmax", seen.append)
     percentile = calibrate(deploy, frames, "percentile")
@@ -67,7 +63,7 @@ def test_ranges_by_method(deploy: onnx.ModelProto, capfd: pytest.CaptureFixture[
 
 def test_layers_in_int8_have_q_and_dq_as_tensorrt_reads_them(deploy: onnx.ModelProto) -> None:
     names = [node.name for node in layers(deploy)][1:9]
-    ranges = calibrate(deploy, bundled_faces(64)[:2], "minmax")
+    ranges = calibrate(deploy, bundled_faces(SIZE)[:2], "minmax")
     quantised = quantise(deploy, names, ranges)
     onnx.checker.check_model(quantised, full_check=True)
     producers = {name: node for node in quantised.graph.node for name in node.output}
@@ -94,7 +90,7 @@ def test_layers_in_int8_have_q_and_dq_as_tensorrt_reads_them(deploy: onnx.ModelP
 
 def test_with_the_rest_in_half_precision_int8_stays_int8(deploy: onnx.ModelProto) -> None:
     names = [node.name for node in layers(deploy)]
-    ranges = calibrate(deploy, bundled_faces(64)[:1], "minmax")
+    ranges = calibrate(deploy, bundled_faces(SIZE)[:1], "minmax")
     mixed = to_half(quantise(deploy, names, ranges))
     onnx.checker.check_model(mixed, full_check=True)
     macs = macs_by_type(mixed)

@@ -23,8 +23,7 @@ from segface_edge.imaging import UInt8Array
 from segface_edge.network.engine import TorchEngine
 from segface_edge.spec import PARITY_KEY
 
-# Small and few, so that an export takes seconds; the suite's slow part exports at the released size.
-SIZE = 128
+from .conftest import SIZE
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -171,7 +170,7 @@ def test_own_photos_join_the_comparison(tmp_path: Path, portrait: Path) -> None:
     photos_folder = tmp_path / "photos"
     photos_folder.mkdir()
     (photos_folder / "one.jpg").write_bytes(portrait.read_bytes())
-    config = ExportConfig(imgsz=64, parity_data=photos_folder)
+    config = ExportConfig(imgsz=SIZE, parity_data=photos_folder)
     result = run_export(config, tmp_path / "model.onnx")
     assert result.parity[0].frames == 7
 
@@ -192,17 +191,50 @@ def test_the_trtexec_line_names_shapes_where_the_batch_is_open(exported: Export)
     assert exported.trtexec.startswith("trtexec --onnx=")
 
 
+# In shares of the largest logit: what two orders of summation may differ by, and what the two likeliest classes of a
+# pixel may lie apart by where its label turns.
+LOGIT_ERROR = 3e-5
+MARGIN = 1e-4
+
+
 @pytest.mark.slow
-def test_deploy_labels_equal_pytorch_s_on_20_faces(tmp_path: Path, faces: Path) -> None:
-    result = run_export(ExportConfig(), tmp_path / "model.onnx")
-    frames = [
-        imaging.fit(imaging.load(path), result.spec.size).pixels for path in sorted((faces / "images").iterdir())[:20]
-    ]
+def test_released_labels_equal_pytorch_s_but_for_ties(faces: Path, released_size: int) -> None:
+    frames = some_faces(faces, released_size, 50)
+    turned = 0
+    with OrtEngine(zoo.DEFAULT_MODEL) as engine, TorchEngine(zoo.DEFAULT_CHECKPOINT) as reference:
+        for frame in frames:
+            wanted, found = reference.infer(frame[None]), engine.infer(frame[None])
+            assert wanted.logits is not None
+            likeliest = np.sort(wanted.logits, axis=1)[:, -2:]
+            differs = found.labels != wanted.labels
+            turned += np.count_nonzero(differs)
+            assert ((likeliest[:, 1] - likeliest[:, 0])[differs] < MARGIN * np.abs(wanted.logits).max()).all()
+    assert turned <= 1e-5 * frames.size / 3
+
+
+@pytest.mark.slow
+def test_released_logits_equal_pytorch_s(tmp_path: Path, faces: Path) -> None:
+    result = run_export(ExportConfig(output="logits", dynamic=True), tmp_path / "model.onnx")
+    frames = some_faces(faces, result.spec.size, 12)
     with OrtEngine(result.path) as engine, TorchEngine(zoo.DEFAULT_CHECKPOINT) as reference:
-        (report,) = parity.compare(reference, {"ONNX": engine}, frames, name="PyTorch")
-    assert report.frames == 20
-    assert report.equal >= 0.9999
-    assert report.failures() == []
+        (report,) = parity.compare(reference, {"ONNX": engine}, list(frames), name="PyTorch")
+    assert report.logit_error is not None
+    assert report.logit_error <= LOGIT_ERROR
+
+
+@pytest.mark.slow
+def test_the_released_file_gives_frames_together_what_it_gives_them_alone(faces: Path, released_size: int) -> None:
+    frames = some_faces(faces, released_size, 3)
+    with OrtEngine(zoo.DEFAULT_MODEL) as engine:
+        alone = np.concatenate([engine.run(frame[None]).labels for frame in frames])
+        for count in (1, 2, 3):
+            assert np.array_equal(engine.run(frames[:count]).labels, alone[:count])
+
+
+def some_faces(folder: Path, size: int, count: int) -> UInt8Array:
+    paths = sorted((folder / "images").iterdir())[:count]
+    assert len(paths) == count
+    return np.stack([imaging.fit(imaging.load(path), size).pixels for path in paths])
 
 
 def test_the_bundled_onnx_is_the_bundled_checkpoint(faces: Path) -> None:

@@ -21,7 +21,7 @@ from segface_edge.export.pipeline import run_export
 from segface_edge.export.quantize import QuantizeConfig, Quantized, run_quantize
 from segface_edge.spec import PARITY_KEY, PRECISION_KEY
 
-SIZE = 128
+from .conftest import SIZE
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -69,13 +69,14 @@ def test_the_file_says_how_it_was_made(fp16: Quantized) -> None:
 
 
 def test_a_file_that_loses_too_much_is_not_written(
-    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    source: Path, fp16: Quantized, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     real = quantize.compare
 
     def spoilt(*args: object, **options: object) -> list[parity.Parity]:
         return [replace(report, equal=0.5) for report in real(*args, **options)]
 
+    monkeypatch.setattr(quantize, "lower_file", lambda *_, **__: fp16.lowered)
     monkeypatch.setattr(quantize, "compare", spoilt)
     with pytest.raises(ParityError, match=r"out\.onnx"):
         run_quantize(source, QuantizeConfig(precision="fp16"), tmp_path / "out.onnx")

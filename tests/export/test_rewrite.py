@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from pathlib import Path
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -14,10 +14,7 @@ ort = pytest.importorskip("onnxruntime")
 
 from onnx import TensorProto, helper, numpy_helper
 
-from segface_edge.export.config import ExportConfig
 from segface_edge.export.rewrite import rewrite
-from segface_edge.export.to_onnx import to_onnx
-from segface_edge.network import build_segface
 
 
 def graph(nodes: list[onnx.NodeProto], weights: dict[str, np.ndarray], outputs: list[str]) -> onnx.ModelProto:
@@ -102,11 +99,9 @@ def test_only_an_add_that_a_norm_alone_reads_becomes_a_sum() -> None:
 
 
 @pytest.mark.parametrize("dynamic", [False, True])
-def test_the_deploy_graph_has_nothing_left_to_rewrite(tmp_path: Path, dynamic: bool) -> None:
+def test_the_deploy_graph_has_nothing_left_to_rewrite(traced: Callable[..., onnx.ModelProto], dynamic: bool) -> None:
     """Every enlargement is one of rows, and of constant factors; every norm has its Sum; no picture is transposed."""
-    model = build_segface("mobilenet", "segface", 64).eval()
-    to_onnx(model, ExportConfig(random_weights=True, imgsz=64, dynamic=dynamic), tmp_path / "model.onnx")
-    exported = onnx.load(tmp_path / "model.onnx")
+    exported = traced(dynamic=dynamic)
     resizes = [node for node in exported.graph.node if node.op_type == "Resize"]
     factors = {weight.name: numpy_helper.to_array(weight).tolist() for weight in exported.graph.initializer}
     assert [factors[node.input[2]] for node in resizes] == [[1, f, f, 1] for f in (2, 4, 8)]

@@ -32,7 +32,8 @@ from segface_edge.export.quantize import QuantizeConfig, run_quantize
 from segface_edge.export.sensitivity import Candidate, Sensitivity
 from segface_edge.spec import OutputKind, Precision
 
-SIZE = 64
+from .conftest import SIZE
+
 TARGETS = ("SM86", "SM120")
 PRECISIONS: tuple[Precision, ...] = ("fp32", "fp16", "int8")
 OUTPUTS: tuple[OutputKind, ...] = ("labels", "confidence", "logits")
@@ -147,14 +148,14 @@ def file(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
     patch.undo()
 
 
-# An export takes longer than a build: `make test` has one file of each precision, `make test-slow` all others.
+# `make test` has one file of each precision, `make test-slow` all others.
 EVERY = [
     pytest.param(
         precision,
         output,
         dynamic,
         target,
-        marks=() if (output, dynamic, target) == ("confidence", True, TARGETS[place % 2]) else pytest.mark.slow,
+        marks=() if (output, dynamic, target) == ("labels", True, TARGETS[place % 2]) else pytest.mark.slow,
         id=f"{precision}-{output}-{'dynamic' if dynamic else 'static'}-{target}",
     )
     for place, precision in enumerate(PRECISIONS)

@@ -12,9 +12,9 @@ from __future__ import annotations
 import json
 import multiprocessing
 import os
-import resource
 import shutil
 import tempfile
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -40,6 +40,7 @@ from segface_edge.export.config import ExportConfig
 from segface_edge.export.cost import PRODUCTS, macs_by_type, node_costs
 from segface_edge.export.finish import set_metadata
 from segface_edge.export.pipeline import run_export
+from segface_edge.export.quantize import QuantizeConfig, run_quantize
 from segface_edge.files import write_whole
 from segface_edge.spec import METADATA_KEY, ModelSpec
 
@@ -49,6 +50,7 @@ BASE = "reference"
 TORCH = "PyTorch eager"
 OPENINGS = 6
 PROFILED_RUNS = 8
+CALL = "a call"
 
 
 class OpenVinoEngine(Engine):
@@ -125,8 +127,8 @@ def _files(size: int, calib_data: Path) -> dict[str, Path]:
     run_export(ExportConfig(graph="reference", **shared), plain)  # type: ignore[arg-type]
     _with_argmax(plain, files[BASE])
     run_export(ExportConfig(**shared), files["deploy"])  # type: ignore[arg-type]
-    run_export(ExportConfig(precision="fp16", **shared), files["deploy-fp16"])  # type: ignore[arg-type]
-    run_export(ExportConfig(precision="int8", calib_data=calib_data, **shared), files["deploy-int8"])  # type: ignore[arg-type]
+    run_quantize(files["deploy"], QuantizeConfig(precision="fp16"), files["deploy-fp16"])
+    run_quantize(files["deploy"], QuantizeConfig(precision="int8", calib_data=calib_data), files["deploy-int8"])
     return files
 
 
@@ -175,7 +177,9 @@ def _cost(name: str, path: Path) -> dict[str, Any]:
     """What a file costs besides time, and where its time goes."""
     model = onnx.load(path)
     nodes = node_costs(model)
-    share = _product_share(path)
+    with OrtEngine(path) as engine:
+        # What other precisions compute in, a CPU decides.
+        kernels = _kernels(path, engine.spec) if engine.spec.precision == "fp32" else None
     with multiprocessing.get_context("spawn").Pool(1) as pool:
         peak = pool.apply(_peak_mb, (path,))
     document = {
@@ -185,7 +189,8 @@ def _cost(name: str, path: Path) -> dict[str, Any]:
         "gmac_by_type": {kind: count / 1e9 for kind, count in macs_by_type(model).items()},
         "traffic_mb": sum(cost.bytes for cost in nodes) / 1e6,
         "peak_memory_mb": peak,
-        "time_over_products": 1 / share,
+        "time_over_products": kernels and _over_products(kernels),
+        "kernels_ms": kernels,
     }
     click.echo(json.dumps(document))
     return document
@@ -193,41 +198,47 @@ def _cost(name: str, path: Path) -> dict[str, Any]:
 
 def _peak_mb(path: Path) -> float:
     """Megabytes that opening a file and running one photo a call took at most, in a process of its own."""
-    start = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    start = _most_resident_mb()
     with open_engine(path, threads=2) as engine:
         frame = np.zeros((1, engine.spec.size, engine.spec.size, 3), np.uint8)
         for _ in range(3):
             engine.infer(frame)
-    return (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - start) / 1024
+    return _most_resident_mb() - start
 
 
-def _product_share(path: Path) -> float:
-    """The share of a call's time that ONNX Runtime spends in convolutions and matrix products: 2 threads."""
+def _most_resident_mb() -> float:
+    """Of this process. Linux's getrusage would give the parent's where that was larger."""
+    status = Path("/proc/self/status").read_text(encoding="utf-8")
+    return next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM:")) * 1024 / 1e6
+
+
+def _kernels(path: Path, spec: ModelSpec) -> dict[str, float]:
+    """{kind of operator: milliseconds of a call}, those that take the most first; ONNX Runtime, fp32, 2 threads."""
     options = ort.SessionOptions()
     options.enable_profiling, options.intra_op_num_threads = True, 2
     options.profile_file_prefix = "profile"
     options.log_severity_level = 4
-    with OrtEngine(path) as engine:
-        spec = engine.spec
-    session = ort.InferenceSession(
-        path.read_bytes(),
-        options,
-        providers=["CPUExecutionProvider"],
-        disabled_optimizers=[] if spec.precision == "fp32" else ["NchwcTransformer"],
-    )
+    session = ort.InferenceSession(path.read_bytes(), options, providers=["CPUExecutionProvider"])
     shape = (1, spec.size, spec.size, 3) if spec.graph == "deploy" else (1, 3, spec.size, spec.size)
     frame = np.zeros(shape, np.uint8 if spec.graph == "deploy" else np.float32)
     for _ in range(PROFILED_RUNS):
         session.run(None, {session.get_inputs()[0].name: frame})
     events = json.loads(Path(session.end_profiling()).read_text(encoding="utf-8"))
-    products = total = 0.0
+    found: Counter[str] = Counter()
     for event in events:
-        kernel = event.get("args", {}).get("op_name", "")
         if event["name"].endswith("_kernel_time"):
-            products += event["dur"] * any(product.lower() in kernel.lower() for product in PRODUCTS)
+            found[event["args"]["op_name"]] += event["dur"] / 1000 / PROFILED_RUNS
         elif event["name"] == "model_run":
-            total += event["dur"]
-    return products / total
+            found[CALL] += event["dur"] / 1000 / PROFILED_RUNS
+    return dict(found.most_common())
+
+
+def _over_products(kernels: Mapping[str, float]) -> float:
+    """A call's time over that of its convolutions and matrix products."""
+    products = sum(
+        ms for kernel, ms in kernels.items() if any(product.lower() in kernel.lower() for product in PRODUCTS)
+    )
+    return kernels[CALL] / products
 
 
 def _draw(tables: Mapping[str, dict[str, Any]]) -> None:
@@ -256,13 +267,12 @@ def _draw(tables: Mapping[str, dict[str, Any]]) -> None:
 def _bars(
     axes: Any, names: Sequence[str], milliseconds: Sequence[float], comparisons: Sequence[dict[str, Any]]
 ) -> None:
-    ratios = {comparison["engine"]: comparison["ratio"] for comparison in comparisons}
+    ratios = [1.0, *(comparison["latency_ratio"] for comparison in comparisons)]
     names = [name.removesuffix(".onnx") for name in names]
     colours = ["#bbbbbb" if BASE in name or name == TORCH else "#4477aa" for name in names]
     places = range(len(names))
     axes.barh(places, milliseconds, color=colours)
-    for place, value in zip(places, milliseconds, strict=True):
-        ratio = list(ratios.values())[place - 1] if place else 1.0
+    for place, value, ratio in zip(places, milliseconds, ratios, strict=True):
         axes.text(value, place, f" {value:.0f} ms, {1 / ratio:.2f} x", va="center")
     axes.set_yticks(places, names)
     axes.invert_yaxis()

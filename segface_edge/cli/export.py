@@ -14,7 +14,6 @@ from .options import check_json, json_option, progress_bar, say
 
 if TYPE_CHECKING:
     from segface_edge.export.pipeline import Export
-    from segface_edge.export.precision import Lowered
 
 
 @click.command(
@@ -80,19 +79,8 @@ def _text(result: Export) -> str:
             *(report.summary() for report in result.parity),
             f"wrote {result.path} ({result.bytes / 1e6:.1f} MB): {spec.graph} graph, {spec.size} x {spec.size}, "
             f"batch {spec.batch or 'dynamic'}, outputs {', '.join(spec.outputs)}",
-            *_precision(result.lowered),
+            *(result.lowered.summary() if result.lowered else []),
             f"terms of use: {spec.terms}",
             f"TensorRT engine: {result.trtexec}",
         ]
     )
-
-
-def _precision(lowered: Lowered | None) -> list[str]:
-    if lowered is None:
-        return []
-    total = sum(lowered.macs.values())
-    shares = ", ".join(f"{kind.lower()} {count / total:.1%}" for kind, count in sorted(lowered.macs.items()))
-    return [
-        f"multiplications: {total / 1e9:.2f} G, {shares}; {len(lowered.islands)} nodes stay in fp32",
-        f"every fp16 result rounded, as on a GPU: {lowered.together.turned:.3%} of the labels turn",
-    ]

@@ -110,10 +110,7 @@ def _text(result: Quantized, *, tables: bool) -> str:
             left = {one.name for one in lowered.int8} - set(lowered.int8_layers)
             lines += _table("convolution alone in int8", lowered.int8, left, "fp16")
         lines += _table("node alone in fp16", lowered.half, lowered.islands, "fp32")
-    total = sum(lowered.macs.values())
-    shares = ", ".join(f"{kind.lower()} {count / total:.1%}" for kind, count in sorted(lowered.macs.items()))
-    lines.append(f"multiplications: {total / 1e9:.2f} G, {shares}; {len(lowered.islands)} nodes stay in fp32")
-    lines.append(f"every fp16 result rounded, as on a GPU: {lowered.together.turned:.3%} of the labels turn")
+    lines += lowered.summary()
     if result.parity is not None:
         lines.append(result.parity.summary())
     if result.path is not None:

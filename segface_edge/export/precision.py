@@ -70,6 +70,15 @@ class Lowered:
             "macs": dict(self.macs),
         }
 
+    def summary(self) -> list[str]:
+        """Two lines for people."""
+        total = sum(self.macs.values())
+        shares = ", ".join(f"{kind.lower()} {count / total:.1%}" for kind, count in sorted(self.macs.items()))
+        return [
+            f"multiplications: {total / 1e9:.2f} G, {shares}; {len(self.islands)} nodes stay in fp32",
+            f"every fp16 result rounded, as on a GPU: {self.together.turned:.3%} of the labels turn",
+        ]
+
 
 def lower(
     model: onnx.ModelProto,

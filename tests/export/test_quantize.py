@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 pytest.importorskip("torch", reason="an export needs torch")
 onnx = pytest.importorskip("onnx", reason="export needs onnx")
@@ -15,10 +16,11 @@ onnx = pytest.importorskip("onnx", reason="export needs onnx")
 from segface_edge.engines.ort import OrtEngine
 from segface_edge.errors import ParityError, UsageError
 from segface_edge.evaluation import parity, photos
-from segface_edge.export import pipeline, quantize
+from segface_edge.export import pipeline, precision, quantize
 from segface_edge.export.config import ExportConfig
 from segface_edge.export.pipeline import run_export
 from segface_edge.export.quantize import QuantizeConfig, Quantized, run_quantize
+from segface_edge.export.sensitivity import Candidate, Sensitivity
 from segface_edge.spec import PARITY_KEY, PRECISION_KEY
 
 from .conftest import SIZE
@@ -37,7 +39,7 @@ def few_faces() -> object:
 def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The released weights at a small size, fp32."""
     path: Path = tmp_path_factory.mktemp("source") / "fp32.onnx"
-    run_export(ExportConfig(imgsz=SIZE, simplify=False), path)
+    run_export(ExportConfig(imgsz=SIZE, dynamic=True, simplify=False), path)
     return path
 
 
@@ -56,6 +58,34 @@ def test_a_file_of_half_precision(fp16: Quantized, source: Path) -> None:
         assert (engine.infer(frames).labels == wide.infer(frames).labels).mean() > 0.998
     assert fp16.lowered.macs["FLOAT16"] / sum(fp16.lowered.macs.values()) >= 0.9
     assert fp16.bytes[0] == fp16.path.stat().st_size < 0.6 * source.stat().st_size
+
+
+@pytest.fixture(scope="module")
+def int8(source: Path) -> Quantized:
+    """Every convolution in int8: what that costs in labels is not asked here."""
+    folder = source.parent / "photos"
+    folder.mkdir()
+    for index, frame in enumerate(photos.bundled_faces(SIZE)[:3]):
+        Image.fromarray(frame).save(folder / f"{index}.png")
+
+    def harmless(_: object, candidates: list[Candidate], *__: object) -> list[Sensitivity]:
+        return [Sensitivity(name=one.name, kind=one.kind, error=1e-9, turned=0.0) for one in candidates]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(precision, "sensitivities", harmless)
+        patch.setattr(parity.Parity, "check", lambda *_: None)
+        config = QuantizeConfig(precision="int8", calib_data=folder)
+        return run_quantize(source, config, source.with_name("int8.onnx"))
+
+
+@pytest.mark.parametrize("kind", ["fp16", "int8"])
+def test_an_open_batch_gives_what_its_frames_give_alone(kind: str, request: pytest.FixtureRequest) -> None:
+    frames = np.stack(photos.bundled_faces(SIZE)[:3])
+    with OrtEngine(request.getfixturevalue(kind).path) as engine:
+        assert engine.spec.precision == kind
+        alone = np.concatenate([engine.run(frame[None]).labels for frame in frames])
+        for count in (1, 2, 3):
+            assert np.array_equal(engine.run(frames[:count]).labels, alone[:count])
 
 
 def test_the_file_says_how_it_was_made(fp16: Quantized) -> None:

@@ -78,7 +78,7 @@ def int8(source: Path) -> Quantized:
         return run_quantize(source, config, source.with_name("int8.onnx"))
 
 
-@pytest.mark.parametrize("kind", ["fp16", "int8"])
+@pytest.mark.parametrize("kind", ["fp16", pytest.param("int8", marks=pytest.mark.slow)])
 def test_an_open_batch_gives_what_its_frames_give_alone(kind: str, request: pytest.FixtureRequest) -> None:
     frames = np.stack(photos.bundled_faces(SIZE)[:3])
     with OrtEngine(request.getfixturevalue(kind).path) as engine:

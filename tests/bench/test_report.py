@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 
 from segface_edge.bench import machine
 from segface_edge.bench.clock import ManualClock
@@ -44,7 +45,10 @@ Document = Callable[..., dict[str, Any]]
 
 @pytest.fixture
 def document(portrait: Path) -> Document:
-    """The report of fake engines with the given delays, named a, b, …"""
+    """The report of fake engines with the given delays, named a, b, …, on a small photo: the clock is a fake too."""
+    photo = io.BytesIO()
+    with Image.open(portrait) as picture:
+        picture.resize((64, 64)).save(photo, "PNG")
 
     def make(
         *delays: Any, watched: dict[str, Any] | None = None, batch: int | None = None, **options: Any
@@ -54,7 +58,7 @@ def document(portrait: Path) -> Document:
         pipelines = [
             Pipeline(
                 FakeEngine(delay=delay, sleep=clock.sleep, batch=batch),
-                portrait.read_bytes(),
+                photo.getvalue(),
                 span="frame",
                 clock=clock,
             )

@@ -136,7 +136,7 @@ def test_every_example_runs(line: str, workshop: Path, cli: Cli, script: Cli, mo
         scenario = scenarios.Scenario
 
         def brief(**options: Any) -> scenarios.Scenario:
-            return scenario(**options | {"warmup_s": 0, "duration_s": 0})
+            return scenario(**options | {"warmup_s": 0, "duration_s": 0, "min_queries": 2, "openings": 2})
 
         monkeypatch.setattr(scenarios, "Scenario", brief)
         result = cli(*shlex.split(line)[1:])

@@ -97,7 +97,7 @@ def test_an_open_batch_gives_what_its_frames_give_alone(exported: Export, frames
     [
         pytest.param({"output": "confidence", "batch": 2, "opset": 20}, marks=pytest.mark.slow),
         {"output": "logits", "opset": 19},
-        {"graph": "reference", "dynamic": True},
+        pytest.param({"graph": "reference", "dynamic": True}, marks=pytest.mark.slow),
         {"compact": True, "simplify": False},
     ],
     ids=lambda options: "-".join(f"{key}={value}" for key, value in options.items()),
@@ -121,6 +121,7 @@ def test_every_kind_of_file_equals_pytorch(tmp_path: Path, options: dict[str, ob
         assert np.abs(found.logits - wanted.logits).max() <= 3e-5 * np.abs(wanted.logits).max()
 
 
+@pytest.mark.slow
 def test_compact_files_lose_nothing(tmp_path: Path, frames: UInt8Array) -> None:
     plain = run_export(ExportConfig(imgsz=SIZE, output="logits", opset=19), tmp_path / "plain.onnx")
     compact = run_export(ExportConfig(imgsz=SIZE, output="logits", opset=19, compact=True), tmp_path / "compact.onnx")

@@ -86,6 +86,7 @@ def test_training_learns(recipe_of: Callable[..., Path], tmp_path: Path) -> None
     assert sum(row["loss"] for row in rows[-5:]) < 0.6 * sum(row["loss"] for row in rows[:5])
 
 
+@pytest.mark.slow
 def test_the_same_recipe_gives_the_same_weights(recipe_of: Callable[..., Path], tmp_path: Path) -> None:
     recipe = recipe_of(3)
     for name in ("a", "b"):

@@ -23,6 +23,7 @@ HOMES = (
     "segface_edge.engines.cuda",
     "segface_edge.evaluation.plots",
     "segface_edge.evaluation.count_plot",
+    "segface_edge.evaluation.sensitivity_plot",
 )
 
 RUNTIME = [

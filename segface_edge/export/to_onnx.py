@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 
 import onnx
@@ -52,24 +53,14 @@ def to_onnx(model: SegFace, config: ExportConfig, path: Path) -> None:
     else:
         graph = _Reference(model)
         example = torch.zeros(batch, 3, size, size)
-    name = INPUT_NAMES[config.graph]
-    dynamic = {name: {0: torch.export.Dim("N", min=1, max=1024)}} if config.dynamic else None
-    logging.getLogger("torch.onnx").setLevel(logging.ERROR)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # the exporter's own deprecations; what matters is checked below
-        program = torch.onnx.export(
-            graph.eval(),
-            (example,),
-            dynamo=True,
-            optimize=False,
-            verbose=False,
-            opset_version=config.onnx_opset,
-            input_names=[name],
-            output_names=list(config.output_kinds),
-            dynamic_shapes=dynamic,
-        )
-    assert program is not None
-    proto = _tidy(program.model)
+    proto = trace(
+        graph,
+        example,
+        name=INPUT_NAMES[config.graph],
+        outputs=config.output_kinds,
+        opset=config.onnx_opset,
+        dynamic=config.dynamic,
+    )
     if config.graph == "deploy":
         rewrite(proto)
     opset = next(entry.version for entry in proto.opset_import if entry.domain in ("", "ai.onnx"))
@@ -81,6 +72,37 @@ def to_onnx(model: SegFace, config: ExportConfig, path: Path) -> None:
             "use the torch version of constraints.txt",
         )
     onnx.save(proto, path)
+
+
+def trace(
+    graph: nn.Module, example: torch.Tensor, *, name: str, outputs: Sequence[str], opset: int, dynamic: bool
+) -> onnx.ModelProto:
+    """What `graph` computes for inputs like `example`.
+
+    Args:
+        graph: a module of one input.
+        example: an input; of two photos or more where `dynamic`.
+        name: of the input.
+        outputs: names of the outputs.
+        opset: the ONNX opset to write.
+        dynamic: the first axis may have any length.
+    """
+    logging.getLogger("torch.onnx").setLevel(logging.ERROR)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the exporter's own deprecations; what matters is checked by who calls this
+        program = torch.onnx.export(
+            graph.eval(),
+            (example,),
+            dynamo=True,
+            optimize=False,
+            verbose=False,
+            opset_version=opset,
+            input_names=[name],
+            output_names=list(outputs),
+            dynamic_shapes=({0: torch.export.Dim("N", min=1, max=1024)},) if dynamic else None,
+        )
+    assert program is not None
+    return _tidy(program.model)
 
 
 def _tidy(model: onnx_ir.Model) -> onnx.ModelProto:

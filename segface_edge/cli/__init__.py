@@ -20,6 +20,7 @@ COMMANDS = {
     "quantize": "Make an fp16 or int8 file of an fp32 ONNX file.",
     "verify": "Compare a model file with its reference, class by class.",
     "train": "Train SegFace as a recipe says.",
+    "longtail": "Compare methods for rare classes: SBCL, SupCon, cross-entropy.",
     "eval": "Measure F1 and IoU on a labelled folder.",
     "data": "Check a labelled data set before training.",
     "bench": "Measure latency and FPS of a model file.",

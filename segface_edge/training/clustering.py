@@ -48,7 +48,8 @@ def cluster(
         k: clusters, 1 to N. None is empty.
         balanced: sizes differ by one at most. Pairs of point and cluster are taken by descending cosine while the
             point is free and the cluster has fewer than floor(N / k), then the N mod k points that are left over in
-            the same way, one a cluster at most (arXiv 2306.15925's code).
+            the same way, one a cluster at most (arXiv 2306.15925's code, which first divides each cluster's cosines by
+            their sum; that may be negative, and then turns their order).
         seed: of the start.
         restarts: starts to try; the best is kept.
         iterations: at most.
@@ -58,10 +59,11 @@ def cluster(
     """
     if not 1 <= k <= len(points):
         raise UsageError(f"{k} clusters", f"cannot be made of {len(points)} points", f"use 1 to {len(points)}")
+    points = points.detach().float()
     lengths = torch.linalg.vector_norm(points, dim=1, keepdim=True)
     if not bool((lengths.isfinite() & (lengths > 0)).all()):
         raise UsageError("points", "hold a zero or a number that is not finite", "give vectors that have a direction")
-    unit = points.detach().float() / lengths
+    unit = points / lengths
     generator = torch.Generator().manual_seed(seed)
     found = [_once(unit, k, balanced=balanced, generator=generator, iterations=iterations) for _ in range(restarts)]
     return max(found, key=lambda one: one.mean_cosine)
@@ -94,8 +96,10 @@ def _spread_start(unit: Tensor, k: int, generator: torch.Generator) -> Tensor:
     for _ in range(k - 1):
         distance[chosen[-1]] = 0
         # Where all points lie on centres, any that is none yet.
-        weights = distance if float(distance.sum()) > 0 else torch.ones_like(distance).index_fill(0, _index(chosen), 0)
-        drawn = int(torch.multinomial(weights.double().cpu(), 1, generator=generator))
+        weights = distance.double().cpu()
+        if float(weights.sum()) <= 0:
+            weights = torch.ones_like(weights).index_fill(0, _index(chosen), 0)
+        drawn = int(torch.multinomial(weights, 1, generator=generator))
         chosen.append(drawn)
         distance = torch.minimum(distance, (2 - 2 * (unit @ unit[drawn])).clamp(min=0))
     return unit[_index(chosen).to(unit.device)]

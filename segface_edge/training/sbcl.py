@@ -107,7 +107,8 @@ def supervised_contrastive_loss(features: Tensor, labels: Tensor, *, temperature
 
 def _pairs(labels: Tensor, subclasses: Tensor) -> Tensor:
     """(B,): one id a pair of class and subclass."""
-    return labels * (subclasses.max() + 1) + subclasses if len(labels) else labels
+    from_zero = subclasses - subclasses.min()
+    return labels * (from_zero.max() + 1) + from_zero
 
 
 @dataclass(frozen=True)

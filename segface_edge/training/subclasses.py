@@ -87,16 +87,7 @@ def find_subclasses(
     """
     if method not in get_args(SplitMethod):
         raise UsageError(f"method {method!r}", "is unknown", f"use one of {', '.join(get_args(SplitMethod))}")
-    if features.ndim != 2 or labels.shape != features.shape[:1]:
-        raise UsageError(
-            f"features of shape {tuple(features.shape)} and labels of shape {tuple(labels.shape)}",
-            "are not (N, D) and (N,)",
-            "give one embedding and one label a sample",
-        )
-    if len(labels) and not 0 <= int(labels.min()) <= int(labels.max()) < len(split):
-        raise UsageError(
-            "labels", f"are not all in 0 to {len(split) - 1}", "give a number of subclasses for each class"
-        )
+    _check(features, labels, split)
     found = torch.zeros_like(labels)
     first = 0
     for label, parts in enumerate(split):
@@ -115,6 +106,19 @@ def find_subclasses(
     return found
 
 
+def _check(features: Tensor, labels: Tensor, split: Sequence[int]) -> None:
+    if features.ndim != 2 or labels.shape != features.shape[:1]:
+        raise UsageError(
+            f"features of shape {tuple(features.shape)} and labels of shape {tuple(labels.shape)}",
+            "are not (N, D) and (N,)",
+            "give one embedding and one label a sample",
+        )
+    if len(labels) and not 0 <= int(labels.min()) <= int(labels.max()) < len(split):
+        raise UsageError(
+            "labels", f"are not all in 0 to {len(split) - 1}", "give a number of subclasses for each class"
+        )
+
+
 def class_temperatures(
     features: Tensor,
     labels: Tensor,
@@ -127,7 +131,7 @@ def class_temperatures(
 
     phi(c) = mean ||z - mean z|| / ln(n_c + 10), clipped to its 20th and 80th percentile over the classes;
     `linear` (the released code): t phi(c) / mean phi; `exponential` (the paper): t exp(phi(c) / mean phi), above t.
-    Classes of one subclass, or without samples, keep t.
+    Classes of one subclass, or of fewer than two samples, keep t: a sample alone has no spread.
 
     Args:
         features: (N, D) float, unit vectors.
@@ -135,16 +139,20 @@ def class_temperatures(
         split: K_c, subclasses of each class.
         temperature: t.
         form: `linear` or `exponential`.
+
+    Raises:
+        UsageError: unknown form, or shapes and labels do not fit.
     """
     if form not in get_args(TemperatureForm):
         raise UsageError(f"form {form!r}", "is unknown", f"use one of {', '.join(get_args(TemperatureForm))}")
+    _check(features, labels, split)
     k = len(split)
     features = features.detach().double()
     counts = labels.bincount(minlength=k).double()
     means = features.new_zeros(k, features.shape[1]).index_add(0, labels, features) / counts.clamp(min=1)[:, None]
     distances = torch.linalg.vector_norm(features - means[labels], dim=1)
     spread = counts.new_zeros(k).index_add(0, labels, distances) / counts.clamp(min=1) / (counts + 10).log()
-    present = counts > 0
+    present = counts > 1
     result = torch.full((k,), temperature, dtype=torch.float64, device=features.device)
     if bool(present.any()):
         low, high = spread[present].quantile(spread.new_tensor([0.2, 0.8])).tolist()

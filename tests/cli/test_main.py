@@ -40,7 +40,7 @@ def examples(name: str) -> list[str]:
 def every_example() -> Iterator[Any]:
     for name in COMMANDS:
         for line in examples(name):
-            yield pytest.param(line, id=line, marks=[pytest.mark.slow] if name == "export" else [])
+            yield pytest.param(line, id=line, marks=[pytest.mark.slow] if name in ("export", "longtail") else [])
 
 
 @pytest.fixture
@@ -95,8 +95,10 @@ def test_every_option_says_what_it_does(name: str) -> None:
 
 @pytest.mark.parametrize("line", list(every_example()))
 def test_every_example_runs(line: str, workshop: Path, cli: Cli, script: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
-    for package in ("torch", "dacite", "matplotlib") if " train " in line else ():
+    for package in ("torch", "dacite", "matplotlib") if re.search(" train | longtail", line) else ():
         pytest.importorskip(package, reason=f"training needs {package}")
+    if " longtail" in line:
+        pytest.importorskip("sklearn", reason="digits come with scikit-learn")
     for package in ("torch", "matplotlib") if "--plots" in line or "--plot " in line else ():
         pytest.importorskip(package, reason=f"this example needs {package}")
     if " --resume" in line:

@@ -41,7 +41,13 @@ HOMES: dict[str, tuple[str, ...]] = {
     "tensorrt": ("engines.tensorrt_run", "engines.tensorrt_build"),
     "pycuda": ("engines.cuda",),
     "cuda": ("engines.cuda",),
-    "matplotlib": ("evaluation.plots", "evaluation.count_plot", "evaluation.sensitivity_plot"),
+    "matplotlib": (
+        "evaluation.plots",
+        "evaluation.count_plot",
+        "evaluation.longtail_plot",
+        "evaluation.sensitivity_plot",
+    ),
+    "sklearn": ("training.recognition",),
     "dacite": ("training",),
     "click": ("cli",),
 }

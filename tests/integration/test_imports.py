@@ -24,6 +24,7 @@ HOMES = (
     "segface_edge.evaluation.plots",
     "segface_edge.evaluation.count_plot",
     "segface_edge.evaluation.sensitivity_plot",
+    "segface_edge.evaluation.longtail_plot",
 )
 
 RUNTIME = [

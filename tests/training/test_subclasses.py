@@ -96,6 +96,12 @@ def test_temperatures_without_spread_or_samples_stay() -> None:
     assert class_temperatures(features, labels, [2, 1, 1]).tolist() == pytest.approx([0.1, 0.1, 0.1])
 
 
+def test_a_sample_alone_does_not_cool_its_class_to_zero() -> None:
+    features, labels = embeddings([30, 1, 1])
+    found = class_temperatures(features, labels, [3, 2, 1])
+    assert found.tolist() == pytest.approx([0.1, 0.1, 0.1])
+
+
 def test_the_schedule() -> None:
     schedule = SubclassSchedule(warmup=3, every=2)
     assert [schedule.warms_up(epoch) for epoch in range(6)] == [True, True, True, False, False, False]
@@ -108,8 +114,7 @@ import sys, torch, torch.distributed as dist
 from segface_edge.training.subclasses import find_subclasses
 rank, folder = int(sys.argv[1]), sys.argv[2]
 dist.init_process_group("gloo", store=dist.FileStore(folder + "/store", 2), rank=rank, world_size=2)
-z = torch.randn(40, 6, generator=torch.Generator().manual_seed(0))
-z += rank * 1e-3 * torch.randn(40, 6)  # as if summed in another order, and more
+z = torch.randn(40, 6, generator=torch.Generator().manual_seed(rank))  # more than sums in another order do
 labels = torch.arange(40) % 3
 torch.save(find_subclasses(z, labels, [3, 2, 1], seed=0), f"{folder}/{rank}.pt")
 dist.destroy_process_group()
@@ -124,6 +129,13 @@ def test_processes_agree_on_every_id(tmp_path: Path) -> None:
     assert [process.wait(timeout=120) for process in ranks] == [0, 0]
     one, two = (torch.load(tmp_path / f"{rank}.pt", weights_only=True) for rank in (0, 1))
     assert torch.equal(one, two)
+    labels = torch.arange(40) % 3
+    alone = [
+        find_subclasses(torch.randn(40, 6, generator=torch.Generator().manual_seed(seed)), labels, [3, 2, 1], seed=0)
+        for seed in (0, 1)
+    ]
+    assert torch.equal(one, alone[0])
+    assert not torch.equal(one, alone[1])
 
 
 @pytest.mark.parametrize(
@@ -140,6 +152,7 @@ def test_processes_agree_on_every_id(tmp_path: Path) -> None:
         (lambda: find_subclasses(torch.ones(2, 2), torch.tensor([0, 1]), [1], seed=0), "not all in 0 to 0"),
         (lambda: find_subclasses(torch.ones(2, 2), torch.tensor([0, 0]), [1], seed=0, method="dbscan"), "use one of"),
         (lambda: class_temperatures(torch.ones(2, 2), torch.tensor([0, 0]), [1], form="cubic"), "use one of"),
+        (lambda: class_temperatures(torch.ones(2, 2), torch.tensor([0, 1]), [1]), "not all in 0 to 0"),
     ],
 )
 def test_bad_input_is_one_line(call: object, says: str) -> None:

@@ -1,0 +1,1 @@
+"""Long-tailed recognition: SBCL and its baselines as the paper judges them, on pictures of one object each."""

@@ -29,7 +29,7 @@ from .evaluate import Evaluation
 
 SUFFIXES = (".png", ".svg", ".pdf")
 # The entries of a training log that are losses: the total, then its parts.
-LOSSES = ("loss", "ce", "dice", "lovasz", "distillation")
+LOSSES = ("loss", "ce", "dice", "lovasz", "distillation", "contrastive")
 # Shares below this have no number in their cell.
 _SMALLEST_SHARE = 0.001
 _ABSENT = "0.85"

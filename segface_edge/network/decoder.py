@@ -154,11 +154,16 @@ class FaceDecoder(nn.Module):
 
     def forward(self, fused: Tensor, position: Tensor) -> Tensor:
         """fused (N, D, s, s), position (s * s, D) -> logits (N, K, 4 s, 4 s)."""
-        n, _, h, w = fused.shape
+        tokens, image = self.attend(fused, position)
+        return self.head(tokens, image, fused.shape[-2], fused.shape[-1])
+
+    def attend(self, fused: Tensor, position: Tensor) -> tuple[Tensor, Tensor]:
+        """The transformer: fused (N, D, s, s), position (s * s, D) -> tokens (N, K, D), image (N, s * s, D)."""
+        n = fused.shape[0]
         image = fused.flatten(2).permute(0, 2, 1)  # (N, L, D)
         tokens = self.class_tokens.expand(n, -1, -1)  # (N, K, D)
-        tokens, image = self.transformer(tokens, image, position.expand(n, -1, -1))
-        return self.head(tokens, image, h, w)
+        attended: tuple[Tensor, Tensor] = self.transformer(tokens, image, position.expand(n, -1, -1))
+        return attended
 
     def head(self, tokens: Tensor, image: Tensor, h: int, w: int) -> Tensor:
         """tokens (N, K, D), image (N, h * w, D) -> logits (N, K, 4 h, 4 w)."""

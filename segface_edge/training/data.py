@@ -129,7 +129,7 @@ class FaceSource(torch.utils.data.Dataset[dict[str, npt.NDArray[Any]] | SegFaceE
         """(K,) logarithm of each class's share of the pixels of the first `count` photos; no class below one pixel."""
         pixels = np.zeros(256, np.int64)
         for index in range(count):
-            pixels += np.bincount(self._photo(index)[1].reshape(-1), minlength=256)
+            pixels += np.bincount(self.photo(index)[1].reshape(-1), minlength=256)
         classes = len(self._order)
         return torch.from_numpy(np.log(np.maximum(pixels[:classes], 1) / max(1, pixels[:classes].sum()))).float()
 
@@ -156,7 +156,7 @@ class FaceSource(torch.utils.data.Dataset[dict[str, npt.NDArray[Any]] | SegFaceE
     def _sample(self, key: Key) -> dict[str, npt.NDArray[Any]]:
         rng = random(self._seed, _SAMPLE, key.position)
         draws = rng.random(DRAWS, dtype=np.float32)
-        image, labels = self._photo(key.photo)
+        image, labels = self.photo(key.photo)
         chances = rng.random(4)
         if chances[0] < self._config.paste and self._donors:
             image, labels = self._paste(image, labels, rng)
@@ -175,7 +175,8 @@ class FaceSource(torch.utils.data.Dataset[dict[str, npt.NDArray[Any]] | SegFaceE
             image = _jpeg(image, int(rng.integers(25, 91)))
         return {"image": image, "labels": labels, "background": background, "draws": draws}
 
-    def _photo(self, index: int) -> tuple[UInt8Array, UInt8Array]:
+    def photo(self, index: int) -> tuple[UInt8Array, UInt8Array]:
+        """A photo (H, H, 3) and its labels (H, H) in the network's order, H the side that photos are kept at."""
         return self._kept[index] if self._kept is not None else self._read(index)
 
     def _read(self, index: int) -> tuple[UInt8Array, UInt8Array]:
@@ -198,7 +199,7 @@ class FaceSource(torch.utils.data.Dataset[dict[str, npt.NDArray[Any]] | SegFaceE
         part = parts[int(rng.integers(len(parts)))]
         # Most pairs of faces are refused: other turn, hair in the way, the part cut off.
         for donor in rng.choice(self._donors[part], _DONORS):
-            pasted = paste_part(image, labels, *self._photo(int(donor)), self._order, part, rng)
+            pasted = paste_part(image, labels, *self.photo(int(donor)), self._order, part, rng)
             if pasted is not None:
                 return pasted
         return image, labels
@@ -211,7 +212,7 @@ class FaceSource(torch.utils.data.Dataset[dict[str, npt.NDArray[Any]] | SegFaceE
         other = int(rng.integers(len(self._samples)))
         if not needs_background(draws, self._config):
             return np.zeros((_BACKGROUND_SIDE, _BACKGROUND_SIDE, 3), np.uint8)
-        photo = self._photo(other)[0]
+        photo = self.photo(other)[0]
         if rng.random() < 0.5:
             blots = int(rng.choice([1, 3, 6]))
             small = cv2.resize(photo, (blots, blots), interpolation=cv2.INTER_AREA)

@@ -24,12 +24,14 @@ from segface_edge.network.engine import TorchEngine
 
 from .augment import augment
 from .clock import Clock
+from .contrast import Contrast
 from .data import FaceSource, Key, PhotoOrder, batches, repeat_factors
 from .ema import Ema
 from .losses import SegmentationLoss
-from .pictures import write_pictures
+from .pictures import write_pictures, write_subclasses
 from .processes import Processes
 from .recipe import Recipe
+from .regions import RegionNetwork
 from .schedule import Step, learning_rate_factor, plan
 from .signals import stop_signals
 from .start import parameter_groups, starting_network
@@ -180,6 +182,17 @@ class _Run:
         )
         prior = self.source.log_prior(count) if recipe.loss.logit_adjustment > 0 else None
         self.loss = SegmentationLoss(recipe.loss, self.order, prior).to(self.device)
+        self.regions: RegionNetwork | None = None
+        if recipe.contrastive is not None:
+            self.regions = RegionNetwork(self.network, recipe.contrastive.regions).to(self.device)
+            self.contrast = Contrast(
+                recipe.contrastive,
+                # A teacher's labels are regions too.
+                self.source.present(),
+                len(self.order),
+                seed=recipe.run.seed,
+                device=self.device,
+            )
         self._prepare(resume)
 
     def _bar(self) -> Bar:
@@ -191,7 +204,10 @@ class _Run:
         if run.channels_last:
             self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.ema = Ema(self.network, run.ema) if run.ema > 0 else None
-        self.optimiser = torch.optim.AdamW(parameter_groups(self.network, self.recipe), lr=config.lr)
+        groups = parameter_groups(self.network, self.recipe)
+        if self.regions is not None:
+            groups.append({"params": list(self.regions.projection.parameters()), "lr": config.lr, "weight_decay": 0.0})
+        self.optimiser = torch.optim.AdamW(groups, lr=config.lr)
         self.base_rates = [float(group["lr"]) for group in self.optimiser.param_groups]
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=run.precision == "fp16")
         self.done = 0
@@ -206,6 +222,9 @@ class _Run:
             if self.ema is not None:
                 self.ema.model.load_state_dict(state["ema"])
                 self.ema.updates = state["ema_updates"]
+            if self.regions is not None:
+                self.contrast.load(state.get("contrastive", {}))
+                self.regions.projection.load_state_dict(state["contrastive"]["projection"])
             self.done, self.best_step, self.best_f1 = int(state["done"]), state["best_step"], state["best_f1"]
             self._saved = self.done
             self.say(f"going on after step {self.done} of {self.recipe.steps}")
@@ -216,10 +235,10 @@ class _Run:
             if run.tensorboard and self.processes.leads and self.folder
             else None
         )
-        self.running: nn.Module = self.network
+        self.running: nn.Module = self.regions or self.network
         if self.processes.world > 1:
             ids = [self.device.index] if self.device.type == "cuda" else None
-            self.running = DistributedDataParallel(self.network, device_ids=ids)
+            self.running = DistributedDataParallel(self.running, device_ids=ids)
         if run.compile:
             self.running = cast(nn.Module, torch.compile(self.running))
 
@@ -262,12 +281,15 @@ class _Run:
 
     def _keys(self, start: int) -> Iterator[list[Key]]:
         """The samples of this process, step by step."""
-        rank, world = self.processes.rank, self.processes.world
         for number in range(start, self.recipe.steps):
             step = plan(self.recipe, number)
-            share = step.stage.batch // world
-            first = step.first + rank * share
-            yield [Key(self.photos[position], position, step.size) for position in range(first, first + share)]
+            yield [Key(self.photos[position], position, step.size) for position in self._positions(step)]
+
+    def _positions(self, step: Step) -> range:
+        """Where this process's samples of a step lie in the order of all."""
+        share = step.stage.batch // self.processes.world
+        first = step.first + self.processes.rank * share
+        return range(first, first + share)
 
     def _step(self, step: Step, stream: Iterator[Any]) -> None:
         recipe = self.recipe
@@ -297,8 +319,12 @@ class _Run:
         kinds = {"bf16": torch.bfloat16, "fp16": torch.float16}
         half = kinds.get(recipe.run.precision)
         with torch.autocast(self.device.type, dtype=half) if half else nullcontext():
-            logits: Tensor = self.running(images)
-        loss, parts = self.loss(logits, labels, teacher)
+            output: Sequence[Tensor] = self.running(images, labels) if self.regions else [self.running(images)]
+        loss, parts = self.loss(output[0], labels, teacher)
+        if recipe.contrastive is not None:
+            photos = torch.tensor([self.photos[position] for position in self._positions(step)], device=self.device)
+            contrastive = self.contrast(step.number, output[1], output[2], photos)
+            loss, parts = loss + recipe.contrastive.weight * contrastive, {**parts, "contrastive": contrastive.detach()}
         (broken,) = self.processes.any(not bool(torch.isfinite(loss)))
         if broken:
             self._not_a_number(step)
@@ -309,6 +335,9 @@ class _Run:
         self.scaler.unscale_(self.optimiser)
         limit = recipe.optimiser.clip or float("inf")
         norm = nn.utils.clip_grad_norm_(self.network.parameters(), limit)
+        if self.regions is not None:
+            # By itself, so that the network is clipped as without it; what is not finite shows in the norm that counts.
+            norm = norm + 0 * nn.utils.clip_grad_norm_(self.regions.projection.parameters(), limit)
         if recipe.run.precision != "fp16" and not bool(torch.isfinite(norm)):
             self._not_a_number(step)
         self.scaler.step(self.optimiser)
@@ -384,6 +413,8 @@ class _Run:
         assert self.folder is not None
         assert self.validation is not None
         write_pictures(self.folder, engine, self.validation)
+        if self.regions is not None:
+            write_subclasses(self.folder, self.contrast, self.source, self.order)
 
     def _write_weights(self, name: str) -> None:
         assert self.folder is not None
@@ -405,6 +436,11 @@ class _Run:
                     "ema_updates": self.ema.updates if self.ema is not None else 0,
                     "optimiser": self.optimiser.state_dict(),
                     "scaler": self.scaler.state_dict(),
+                    "contrastive": (
+                        {"projection": self.regions.projection.state_dict(), **self.contrast.state()}
+                        if self.regions is not None
+                        else {}
+                    ),
                     "done": self.done,
                     "best_step": self.best_step,
                     "best_f1": self.best_f1,

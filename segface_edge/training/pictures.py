@@ -1,16 +1,27 @@
-"""What a person looks at while a training runs: its curves, and a grid of predictions."""
+"""What a person looks at while a training runs: its curves, a grid of predictions, and what subclasses are."""
 
 from __future__ import annotations
+
+import numpy as np
+import torch
+from PIL import Image
 
 from segface_edge.engines import Engine
 from segface_edge.evaluation.contact_sheet import contact_sheet, write_sheet
 from segface_edge.evaluation.datasets import DataSet
 from segface_edge.evaluation.evaluate import common_order, compared
+from segface_edge.evaluation.longtail_plot import subclass_figure
 from segface_edge.evaluation.plots import save_figure, training_figure
+from segface_edge.imaging import UInt8Array
+from segface_edge.labels import LabelSet
 
+from .contrast import Contrast
+from .data import FaceSource
 from .state import RunFolder
 
 _ROWS = 8
+_REGION_SIDE = 72
+_REGION_MARGIN = 0.2
 
 
 def write_pictures(folder: RunFolder, engine: Engine, data: DataSet) -> None:
@@ -20,3 +31,45 @@ def write_pictures(folder: RunFolder, engine: Engine, data: DataSet) -> None:
     rows = [(seen.image, seen.truth, seen.predicted) for seen in compared(engine, chosen, data.order, "paper")]
     sheet = contact_sheet(rows, common_order(engine, data.order), [sample.name for sample in chosen])
     write_sheet(sheet, folder.path / "predictions.png")
+
+
+def write_subclasses(folder: RunFolder, contrast: Contrast, source: FaceSource, order: LabelSet) -> None:
+    """Writes `subclasses.png`, once there are some: all regions by class, and those of the class that is spread the
+    widest by subclass, cut out of their photos."""
+    photos, labels = contrast.regions()
+    if not len(photos):
+        return
+    embeddings = contrast.memory[photos, labels].float()
+
+    def spread(label: int) -> float:
+        own = embeddings[labels == label]
+        return float(torch.linalg.vector_norm(own - own.mean(0), dim=1).mean())
+
+    present: list[int] = torch.unique(labels).tolist()
+    split = [label for label in present if contrast.split[label] > 1]
+    shown = max(split or present, key=spread)
+    figure = subclass_figure(
+        embeddings.cpu().numpy(),
+        labels.cpu().numpy(),
+        contrast.subclasses[photos, labels].cpu().numpy(),
+        lambda region: _cut_out(*source.photo(int(photos[region])), order, int(labels[region])),
+        shown=shown,
+        names=order.classes,
+        title="regions of the training set: a photo's pixels of one class",
+    )
+    save_figure(figure, folder.path / "subclasses.png")
+
+
+def _cut_out(photo: UInt8Array, labels: UInt8Array, order: LabelSet, label: int) -> UInt8Array:
+    """The square around a region, all else darkened; the whole photo where the region was pasted onto it."""
+    inside = labels == label
+    if not inside.any():  # it was mirrored then
+        inside = labels == order.mirrored[label]
+    rows, columns = np.flatnonzero(inside.any(1)), np.flatnonzero(inside.any(0))
+    if not len(rows):
+        return np.asarray(Image.fromarray(photo).resize((_REGION_SIDE, _REGION_SIDE)))
+    dark = np.where(inside[:, :, None], photo, photo // 3)
+    half = (0.5 + _REGION_MARGIN) * max(rows[-1] - rows[0], columns[-1] - columns[0], 8)
+    y, x = (rows[0] + rows[-1]) / 2, (columns[0] + columns[-1]) / 2
+    box = (int(x - half), int(y - half), int(x + half) + 1, int(y + half) + 1)
+    return np.asarray(Image.fromarray(dark).crop(box).resize((_REGION_SIDE, _REGION_SIDE)))

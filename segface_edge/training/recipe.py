@@ -15,6 +15,7 @@ from segface_edge.labels import label_set
 from segface_edge.network.segface import check_backbone
 
 from .augment import AugmentConfig
+from .contrast import ContrastiveConfig
 from .losses import LossConfig
 
 if sys.version_info >= (3, 11):
@@ -263,6 +264,7 @@ class Recipe:
     sampling: SamplingConfig = field(default_factory=SamplingConfig)
     loss: LossConfig = field(default_factory=LossConfig)
     optimiser: OptimiserConfig = field(default_factory=OptimiserConfig)
+    contrastive: ContrastiveConfig | None = None
     teacher: TeacherConfig | None = None
     run: RunConfig = field(default_factory=RunConfig)
 

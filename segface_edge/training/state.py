@@ -1,7 +1,8 @@
 """What a run leaves behind: its state for going on, its weights, its log.
 
 A run's folder holds `recipe.json` (with every default), `log.jsonl`, `state.pt` (to go on from), `best.safetensors` (by
-the validation set), `last.safetensors`, `curves.png` and `predictions.png`. Files are written whole or not at all.
+the validation set), `last.safetensors`, `curves.png`, `predictions.png` and, with `[contrastive]`, `subclasses.png`.
+Files are written whole or not at all.
 """
 
 from __future__ import annotations

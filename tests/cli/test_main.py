@@ -40,7 +40,8 @@ def examples(name: str) -> list[str]:
 def every_example() -> Iterator[Any]:
     for name in COMMANDS:
         for line in examples(name):
-            yield pytest.param(line, id=line, marks=[pytest.mark.slow] if name in ("export", "longtail") else [])
+            long = name in ("export", "longtail", "quantize") or line.count("--engine") > 1
+            yield pytest.param(line, id=line, marks=[pytest.mark.slow] if long else [])
 
 
 @pytest.fixture

@@ -60,8 +60,6 @@ CONTRASTIVE: dict[str, tuple[str, ...]] = {
     "without": HELPED,
     "SupCon on regions": (*HELPED, "contrastive.weight=0.1", "contrastive.warmup_steps=120"),
     "SBCL on regions": SBCL,
-    "SBCL, weight 0.03": (*SBCL, "contrastive.weight=0.03"),
-    "SBCL, tokens and pixels": (*SBCL, "contrastive.regions=tokens"),
 }
 STUDIES = {"ablation": INGREDIENTS, "contrastive": CONTRASTIVE}
 

@@ -5,6 +5,7 @@ Shape letters: N points, D width, k clusters.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -133,32 +134,37 @@ def _balanced_members(cosines: Tensor) -> Tensor:
 
 
 def _greedy(scores: Tensor, capacity: int) -> Tensor:
-    """(N, k) scores -> (N,) the cluster of each point, -1 where none had room.
+    """(N, k) scores in [-1, 1] -> (N,) the cluster of each point, -1 where none had room.
 
-    What taking pairs by descending score gives, without walking through them: every point asks the best cluster that
-    has not refused it, every cluster keeps its `capacity` best askers and refuses the rest, until nobody is refused
-    (deferred acceptance, Gale and Shapley 1962). As both sides go by the same score, there is one stable outcome, and
-    the greedy one is stable.
+    What taking pairs by descending score gives, without walking through them: every free point asks the best cluster
+    that may take it, every cluster keeps its `capacity` best and refuses the rest, until nobody asks (deferred
+    acceptance, Gale and Shapley 1962). As both sides go by the same score, there is one stable outcome, and the greedy
+    one is stable. A full cluster takes nobody below its worst any more: whom it would refuse does not ask.
     """
     n, k = scores.shape
-    preferences = scores.argsort(dim=1, descending=True, stable=True)  # (N, k)
-    refusals = torch.zeros(n, dtype=torch.long, device=scores.device)
-    everyone = torch.arange(n, device=scores.device)
+    left = scores.clone()  # -inf where a cluster has refused a point, or would
+    members = torch.full((n,), -1, dtype=torch.long, device=scores.device)
+    free = torch.arange(n, device=scores.device)
+    clusters = torch.arange(k, device=scores.device)
     while True:
-        asking = everyone[refusals < k]
-        asked = preferences[asking, refusals[asking]]
-        # By cluster, and there by descending score.
-        order = scores[asking, asked].argsort(descending=True, stable=True)
-        order = order[asked[order].argsort(stable=True)]
-        asking, asked = asking[order], asked[order]
-        first = torch.searchsorted(asked, torch.arange(k, device=scores.device))
-        place = torch.arange(len(asked), device=scores.device) - first[asked]
-        refused = asking[place >= capacity]
-        if not len(refused):
-            members = torch.full((n,), -1, dtype=torch.long, device=scores.device)
-            members[asking] = asked
+        best, asked = left[free].max(1)
+        asking = free[best > -math.inf]
+        if not len(asking):
             return members
-        refusals[refused] += 1
+        members[asking] = asked[best > -math.inf]
+        held = (members >= 0).nonzero()[:, 0]
+        # By cluster, and there by descending score.
+        held = held[(4.0 * members[held] - scores[held, members[held]].double()).argsort(stable=True)]
+        where = members[held]
+        first = torch.searchsorted(where, clusters)
+        place = torch.arange(len(held), device=scores.device) - first[where]
+        worst = torch.full((k,), -math.inf, dtype=scores.dtype, device=scores.device)
+        last = place == capacity - 1
+        worst[where[last]] = scores[held[last], where[last]]
+        free = held[place >= capacity]
+        left[free, members[free]] = -math.inf
+        left[free] = left[free].masked_fill(left[free] < worst, -math.inf)
+        members[free] = -1
 
 
 def _directions(unit: Tensor, members: Tensor, centres: Tensor) -> Tensor:

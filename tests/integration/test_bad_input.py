@@ -455,6 +455,7 @@ PATHS_TO_READ = {
     "verify data": ("verify", "--ref", MODEL, "--model", MODEL, "--data", "{}"),
     "train config": ("train", "-o", "out", "--config", "{}.toml"),
     "data check root": ("data", "check", "{}"),
+    "longtail root": ("longtail", "--data", "cifar10", "--root", "{}"),
 }
 PATHS_TO_WRITE = {
     "parse out": ("parse", "photo.png", "-o", "{}.png"),
@@ -475,6 +476,9 @@ PATHS_TO_WRITE = {
     "train json_to": ("train", "--config", "recipe.toml", "-o", "out", "--json", "{}.json"),
     "data check json_to": ("data", "check", "labelled", "--json", "{}.json"),
     "data check plot": ("data", "check", "labelled", "--plot", "{}.png"),
+    "longtail json_to": ("longtail", "--json", "{}.json"),
+    "longtail plot_to": ("longtail", "--plot", "{}.png"),
+    "longtail subclasses_to": ("longtail", "--subclasses", "{}.png"),
 }
 # Folders that are made where they are absent.
 FOLDERS_TO_MAKE = {
@@ -487,6 +491,7 @@ NEEDS = {
     "quantize": ("torch", "onnx", "matplotlib"),
     "train": ("torch", "dacite", "matplotlib"),
     "data": ("matplotlib",),
+    "longtail": ("torch", "dacite", "matplotlib"),
 }
 
 

@@ -12,6 +12,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -100,6 +101,14 @@ def test_every_example_runs(line: str, workshop: Path, cli: Cli, script: Cli, mo
         pytest.importorskip(package, reason=f"training needs {package}")
     if " longtail" in line:
         pytest.importorskip("sklearn", reason="digits come with scikit-learn")
+        from segface_edge.training.recognition import study
+
+        run_study = study.run_study
+
+        def short(config: Any, **options: Any) -> Any:
+            return run_study(replace(config, seeds=1, epochs=12, classifier_epochs=1), **options)
+
+        monkeypatch.setattr(study, "run_study", short)
     for package in ("torch", "matplotlib") if "--plots" in line or "--plot " in line else ():
         pytest.importorskip(package, reason=f"this example needs {package}")
     if " --resume" in line:

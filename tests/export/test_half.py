@@ -133,6 +133,7 @@ def deploy(traced: Callable[..., onnx.ModelProto]) -> onnx.ModelProto:
     return model
 
 
+@pytest.mark.slow
 def test_folding_batch_norm_changes_no_result(traced: Callable[..., onnx.ModelProto]) -> None:
     model = traced(output="logits", opset=19)
     plain_weights(model)

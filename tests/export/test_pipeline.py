@@ -122,6 +122,7 @@ def test_every_kind_of_file_equals_pytorch(tmp_path: Path, options: dict[str, ob
 
 
 @pytest.mark.slow
+@pytest.mark.slow
 def test_compact_files_lose_nothing(tmp_path: Path, frames: UInt8Array) -> None:
     plain = run_export(ExportConfig(imgsz=SIZE, output="logits", opset=19), tmp_path / "plain.onnx")
     compact = run_export(ExportConfig(imgsz=SIZE, output="logits", opset=19, compact=True), tmp_path / "compact.onnx")

@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from segface_edge.errors import UsageError, missing_extra
-from segface_edge.files import check_place
 
-from .options import check_json, json_option, progress_bar, say
+from .options import check_json, check_plots, json_option, progress_bar, say
 
 if TYPE_CHECKING:
     from segface_edge.training.recognition.study import Study
@@ -78,25 +77,13 @@ def command(
         **options,
     )
     check_json(json_to)
-    for place in (plot_to, subclasses_to):
-        if place is not None:
-            check_place(place)
-            _check_plot(place)
+    check_plots(plot_to, subclasses_to)
     if subclasses_to is not None and not config.finds_subclasses:
         raise UsageError("--subclasses", "has none to draw", "compare sbcl, and let it train beyond --warmup")
     with progress_bar(epochs_of(config), "training") as advance:
         study = run_study(config, say=lambda line: click.echo(f"… {line}", err=True), progress=advance)
     say(study.to_dict(), json_to, _text(study))
     _draw(study, plot_to, subclasses_to)
-
-
-def _check_plot(path: Path) -> None:
-    try:
-        from segface_edge.evaluation.plots import SUFFIXES
-    except ModuleNotFoundError as error:
-        raise missing_extra("matplotlib", "plot", "--plot") from error
-    if path.suffix.lower() not in SUFFIXES:
-        raise UsageError(path, f"'{path.suffix}' is no format of figures", f"use {', '.join(SUFFIXES)}")
 
 
 def _draw(study: Study, plot_to: Path | None, subclasses_to: Path | None) -> None:

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 import click
 
 from segface_edge.engines import MAX_THREADS
+from segface_edge.errors import UsageError, missing_extra
 from segface_edge.files import check_place, write_whole
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
@@ -28,6 +29,20 @@ def check_json(json_to: str | None) -> None:
     """Raises InputError where `say` could not write, before any work is done for it."""
     if json_to not in (None, "-"):
         check_place(Path(json_to))
+
+
+def check_plots(*places: Path | None) -> None:
+    """Raises before the work where a plot could not be drawn to one of `places`; None is none."""
+    for place in places:
+        if place is None:
+            continue
+        check_place(place)
+        try:
+            from segface_edge.evaluation.plots import SUFFIXES
+        except ModuleNotFoundError as error:
+            raise missing_extra("matplotlib", "plot", "a plot") from error
+        if place.suffix.lower() not in SUFFIXES:
+            raise UsageError(place, f"'{place.suffix}' is no format of figures", f"use {', '.join(SUFFIXES)}")
 
 
 def model_options(function: _Command) -> _Command:

@@ -11,7 +11,7 @@ import click
 from segface_edge.errors import UsageError, missing_extra
 from segface_edge.files import check_place
 
-from .options import check_json, json_option, progress_bar, say
+from .options import check_json, check_plots, json_option, progress_bar, say
 
 if TYPE_CHECKING:
     from segface_edge.export.quantize import Quantized
@@ -65,11 +65,9 @@ def command(
     if out is not None and out.suffix != ".onnx":
         raise UsageError(out, "is not an .onnx file name", "name the output FILE.onnx")
     check_json(json_to)
-    for place in (out, plot_to):
-        if place is not None:
-            check_place(place)
-    if plot_to is not None:
-        _check_plot(plot_to)
+    if out is not None:
+        check_place(out)
+    check_plots(plot_to)
     result = run_quantize(model, config, out, progress=_say_step, bar=progress_bar)
     if plot_to is not None:
         _draw(plot_to, result)
@@ -78,16 +76,6 @@ def command(
 
 def _say_step(step: str) -> None:
     click.echo(f"… {step}", err=True)
-
-
-def _check_plot(path: Path) -> None:
-    """Raises before the work where a plot could not be drawn."""
-    try:
-        from segface_edge.evaluation.plots import SUFFIXES
-    except ModuleNotFoundError as error:
-        raise missing_extra("matplotlib", "plot", "--plot") from error
-    if path.suffix.lower() not in SUFFIXES:
-        raise UsageError(path, f"'{path.suffix}' is no format of figures", f"use {', '.join(SUFFIXES)}")
 
 
 def _draw(path: Path, result: Quantized) -> None:

@@ -17,6 +17,7 @@ from torch.autograd.function import once_differentiable
 
 from segface_edge.errors import CheckpointError, UsageError
 
+from .processes import several
 from .regions import EMBEDDING, Kind
 from .sbcl import TEMPERATURE, SubclassBalancedContrastiveLoss, supervised_contrastive_loss
 from .subclasses import SubclassSchedule, class_temperatures, find_subclasses, subclass_counts
@@ -214,7 +215,7 @@ class _Gather(torch.autograd.Function):
 
 
 def _of_all(local: Tensor) -> Tensor:
-    if dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1:
+    if several():
         # gloo gathers no booleans.
         kind = torch.uint8 if local.dtype == torch.bool else local.dtype
         gathered: Tensor = _Gather.apply(local.to(kind))  # type: ignore[no-untyped-call]
@@ -224,7 +225,7 @@ def _of_all(local: Tensor) -> Tensor:
 
 def _of_first(tensor: Tensor) -> Tensor:
     """The first process's."""
-    if dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1:
+    if several():
         tensor = tensor.contiguous()
         dist.broadcast(tensor, 0)
     return tensor

@@ -335,10 +335,12 @@ class _Run:
         self.scaler.unscale_(self.optimiser)
         limit = recipe.optimiser.clip or float("inf")
         norm = nn.utils.clip_grad_norm_(self.network.parameters(), limit)
+        finite = bool(norm.isfinite())
         if self.regions is not None:
-            # By itself, so that the network is clipped as without it; what is not finite shows in the norm that counts.
-            norm = norm + 0 * nn.utils.clip_grad_norm_(self.regions.projection.parameters(), limit)
-        if recipe.run.precision != "fp16" and not bool(torch.isfinite(norm)):
+            # By itself, so that the network is clipped as without it.
+            of_projection = nn.utils.clip_grad_norm_(self.regions.projection.parameters(), limit)
+            finite = finite and bool(of_projection.isfinite())
+        if recipe.run.precision != "fp16" and not finite:
             self._not_a_number(step)
         self.scaler.step(self.optimiser)
         self.scaler.update()

@@ -18,6 +18,8 @@ from torch.autograd.function import once_differentiable
 from segface_edge.errors import UsageError
 from segface_edge.labels import LabelSet
 
+from .processes import several
+
 # The label of pixels without a truth.
 IGNORED = 255
 # Dice's smoothing, as in SegFace's own code.
@@ -260,7 +262,7 @@ class _SumOverRanks(torch.autograd.Function):
 
 
 def _over_ranks(local: Tensor) -> Tensor:
-    if dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1:
+    if several():
         return cast(Tensor, _SumOverRanks.apply(local))  # type: ignore[no-untyped-call]
     return local
 

@@ -45,6 +45,11 @@ class Processes:
             dist.barrier()
 
 
+def several() -> bool:
+    """Whether this process is one of several that train together."""
+    return dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1
+
+
 @contextmanager
 def together(device: str, *, threads: int | None = None) -> Iterator[Processes]:
     """The processes that `torchrun` started, or this one alone: NCCL on GPUs, gloo on CPUs.

@@ -17,6 +17,7 @@ from torch import Tensor
 from segface_edge.errors import UsageError
 
 from .clustering import cluster
+from .processes import several
 from .sbcl import TEMPERATURE
 
 TemperatureForm = Literal["linear", "exponential"]
@@ -100,7 +101,7 @@ def find_subclasses(
         else:
             found[here] = first
         first += max(parts, 1)
-    if dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1:
+    if several():
         # Sums in another order may turn a tie: ids must not differ between processes.
         dist.broadcast(found, 0)
     return found

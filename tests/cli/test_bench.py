@@ -68,6 +68,7 @@ def test_a_place_for_json_that_does_not_exist_is_said_before_measuring(
     assert "absent/bench.json: cannot be written" in result.err
 
 
+@pytest.mark.slow
 def test_a_checkpoint_is_measured_too(cli: Cli) -> None:
     pytest.importorskip("torch", reason="checkpoints need torch")
     result = cli(*BRIEF, "--engine", zoo.DEFAULT_CHECKPOINT, "--json", "-")
@@ -75,6 +76,7 @@ def test_a_checkpoint_is_measured_too(cli: Cli) -> None:
     assert json.loads(result.out)["engine"]["runtime"] == "torch"
 
 
+@pytest.mark.slow
 def test_several_engines_are_compared_with_the_first(cli: Cli, tmp_path: Path) -> None:
     table, sheet = tmp_path / "bench.md", tmp_path / "bench.csv"
     one, two = (f"{zoo.DEFAULT_MODEL}@threads={threads}" for threads in (1, 2))

@@ -128,6 +128,7 @@ def test_the_worst_photo_is_shown_first(plotted: Path) -> None:
     assert red[:half].sum() > 20 * red[half:].sum()
 
 
+@pytest.mark.slow
 def test_a_checkpoint_is_measured_at_several_sizes(
     cli: Cli, labelled: Path, tmp_path: Path, released_size: int
 ) -> None:

@@ -85,6 +85,7 @@ def test_an_unknown_shape_is_an_error() -> None:
         node_costs(model)
 
 
+@pytest.mark.slow
 def test_a_graph_of_any_batch_costs_per_frame_what_that_of_one_costs(traced: Callable[..., onnx.ModelProto]) -> None:
     static, dynamic = traced(), traced(dynamic=True)
     one = sum(cost.macs for cost in node_costs(static))

@@ -155,6 +155,7 @@ def test_the_deploy_graph_in_half_precision(deploy: onnx.ModelProto) -> None:
     assert {kind for name, kind in found.items() if name in candidates} == {HALF}
 
 
+@pytest.mark.slow
 def test_the_sensitivity_of_a_node_is_what_the_node_alone_does(deploy: onnx.ModelProto) -> None:
     """One graph that switches, against what numpy rounds and a graph that takes that for constants."""
     frame = bundled_faces(SIZE)[0]

@@ -99,7 +99,7 @@ def test_only_an_add_that_a_norm_alone_reads_becomes_a_sum() -> None:
         np.testing.assert_array_equal(one, other)
 
 
-@pytest.mark.parametrize("dynamic", [False, True])
+@pytest.mark.parametrize("dynamic", [pytest.param(False, marks=pytest.mark.slow), True])
 def test_the_deploy_graph_has_nothing_left_to_rewrite(traced: Callable[..., onnx.ModelProto], dynamic: bool) -> None:
     """Every wide enlargement is one of rows, by constant factors; every norm has its Sum; no picture is transposed."""
     exported = traced(dynamic=dynamic)

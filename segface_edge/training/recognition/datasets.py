@@ -99,7 +99,7 @@ def long_tailed(labels: Tensor, imbalance: float, *, seed: int) -> tuple[Tensor,
     """Samples of an exponentially long-tailed part of a labelled array.
 
     Args:
-        labels: (N,) int64 in [0, K), each class as often as the rarest or more.
+        labels: (N,) int64 in [0, K); the most frequent class will have as many samples as the rarest has here.
         imbalance: of the most frequent class to the rarest.
         seed: draws which classes are frequent and which samples are taken.
 

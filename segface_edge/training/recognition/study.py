@@ -29,7 +29,7 @@ from .classifiers import CosineClassifier, class_aware, class_balanced_weights, 
 from .datasets import DataSet, Pictures, long_tailed, open_dataset
 from .encoders import Projection, encoder_for
 from .methods import METHODS, Method
-from .views import Changes, view
+from .views import view
 
 GROUPS = ("many", "medium", "few")
 SecondStage = Literal["ldam", "sampling"]
@@ -384,6 +384,3 @@ class _Run:
         found = torch.cat([classifier(self.encoder(part)).argmax(1) for part in torch.split(test.images, 1024)])
         right = (found == test.labels).double()
         return [float(right[test.labels == label].mean()) for label in range(self.data.classes)]
-
-
-__all__ = ["GROUPS", "Changes", "Outcome", "Split", "Study", "StudyConfig", "epochs_of", "run_study", "thirds"]

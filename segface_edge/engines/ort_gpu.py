@@ -1,0 +1,208 @@
+"""What ONNX Runtime needs on an NVIDIA GPU: memory that is bound once, and its failures told apart.
+
+Unverified until run on a GPU. This module imports no onnxruntime: `ort.py` hands in what is needed of it.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import re
+from collections import Counter
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from threading import Lock
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from segface_edge.errors import IncompatibleEngineError, MissingDependencyError, SegFaceEdgeError, UsageError
+
+from .base import MAX_BATCH
+
+Tensor = tuple[str, Any, tuple[int | None, ...]]  # name, type, shape; None where it is the batch
+Array = npt.NDArray[Any]
+
+CPU, CUDA, TENSORRT = "CPUExecutionProvider", "CUDAExecutionProvider", "TensorrtExecutionProvider"
+WORDS = {CUDA: "CUDA", TENSORRT: "TensorRT"}
+_CURES = {
+    CUDA: "install the CUDA and cuDNN that it was built for: pip install 'onnxruntime-gpu[cuda,cudnn]'",
+    TENSORRT: "install the TensorRT that it was built for, and put the folder of libnvinfer into LD_LIBRARY_PATH",
+}
+# A graph whose batch is open computes its shapes as it runs. ONNX Runtime gives these few numbers to the CPU on
+# purpose: their results are needed there. Of pictures, CUDA has each of these operators itself.
+SHAPE_OPERATORS = frozenset({"Shape", "Size", "Gather", "Slice", "Concat", "Reshape", "Squeeze", "Unsqueeze"})
+# What a session says that may give nothing to the CPU and would have to.
+REFUSED_CPU = "assigned to the default CPU EP"
+
+
+class BoundSession:
+    """A session whose inputs and outputs live on the device, allocated once per batch size.
+
+    Threads take turns: the memory is one. What is handed out is a copy of it.
+
+    Args:
+        session: an `onnxruntime.InferenceSession`.
+        source: the model's name, for messages.
+        allocate: makes an `onnxruntime.OrtValue` of a shape and a type on the device.
+        feed: the input.
+        outputs: the outputs, all with the batch as their first axis.
+    """
+
+    def __init__(
+        self,
+        session: Any,
+        source: str,
+        allocate: Callable[[Sequence[int], Any], Any],
+        feed: Tensor,
+        outputs: Sequence[Tensor],
+    ) -> None:
+        self._session, self._source, self._allocate = session, source, allocate
+        self._feed, self._outputs = feed, tuple(outputs)
+        self._bindings: dict[int, tuple[Any, Any]] = {}
+        self._lock = Lock()
+
+    def run(self, feed: Array, now: Callable[[], float] = perf_counter) -> tuple[dict[str, Array], float, float]:
+        """Runs one batch.
+
+        Args:
+            feed: (N, ...) of the input's type.
+            now: seconds, monotonic.
+
+        Returns:
+            The outputs by name, the seconds of the copy to the device, and those of the copies back.
+
+        Raises:
+            UsageError: it is closed.
+        """
+        with self._lock:
+            if self._session is None:
+                raise UsageError(self._source, "is closed", "open it again")
+            binding, value = self._bound(len(feed))
+            start = now()
+            value.update_inplace(np.ascontiguousarray(feed))
+            binding.synchronize_inputs()
+            there = now()
+            self._session.run_with_iobinding(binding)
+            binding.synchronize_outputs()
+            done = now()
+            copies = binding.copy_outputs_to_cpu()
+            back = now()
+        names = [name for name, _, _ in self._outputs]
+        return dict(zip(names, copies, strict=True)), there - start, back - done
+
+    def close(self) -> None:
+        """Frees the memory, after the run that is under way."""
+        with self._lock:
+            self._bindings.clear()
+            self._session = None
+
+    def _bound(self, count: int) -> tuple[Any, Any]:
+        """The binding for a batch of `count`, and its input."""
+        if count not in self._bindings:
+            if len(self._bindings) == MAX_BATCH:  # a caller that takes ever other sizes does not fill the device
+                del self._bindings[next(iter(self._bindings))]
+            binding = self._session.io_binding()
+            name, dtype, dims = self._feed
+            value = self._allocate(_shape(dims, count), dtype)
+            binding.bind_ortvalue_input(name, value)
+            for name, dtype, dims in self._outputs:
+                binding.bind_ortvalue_output(name, self._allocate(_shape(dims, count), dtype))
+            self._bindings[count] = binding, value
+        return self._bindings[count]
+
+
+def _shape(dims: tuple[int | None, ...], count: int) -> list[int]:
+    return [count if d is None else d for d in dims]
+
+
+def built_without(provider: str, device: str) -> MissingDependencyError:
+    """The error for a package that does not have the provider at all."""
+    return MissingDependencyError(
+        f"device {device!r}",
+        f"this ONNX Runtime is built without {WORDS[provider]}",
+        "replace it: pip uninstall onnxruntime && pip install onnxruntime-gpu",
+    )
+
+
+def not_loaded(provider: str, device: str, libraries: Path) -> MissingDependencyError:
+    """The error for a provider that the package has and a session does not: ONNX Runtime left it out silently.
+
+    Args:
+        provider: its name.
+        device: as the user named it.
+        libraries: the folder with the providers' libraries.
+    """
+    missing = _missing_library(libraries / f"libonnxruntime_providers_{WORDS[provider].lower()}.so")
+    return MissingDependencyError(
+        f"device {device!r}",
+        f"ONNX Runtime's {WORDS[provider]} provider did not load{missing and f' ({missing} is missing)'}",
+        _CURES[provider],
+    )
+
+
+def not_created(provider: str, device: str, said: str) -> SegFaceEdgeError:
+    """The error for a provider that loaded, and refused to start with the words `said`."""
+    subject = f"device {device!r}"
+    # "Invalid device ID: 3, must be between 0 (inclusive) and 1 (exclusive)."
+    if unknown := re.search(r"Invalid device ID.*\(inclusive\) and (\d+) \(exclusive\)", said):
+        count = int(unknown[1])
+        if count:
+            devices = "cuda:0" if count == 1 else f"cuda:0 to cuda:{count - 1}"
+            return UsageError(subject, "is not in this machine", f"use {devices}; nvidia-smi -L lists them")
+        return MissingDependencyError(subject, "this machine has no GPU that CUDA can use", "use cpu")
+    # Their full text holds source paths and the machine's name; `said` stays in the error's cause.
+    if failure := re.search(r"CUDA failure \d+: [^;\n]+", said):
+        return MissingDependencyError(
+            subject,
+            f"CUDA cannot use it ({failure[0].strip()})",
+            "check the GPU and its driver with nvidia-smi, or use cpu",
+        )
+    return MissingDependencyError(subject, f"ONNX Runtime's {WORDS[provider]} provider did not start", _CURES[provider])
+
+
+def check_assignment(
+    parts: Sequence[tuple[str, Sequence[str]]], providers: Sequence[str], source: str
+) -> dict[str, int]:
+    """How many nodes each provider got.
+
+    Args:
+        parts: (provider, operators) of each part of the graph.
+        providers: those that were asked for, the first one first.
+        source: the model's name.
+
+    Raises:
+        IncompatibleEngineError: nodes that compute went to the CPU, or the first provider took nothing.
+    """
+    counts: Counter[str] = Counter()
+    wrong: set[str] = set()
+    for provider, operators in parts:
+        counts[provider] += len(operators)
+        if provider not in providers:
+            wrong |= set(operators) - SHAPE_OPERATORS
+    if wrong:
+        raise left_to_cpu(source, f"{WORDS[providers[0]]} leaves {', '.join(sorted(wrong))} to the CPU")
+    if not counts[providers[0]]:
+        raise IncompatibleEngineError(
+            source, f"{WORDS[providers[0]]} takes none of its nodes", "use the engine onnxruntime"
+        )
+    return dict(counts)
+
+
+def left_to_cpu(source: str, problem: str) -> IncompatibleEngineError:
+    """The error for a graph that would run on the CPU in part."""
+    return IncompatibleEngineError(
+        source, problem, "export it with a fixed batch (segface-edge export --batch 1), or use the device cpu"
+    )
+
+
+def _missing_library(path: Path) -> str:
+    """The library that one of ONNX Runtime's lacks; empty where the loader does not say."""
+    try:
+        ctypes.CDLL(str(path))
+    except OSError as error:
+        # "libcublasLt.so.13: cannot open shared object file: No such file or directory"
+        library, _, problem = str(error).partition(": ")
+        return Path(library).name if problem.startswith("cannot open shared object file") else ""
+    return ""

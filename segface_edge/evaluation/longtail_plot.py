@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from itertools import islice, zip_longest
 from typing import Any
 
 import matplotlib as mpl
@@ -60,7 +61,7 @@ def subclass_figure(
     embeddings: npt.NDArray[np.floating[Any]],
     classes: npt.NDArray[np.integer[Any]],
     subclasses: npt.NDArray[np.integer[Any]],
-    picture: Callable[[int], npt.NDArray[np.uint8]],
+    picture: Callable[[int], npt.NDArray[np.uint8] | None],
     *,
     shown: int,
     names: Sequence[str],
@@ -74,7 +75,7 @@ def subclass_figure(
         embeddings: (N, D) unit vectors.
         classes: (N,) class of each sample.
         subclasses: (N,) subclass.
-        picture: gives that of a sample, (h, w) or (h, w, 3) uint8 of any size; asked for what is drawn only.
+        picture: gives that of a sample, (h, w) or (h, w, 3) uint8 of any size, or None: the next sample is drawn then.
         shown: the class whose subclasses are drawn.
         names: of the classes.
         title: above it.
@@ -108,15 +109,16 @@ def subclass_figure(
     for line, i in zip(grid, rows, strict=True):
         members = of_class[subclasses[of_class] == parts[i]]
         centre = embeddings[members].mean(0)
-        nearest = members[np.argsort(-(embeddings[members] @ centre))][:_PER_SUBCLASS]
-        for place, axes in enumerate(line):
+        nearest = members[np.argsort(-(embeddings[members] @ centre))]
+        drawn = islice((seen for sample in nearest if (seen := picture(int(sample))) is not None), _PER_SUBCLASS)
+        for axes, seen in zip_longest(line, drawn):
             axes.set_xticks([])
             axes.set_yticks([])
             for side in axes.spines.values():
                 side.set_color(colours(i % 20))
                 side.set_linewidth(2)
-            if place < len(nearest):
-                axes.imshow(picture(int(nearest[place])), cmap="gray", vmin=0, vmax=255)
+            if seen is not None:
+                axes.imshow(seen, cmap="gray", vmin=0, vmax=255)
             else:
                 axes.axis("off")
         line[0].set_ylabel(str(i + 1), rotation=0, ha="right", va="center", color=colours(i % 20))

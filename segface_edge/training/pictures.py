@@ -60,14 +60,14 @@ def write_subclasses(folder: RunFolder, contrast: Contrast, source: FaceSource, 
     save_figure(figure, folder.path / "subclasses.png")
 
 
-def _cut_out(photo: UInt8Array, labels: UInt8Array, order: LabelSet, label: int) -> UInt8Array:
-    """The square around a region, all else darkened; the whole photo where the region was pasted onto it."""
+def _cut_out(photo: UInt8Array, labels: UInt8Array, order: LabelSet, label: int) -> UInt8Array | None:
+    """The square around a region, all else darkened; None where it was pasted onto the photo: it is not there now."""
     inside = labels == label
     if not inside.any():  # it was mirrored then
         inside = labels == order.mirrored[label]
     rows, columns = np.flatnonzero(inside.any(1)), np.flatnonzero(inside.any(0))
     if not len(rows):
-        return np.asarray(Image.fromarray(photo).resize((_REGION_SIDE, _REGION_SIDE)))
+        return None
     dark = np.where(inside[:, :, None], photo, photo // 3)
     half = (0.5 + _REGION_MARGIN) * max(rows[-1] - rows[0], columns[-1] - columns[0], 8)
     y, x = (rows[0] + rows[-1]) / 2, (columns[0] + columns[-1]) / 2

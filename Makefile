@@ -7,7 +7,7 @@ ZOO := segface_edge/zoo
 # Labelled faces for the metrics of `make release-model`.
 DATA ?= ../shared/data/celebamask-hq-mini/val
 
-.PHONY: demo test test-slow test-runtime lint release-model results clean
+.PHONY: demo test test-slow test-gpu test-runtime lint release-model results clean
 
 # One environment with everything that runs on a CPU. Made again when what it is made from changes.
 $(VENV)/ready: pyproject.toml constraints.txt
@@ -31,6 +31,10 @@ test: $(VENV)/ready lint
 
 test-slow: $(VENV)/ready
 	$(RUN)/python -m pytest -m slow
+
+# On a machine with an NVIDIA GPU, in an environment that is there already (a Jetson's, or one with CUDA's PyTorch).
+test-gpu:
+	$(PYTHON) -m pytest -m gpu tests/gpu
 
 lint: $(VENV)/ready
 	$(RUN)/ruff check .

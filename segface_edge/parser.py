@@ -27,11 +27,14 @@ class FaceParser:
             face = parser("photo.jpg")
 
     Args:
-        model: an ONNX file, a checkpoint (needs torch), an open `Engine`, or None for the bundled model.
-        device: `cpu`, `cuda` or `cuda:N`.
-        engine: name of the engine, None chooses by the file's suffix.
+        model: an ONNX file, a TensorRT plan, a checkpoint (needs torch), an open `Engine`, or None for the bundled
+            model.
+        device: `cpu`, `cuda` or `cuda:N`; a plan runs on a GPU, by default the first.
+        engine: name of the engine, None chooses by the file's suffix. `tensorrt` with an ONNX file builds its plan
+            once and keeps it.
         locate: where the face is; `whole`: the photo is a portrait.
         threads: CPU threads per operator; None leaves it to the engine.
+        spec: for a plan that says nothing of itself: the ONNX file, or another plan's `.json`, that tells.
         max_pixels: larger photos are refused before they are decoded.
 
     Raises:
@@ -46,6 +49,7 @@ class FaceParser:
         engine: str | None = None,
         locate: str = "whole",
         threads: int | None = None,
+        spec: str | PathLike[str] | None = None,
         max_pixels: int = imaging.DEFAULT_MAX_PIXELS,
     ) -> None:
         self._locate = locator(locate)
@@ -54,7 +58,7 @@ class FaceParser:
             self._engine = model
         else:
             path = zoo.DEFAULT_MODEL if model is None else model
-            self._engine = open_engine(path, device=device, engine=engine, threads=threads)
+            self._engine = open_engine(path, device=device, engine=engine, threads=threads, spec=spec)
 
     @property
     def engine(self) -> Engine:

@@ -6,7 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,9 @@ from PIL import Image
 from segface_edge import FaceParser, zoo
 from segface_edge.cli import _run
 from segface_edge.engines import FakeEngine, Output
+
+from .nvidia.tiny import tiny_model as write_tiny_model
+from .nvidia.world import World
 
 ROOT = Path(__file__).parent.parent
 
@@ -120,6 +123,26 @@ def script(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[bytes]]:
         )
 
     return run
+
+
+@pytest.fixture(scope="session")
+def tiny_model() -> Callable[..., Path]:
+    """Writes a tiny ONNX file that keeps the product's contract."""
+    return write_tiny_model
+
+
+@pytest.fixture
+def nvidia(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., World]]:
+    """Puts a machine with NVIDIA's packages in the place of this one; when the test ends, all of it must be freed."""
+    worlds: list[World] = []
+
+    def install(*arguments: Any, **options: Any) -> World:
+        worlds.append(World(*arguments, **options).install(monkeypatch))
+        return worlds[-1]
+
+    yield install
+    for world in worlds:
+        world.check()
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from segface_edge.errors import UsageError
 
 from .report import Startup
 
-_KEYS = ("threads", "device", "engine")
+_KEYS = ("threads", "device", "engine", "spec")
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class Choice:
     Attributes:
         name: as the user wrote it.
         file: the model file.
-        options: `threads`, `device`, `engine`, as `open_engine` takes them.
+        options: `threads`, `device`, `engine`, `spec`, as `open_engine` takes them.
     """
 
     name: str
@@ -32,8 +32,8 @@ class Choice:
     options: dict[str, str | int]
 
 
-def parse_choice(text: str, *, device: str, threads: int | None) -> Choice:
-    """Reads `FILE` or `FILE@key=value,…`; `device` and `threads` hold where the word does not say.
+def parse_choice(text: str, *, device: str, threads: int | None, spec: Path | None = None) -> Choice:
+    """Reads `FILE` or `FILE@key=value,…`; `device`, `threads` and `spec` hold where the word does not say.
 
     Raises:
         UsageError: an unknown key, or a value that is none.
@@ -41,7 +41,11 @@ def parse_choice(text: str, *, device: str, threads: int | None) -> Choice:
     file, at, tail = text.rpartition("@")
     if not at or Path(text).exists():  # a path may hold an @ itself
         file, tail = text, ""
-    options: dict[str, str | int] = {"device": device} | ({} if threads is None else {"threads": threads})
+    options: dict[str, str | int] = {"device": device}
+    if threads is not None:
+        options["threads"] = threads
+    if spec is not None:
+        options["spec"] = str(spec)
     for part in filter(None, tail.split(",")):
         key, equals, value = part.partition("=")
         if key not in _KEYS or not equals or not value:
@@ -57,7 +61,7 @@ def parse_choice(text: str, *, device: str, threads: int | None) -> Choice:
 Opener = Callable[[], tuple[Engine, Startup]]
 
 
-def openers(words: Sequence[str], *, device: str, threads: int | None) -> dict[str, Opener]:
+def openers(words: Sequence[str], *, device: str, threads: int | None, spec: Path | None = None) -> dict[str, Opener]:
     """What `run.bench` takes, from words such as `model.onnx@threads=1`; the same word twice is named apart."""
     found: dict[str, Opener] = {}
     for word in words:
@@ -65,7 +69,7 @@ def openers(words: Sequence[str], *, device: str, threads: int | None) -> dict[s
         while name in found:
             count += 1
             name = f"{word} ({count})"
-        found[name] = partial(open_choice, parse_choice(word, device=device, threads=threads))
+        found[name] = partial(open_choice, parse_choice(word, device=device, threads=threads, spec=spec))
     return found
 
 

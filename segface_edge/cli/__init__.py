@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import warnings
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from segface_edge.errors import InputError, MissingDependencyError, SegFaceEdgeE
 COMMANDS = {
     "parse": "Parse photos to overlays, masks or cut-outs.",
     "export": "Export a checkpoint to ONNX, checked against PyTorch.",
+    "build": "Build a TensorRT engine of an ONNX file.",
     "quantize": "Make an fp16 or int8 file of an fp32 ONNX file.",
     "verify": "Compare a model file with its reference, class by class.",
     "train": "Train SegFace as a recipe says.",
@@ -73,7 +75,9 @@ def _run(arguments: list[str] | None) -> int:
             setattr(sys, name, Path(os.devnull).open(mode))  # noqa: SIM115 - open as long as the process is
     try:
         # Not `app.main`, which makes exit code 1 of a broken pipe.
-        with app.make_context("segface-edge", sys.argv[1:] if arguments is None else list(arguments)) as context:
+        given = sys.argv[1:] if arguments is None else list(arguments)
+        with app.make_context("segface-edge", given) as context, warnings.catch_warnings():
+            warnings.showwarning = _say_warning
             result: Any = app.invoke(context)
         sys.stdout.flush()
         return result if isinstance(result, int) else 0
@@ -103,6 +107,10 @@ def _run(arguments: list[str] | None) -> int:
         failed = InputError(error.filename or "standard output", reason, "choose another place or make room")
         click.echo(f"error: {failed}", err=True)
         return failed.exit_code
+
+
+def _say_warning(message: Warning | str, *_: Any, **__: Any) -> None:
+    click.echo(f"warning: {message}", err=True)
 
 
 def _missing(error: ImportError) -> MissingDependencyError:

@@ -47,7 +47,7 @@ Scenarios:
   offline        --frames photos in one query: throughput
   camera         a frame every 1/--fps seconds, the newest wins: dropped frames, age of results
 
-Several engines are measured in turn and compared with the first; options after @ are threads, device, engine.
+Several engines are measured in turn and compared with the first; options after @ are threads, device, engine, spec.
 They are opened anew several times, since two sessions of the same file differ by a per cent or two.
 A gate that is not reached ends with exit code 6.""",
 )
@@ -95,6 +95,7 @@ def command(
     markdown_to: Path | None,
     device: str,
     threads: int | None,
+    spec: Path | None,
     json_to: str | None,
 ) -> None:
     """Measure latency and FPS of model files, stage by stage, and compare several with each other."""
@@ -122,7 +123,7 @@ def command(
         gap_ms=gap_ms,
         openings=openings or (10 if len(engines) > 1 and name != "camera" else 1),
     )
-    named = openers(engines or (str(zoo.DEFAULT_MODEL),), device=device, threads=threads)
+    named = openers(engines or (str(zoo.DEFAULT_MODEL),), device=device, threads=threads, spec=spec)
     photo = image or zoo.PORTRAIT
     imaging.load(photo)  # a bad one is named; of its bytes alone the benchmark could not say whose they are
     content = photo.read_bytes()

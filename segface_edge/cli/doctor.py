@@ -11,13 +11,13 @@ import click
 
 from segface_edge import __version__
 from segface_edge.bench.machine import environment, package_version
+from segface_edge.engines.nvidia.probe import findings
 from segface_edge.errors import SegFaceEdgeError
 
 from .options import json_option, say
 
 _RUNTIME = "pip install segface-edge"
 _EXPORT = "pip install 'segface-edge[export]'"
-_TENSORRT = "pip install 'segface-edge[tensorrt]' (a Jetson: JetPack has it)"
 # Module, what it is for, what installs it, and whether the runtime needs it.
 _MODULES = (
     ("numpy", "runtime", _RUNTIME, True),
@@ -29,8 +29,6 @@ _MODULES = (
     ("onnxscript", "export", _EXPORT, False),
     ("onnxsim", "export", _EXPORT, False),
     ("safetensors", "export and training", _EXPORT, False),
-    ("tensorrt", "TensorRT engines (not run by this version)", _TENSORRT, False),
-    ("pycuda", "TensorRT engines (not run by this version)", _TENSORRT, False),
 )
 _ONNXRUNTIMES = ("onnxruntime", "onnxruntime-gpu", "onnxruntime-openvino", "onnxruntime-directml")
 
@@ -46,7 +44,7 @@ Examples:
 def command(json_to: str | None) -> int:
     """Check what is installed and whether the bundled model runs; say what mends what does not."""
     distributions = packages_distributions()
-    checks = [_module(*row, distributions) for row in _MODULES] + [_one_onnxruntime(), _bundled_model()]
+    checks = [_module(*row, distributions) for row in _MODULES] + [_one_onnxruntime(), *_nvidia(), _bundled_model()]
     broken = [check for check in checks if check["needed"] and not check["ok"]]
     machine = environment()
     document = {"ok": not broken, "checks": checks, "environment": machine}
@@ -59,6 +57,13 @@ def _module(name: str, purpose: str, cure: str, needed: bool, distributions: Map
     versions = {v for package in distributions.get(name, []) if (v := package_version(package))}
     state = (", ".join(sorted(versions)) or "version unknown") if found else "not installed"
     return _check(name, found, state, "" if found else cure, purpose=purpose, needed=needed)
+
+
+def _nvidia() -> list[dict[str, Any]]:
+    purpose = "TensorRT engines"
+    return [
+        _check(found.name, found.ok, found.state, found.cure, purpose=purpose, needed=False) for found in findings()
+    ]
 
 
 def _one_onnxruntime() -> dict[str, Any]:
@@ -98,7 +103,8 @@ def _text(checks: list[dict[str, Any]], machine: dict[str, Any]) -> list[str]:
         "",
     ]
     for check in checks:
-        mark = "ok     " if check["ok"] else ("BROKEN " if check["needed"] else "absent ")
+        absent = check["state"].startswith("not ") and not check["needed"]
+        mark = "ok     " if check["ok"] else ("absent " if absent else "BROKEN ")
         lines.append(f"{mark} {check['name']:<21} {check['state']}  ({check['purpose']})")
         if check["cure"]:
             lines.append(f"        mend it: {check['cure']}")

@@ -70,6 +70,7 @@ def command(
     plots_to: Path | None,
     device: str,
     threads: int | None,
+    spec: Path | None,
     json_to: str | None,
 ) -> None:
     """Measure F1 and IoU of a model on a labelled data set: images/NAME.jpg and labels/NAME.png (ids), for example."""
@@ -85,7 +86,7 @@ def command(
         _check_matplotlib()
     check_json(json_to)
     named = label_set(label_order) if label_order else None
-    with open_engine(path, device=device, threads=threads) as engine:
+    with open_engine(path, device=device, threads=threads, spec=spec) as engine:
         faces = open_dataset(data, split=split, order=named, default=engine.spec.labels)
         samples, order = faces.samples, faces.order
         if plots_to is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,7 +26,8 @@ Examples:
   segface-edge export --precision fp16
   segface-edge export --precision int8 --calib-data photos/
   segface-edge export --weights model_299.pt --imgsz 512 -o segface_512.onnx
-  segface-edge export --recipe export/jetson-orin-nano.toml""",
+  segface-edge export --recipe export/jetson-orin-nano.toml
+  segface-edge export --precision fp16 --engine model.plan""",
 )
 @click.option("--backbone", help="Backbone; default: mobilenet.")
 @click.option("--weights", type=click.Path(path_type=Path), help="Checkpoint (.safetensors, .pt); default: released.")
@@ -45,9 +47,14 @@ Examples:
 @click.option("--simplify/--no-simplify", default=None, help="Run onnxsim; default: yes.")
 @click.option("--compact", is_flag=True, default=None, help="Store weights that fp16 holds exactly as fp16.")
 @click.option("--data", "parity_data", type=click.Path(path_type=Path), help="Folder of photos to check parity on too.")
+@click.option(
+    "--engine",
+    type=click.Path(path_type=Path),
+    help="Build a TensorRT engine of the file too; options: segface-edge build.",
+)
 @click.option("-o", "out", type=click.Path(path_type=Path), help="Output file; default: segface_BACKBONE_SIZE.onnx.")
 @json_option
-def command(recipe: Path | None, out: Path | None, json_to: str | None, **options: Any) -> None:
+def command(recipe: Path | None, out: Path | None, engine: Path | None, json_to: str | None, **options: Any) -> None:
     """Export a checkpoint to one ONNX file and compare it with PyTorch on real faces.
 
     Nothing is written unless every comparison passes (exit code 4).
@@ -62,10 +69,27 @@ def command(recipe: Path | None, out: Path | None, json_to: str | None, **option
     check_json(json_to)
     if out is not None:
         check_place(out)
+    if engine is not None:
+        # An export takes minutes: what the engine lacks is said before.
+        from segface_edge.engines.nvidia.build import BuildConfig, check_plan_place
+        from segface_edge.engines.nvidia.cuda import open_cuda
+        from segface_edge.engines.nvidia.runtimes import load
+
+        from .build import build_checked, summary
+
+        check_plan_place(engine)
+        load("tensorrt", f"--engine {engine}")
+        open_cuda().close()
     result = run_export(config, out, progress=_say_step, bar=progress_bar)
     for warning in result.warnings:
         click.echo(f"warning: {warning}", err=True)
-    say(result.to_dict(), json_to, _text(result))
+    document, text = result.to_dict(), _text(result)
+    if engine is not None:
+        _say_step("ONNX to TensorRT")
+        built = build_checked(result.path, engine, BuildConfig())
+        document["engine"] = {"path": str(engine), **json.loads(built.info.to_json())}
+        text = "\n".join([text, *summary(engine, built)])
+    say(document, json_to, text)
 
 
 def _say_step(step: str) -> None:

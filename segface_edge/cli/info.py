@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -11,27 +13,57 @@ from segface_edge.spec import ModelSpec
 
 from .options import json_option, say
 
+if TYPE_CHECKING:
+    from segface_edge.engines.nvidia.plan import PlanInfo
+
 
 @click.command(
     "info",
     epilog="""\b
 Examples:
   segface-edge info                      the bundled model
-  segface-edge info model.onnx --json -""",
+  segface-edge info model.onnx --json -
+  segface-edge info model.plan           also where there is no GPU""",
 )
 @click.argument("model", required=False, type=click.Path(path_type=Path))
 @json_option
 def command(model: Path | None, json_to: str | None) -> None:
     """Show what MODEL takes and gives, its label order and its terms of use."""
     from segface_edge import zoo
-    from segface_edge.engines import open_engine
+    from segface_edge.engines import PLANS, open_engine
+    from segface_edge.engines.nvidia.plan import read_plan
 
     path = model or zoo.DEFAULT_MODEL
-    with open_engine(path) as engine:
-        spec = engine.spec
+    # What a plan says of itself can be read where it cannot be run.
+    plan = read_plan(path)[1] if path.suffix.lower() in PLANS else None
+    if plan:
+        spec = plan.spec
+    else:
+        with open_engine(path) as engine:
+            spec = engine.spec
     inputs, outputs = contract(spec)
-    document = {"file": str(path), "inputs": inputs, "outputs": outputs, "spec": asdict(spec)}
-    say(document, json_to, "\n".join(_text(path, spec, inputs, outputs)))
+    document: dict[str, Any] = {"file": str(path), "inputs": inputs, "outputs": outputs, "spec": asdict(spec)}
+    lines = _text(path, spec, inputs, outputs)
+    if plan:
+        document["plan"] = json.loads(plan.to_json())
+        lines += _plan(plan)
+    say(document, json_to, "\n".join(lines))
+
+
+def _plan(plan: PlanInfo) -> list[str]:
+    from segface_edge.engines.nvidia.runtimes import RUNTIMES
+
+    layers = ", ".join(f"{count} {name}" for name, count in sorted(plan.precision.items()))
+    least, usual, most = plan.batches
+    return [
+        "",
+        f"plan: {RUNTIMES[plan.runtime].title} {plan.runtime_version}, for compute capability {', '.join(plan.compute)}"
+        + (f" ({plan.gpu})" if plan.gpu else ""),
+        f"frames a call: {least} to {most}, fastest at {usual}",
+        f"layers by the type of their first input: {layers}",
+        f"built from: {plan.onnx}, sha256 {plan.onnx_sha256}",
+        f"again: {plan.rebuild(Path(plan.onnx).with_suffix('.plan'))}",
+    ]
 
 
 def contract(spec: ModelSpec) -> tuple[list[dict[str, str]], list[dict[str, str]]]:

@@ -46,11 +46,13 @@ def check_plots(*places: Path | None) -> None:
 
 
 def model_options(function: _Command) -> _Command:
-    """`--device`, `--threads`."""
+    """`--device`, `--threads`, `--spec`."""
     help_threads = "CPU threads; default: the engine's choice."
     threads = click.option("--threads", type=click.IntRange(1, MAX_THREADS), help=help_threads)
     device = click.option("--device", default="cpu", show_default=True, help="cpu, cuda or cuda:N.")
-    return device(threads(function))
+    help_spec = "For a plan that says nothing of itself: the ONNX file that it is of."
+    spec = click.option("--spec", type=click.Path(path_type=Path), help=help_spec)
+    return device(threads(spec(function)))
 
 
 def say(document: Any, json_to: str | None, text: str) -> None:

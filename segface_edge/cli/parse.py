@@ -67,6 +67,7 @@ def command(
     max_pixels: int,
     device: str,
     threads: int | None,
+    spec: Path | None,
     json_to: str | None,
 ) -> int:
     """Parse SOURCE: a picture, a folder, a glob, or - for standard input.
@@ -92,7 +93,7 @@ def command(
     chosen = tuple(name.strip() for name in classes.split(",")) if classes else ()
     results: list[dict[str, Any]] = []
     failures: list[SegFaceEdgeError] = []
-    with FaceParser(model, device=device, threads=threads, max_pixels=max_pixels) as parser:
+    with FaceParser(model, device=device, threads=threads, spec=spec, max_pixels=max_pixels) as parser:
         (label_set(order) if order else parser.labels).indices(chosen)
         if several or str(out).endswith("/"):
             _make_folder(targets[0])

@@ -35,7 +35,15 @@ Examples:
 )
 @model_options
 @json_option
-def command(ref: Path, model: Path, data: Path | None, device: str, threads: int | None, json_to: str | None) -> None:
+def command(
+    ref: Path,
+    model: Path,
+    data: Path | None,
+    device: str,
+    threads: int | None,
+    spec: Path | None,
+    json_to: str | None,
+) -> None:
     """Compare the labels of a model file with those of its reference on real faces, class by class.
 
     The reference's labels are taken for the truth, also where --data has labels: how well a model finds the true ones
@@ -49,7 +57,7 @@ def command(ref: Path, model: Path, data: Path | None, device: str, threads: int
 
     check_json(json_to)
     with (
-        open_engine(model, device=device, threads=threads) as candidate,
+        open_engine(model, device=device, threads=threads, spec=spec) as candidate,
         _open_reference(ref, threads, candidate.spec.size) as reference,
     ):
         _check_alike(reference, candidate)

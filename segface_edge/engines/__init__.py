@@ -18,43 +18,64 @@ __all__ = ["ENGINES", "MAX_THREADS", "Engine", "FakeEngine", "Output", "import_e
 # engine lives with the network; it runs checkpoints where torch is installed.
 ENGINES = {
     "onnxruntime": "segface_edge.engines.ort:OrtEngine",
+    "onnxruntime-tensorrt": "segface_edge.engines.ort:OrtTensorRTEngine",
+    "tensorrt": "segface_edge.engines.nvidia.cache:open_tensorrt",
+    "tensorrt-pycuda": "segface_edge.engines.nvidia.cache:open_with_pycuda",
+    "tensorrt-cuda-python": "segface_edge.engines.nvidia.cache:open_with_cuda_python",
     "torch": "segface_edge.network.engine:TorchEngine",
     "torch-compiled": "segface_edge.network.engine:CompiledTorchEngine",
 }
+PLANS = (".plan", ".engine", ".trt")
 _EXTRAS = {"torch": "export", "safetensors": "export"}
-_SUFFIXES = {".onnx": "onnxruntime", ".safetensors": "torch", ".pt": "torch", ".pth": "torch"}
+_SUFFIXES = {
+    ".onnx": "onnxruntime",
+    ".plan": "tensorrt",
+    ".engine": "tensorrt",
+    ".trt": "tensorrt",
+    ".safetensors": "torch",
+    ".pt": "torch",
+    ".pth": "torch",
+}
 
 
 def open_engine(
-    model: str | PathLike[str], *, device: str = "cpu", engine: str | None = None, threads: int | None = None
+    model: str | PathLike[str],
+    *,
+    device: str = "cpu",
+    engine: str | None = None,
+    threads: int | None = None,
+    spec: str | PathLike[str] | None = None,
 ) -> Engine:
     """Loads a model file.
 
     Args:
-        model: an ONNX file, or a checkpoint (needs torch).
-        device: `cpu`, `cuda` or `cuda:N`.
+        model: an ONNX file, a TensorRT plan (needs TensorRT), or a checkpoint (needs torch).
+        device: `cpu`, `cuda` or `cuda:N`; a plan runs on a GPU, by default the first.
         engine: a key of `ENGINES`; None chooses by the file's suffix.
         threads: CPU threads per operator; None leaves it to the engine.
+        spec: for a plan that says nothing of itself: the ONNX file, or another plan's `.json`, that tells.
 
     Raises:
-        UsageError: unknown engine, device or suffix.
+        UsageError: unknown engine, device or suffix; a `spec` for a file that has its own.
         MissingDependencyError: the engine's package is not installed.
         SegFaceEdgeError: what the engine's own constructor raises.
     """
     if threads is not None and not 1 <= threads <= MAX_THREADS:
         raise UsageError(f"threads {threads}", "is out of range", f"give 1 to {MAX_THREADS}")
-    opened: Engine = import_engine(model, engine)(Path(model), device=device, threads=threads)
-    return opened
+    opener = import_engine(model, engine)
+    if spec is None:
+        return opener(Path(model), device=device, threads=threads)
+    if Path(model).suffix.lower() not in PLANS:
+        raise UsageError(f"--spec {spec}", f"{model} says what it is itself", "leave it out")
+    from .nvidia.spec_file import read_spec
+
+    return opener(Path(model), device=device, threads=threads, spec=read_spec(Path(spec)))
 
 
 def import_engine(model: str | PathLike[str], engine: str | None = None) -> Callable[..., Engine]:
     """The class of the engine that runs `model`; importing it imports its runtime. Arguments and errors as above."""
     path = Path(model)
     name = engine or _SUFFIXES.get(path.suffix.lower())
-    if name is None and path.suffix.lower() in (".plan", ".engine", ".trt"):
-        raise UsageError(
-            path, "TensorRT plans cannot be run by this version", "give the ONNX file that it was built from"
-        )
     if name is None:
         raise UsageError(path, f"no engine runs '{path.suffix}' files", f"give one of: {', '.join(_SUFFIXES)}")
     if name not in ENGINES:

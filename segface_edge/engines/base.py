@@ -42,11 +42,14 @@ class Engine(ABC):
         source: the file's name, for messages and reports.
         spec: the model's contract.
         device: where it runs, as a user names it: `cpu`, `cuda:0`.
+        min_batch, max_batch: fewest and most frames a call, where the model takes any number.
     """
 
     source: str
     spec: ModelSpec
     device: str
+    min_batch: int = 1
+    max_batch: int = MAX_BATCH
 
     @abstractmethod
     def run(self, frames: UInt8Array) -> Output:
@@ -74,13 +77,14 @@ class Engine(ABC):
             raise UsageError(
                 f"frames {frames.shape} {frames.dtype}", f"are not (N, {size}, {size}, 3) uint8", "use imaging.fit"
             )
-        step = self.spec.batch or min(len(frames), MAX_BATCH)
+        step = self.spec.batch or max(self.min_batch, min(len(frames), self.max_batch, MAX_BATCH))
         outputs = []
         for start in range(0, len(frames), step):
             chunk = frames[start : start + step]
             count = len(chunk)
-            if self.spec.batch and count < step:
-                chunk = np.concatenate([chunk, np.repeat(chunk[-1:], step - count, axis=0)])
+            least = self.spec.batch or self.min_batch
+            if count < least:
+                chunk = np.concatenate([chunk, np.repeat(chunk[-1:], least - count, axis=0)])
             output = self.run(chunk)
             outputs.append(output if len(output.labels) == count else _first(output, count))
         joined = outputs[0] if len(outputs) == 1 else _join(outputs)

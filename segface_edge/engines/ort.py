@@ -7,6 +7,7 @@ import platform
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stdout
 from copy import copy
+from dataclasses import dataclass
 from io import StringIO
 from pathlib import Path
 from typing import Any, ClassVar
@@ -23,7 +24,7 @@ from segface_edge.errors import (
     UsageError,
 )
 from segface_edge.imaging import UInt8Array
-from segface_edge.spec import METADATA_KEY, ModelSpec
+from segface_edge.spec import METADATA_KEY, PARITY_KEY, PRECISION_KEY, ModelSpec
 
 from . import ort_gpu
 from .base import Engine, Output
@@ -287,17 +288,62 @@ def _quiet() -> Iterator[None]:
         ort.set_default_logger_severity(_DEFAULT)
 
 
-def _precision(content: bytes) -> str:
-    """The precision that the file's metadata names, "fp32" where there is none: what is wrong is said later."""
+@dataclass(frozen=True, kw_only=True)
+class FileMetadata:
+    """What an ONNX file says of itself.
+
+    Attributes:
+        spec: its contract, which its inputs and outputs keep.
+        parity: reports of its checks, as `Parity.to_dict` makes them.
+        calibration_sha256: of the frames that int8 was calibrated on, or None.
+    """
+
+    spec: ModelSpec
+    parity: list[Any]
+    calibration_sha256: str | None
+
+
+def read_metadata(path: Path) -> FileMetadata:
+    """Reads it without running the file. Errors as of `OrtEngine` on the CPU."""
+    if not path.is_file():
+        raise ModelFileError(path, "no such file", "give an ONNX file, or make one: segface-edge export")
+    try:
+        session = _plain_session(path.read_bytes())
+    except OSError as error:
+        raise InputError(path, f"cannot be read ({error.strerror})", "check its permissions") from error
+    except Exception as error:  # ONNX Runtime's errors have no common base but Exception
+        raise ModelFileError(path, "is not a readable ONNX model", "export it again: segface-edge export") from error
+    spec = _spec(session, str(path))
+    _check_contract(session, spec, str(path))
+    parity, chosen = _entry(session, PARITY_KEY), _entry(session, PRECISION_KEY)
+    sha256 = chosen.get("calibration_sha256") if isinstance(chosen, dict) else None
+    return FileMetadata(
+        spec=spec,
+        parity=parity if isinstance(parity, list) else [],
+        calibration_sha256=sha256 if isinstance(sha256, str) else None,
+    )
+
+
+def _plain_session(content: bytes) -> ort.InferenceSession:
+    """One that is only looked at."""
     options = ort.SessionOptions()
     options.log_severity_level = _SILENT
     options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
     options.intra_op_num_threads = 1
-    session = ort.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+    return ort.InferenceSession(content, options, providers=[CPU])
+
+
+def _entry(session: ort.InferenceSession, key: str) -> Any:
+    """An entry of the metadata, None where it is absent or no JSON."""
     try:
-        document = json.loads(session.get_modelmeta().custom_metadata_map.get(METADATA_KEY, ""))
+        return json.loads(session.get_modelmeta().custom_metadata_map.get(key, ""))
     except (ValueError, RecursionError):
-        return "fp32"
+        return None
+
+
+def _precision(content: bytes) -> str:
+    """The precision that the file's metadata names, "fp32" where there is none: what is wrong is said later."""
+    document = _entry(_plain_session(content), METADATA_KEY)
     return str(document.get("precision")) if isinstance(document, dict) else "fp32"
 
 

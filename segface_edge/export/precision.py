@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass
@@ -49,6 +50,7 @@ class Lowered:
         together: every node in fp16 but the islands, every result rounded. ONNX Runtime keeps some of them in fp32 on a
             CPU, which has no kernels for half of all operators; a GPU does not.
         macs: multiplications of a call by type.
+        calibration_sha256: of the frames that int8 was calibrated on.
     """
 
     model: onnx.ModelProto
@@ -58,6 +60,7 @@ class Lowered:
     int8_layers: tuple[str, ...]
     together: Sensitivity
     macs: Mapping[str, int]
+    calibration_sha256: str | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready, without the graph."""
@@ -68,6 +71,7 @@ class Lowered:
             "int8_layers": list(self.int8_layers),
             "together": asdict(self.together),
             "macs": dict(self.macs),
+            "calibration_sha256": self.calibration_sha256,
         }
 
     def summary(self) -> list[str]:
@@ -130,6 +134,7 @@ def lower(
         int8_layers=chosen,
         together=together,
         macs=macs_by_type(lowered),
+        calibration_sha256=hashlib.sha256(b"".join(map(bytes, calibration))).hexdigest() if calibration else None,
     )
 
 

@@ -181,7 +181,12 @@ def serialised(model: onnx.ModelProto, spec: ModelSpec, lowered: Lowered | None,
     if reports:
         entries[PARITY_KEY] = json.dumps([report.to_dict() for report in reports], sort_keys=True)
     if lowered is not None:
-        chosen = {"islands": lowered.islands, "int8_layers": lowered.int8_layers, "macs": dict(lowered.macs)}
+        chosen = {
+            "islands": lowered.islands,
+            "int8_layers": lowered.int8_layers,
+            "macs": dict(lowered.macs),
+            "calibration_sha256": lowered.calibration_sha256,
+        }
         entries[PRECISION_KEY] = json.dumps(chosen, sort_keys=True)
     set_metadata(model, entries)
     content: bytes = model.SerializeToString(deterministic=True)

@@ -23,7 +23,7 @@ from PIL import Image
 from segface_edge import __version__, zoo
 from segface_edge.bench import scenarios
 from segface_edge.cli import COMMANDS, app
-from segface_edge.evaluation import photos
+from segface_edge.evaluation import photos, plan_parity
 
 Cli = Callable[..., Any]
 
@@ -41,7 +41,7 @@ def examples(name: str) -> list[str]:
 def every_example() -> Iterator[Any]:
     for name in COMMANDS:
         for line in examples(name):
-            long = name in ("export", "longtail", "quantize") or line.count("--engine") > 1
+            long = name in ("export", "longtail", "quantize") or line.count("--engine") > 1 or "rtx" in line
             yield pytest.param(line, id=line, marks=[pytest.mark.slow] if long else [])
 
 
@@ -64,6 +64,7 @@ def workshop(
     for name in ("model.onnx", "segface_mobilenet_384.onnx", "model_fp16.onnx", "model_int8.onnx"):
         if name in request.node.name and "segface-edge export" not in request.node.name:
             shutil.copy(zoo.DEFAULT_MODEL, tmp_path / name)
+    request.getfixturevalue("tiny_model")(tmp_path / "dynamic.onnx")
     (tmp_path / "model.safetensors").symlink_to(zoo.DEFAULT_CHECKPOINT)
     (tmp_path / "export").symlink_to(root / "export")
     (tmp_path / "recipe.toml").write_text(
@@ -96,7 +97,9 @@ def test_every_option_says_what_it_does(name: str) -> None:
 
 
 @pytest.mark.parametrize("line", list(every_example()))
-def test_every_example_runs(line: str, workshop: Path, cli: Cli, script: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_example_runs(
+    line: str, workshop: Path, cli: Cli, script: Cli, nvidia: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
     for package in ("torch", "dacite", "matplotlib") if re.search(" train | longtail", line) else ():
         pytest.importorskip(package, reason=f"training needs {package}")
     if " longtail" in line:
@@ -111,6 +114,13 @@ def test_every_example_runs(line: str, workshop: Path, cli: Cli, script: Cli, mo
         monkeypatch.setattr(study, "run_study", short)
     for package in ("torch", "matplotlib") if "--plots" in line or "--plot " in line else ():
         pytest.importorskip(package, reason=f"this example needs {package}")
+    if "rtx" in line:
+        pytest.importorskip("onnxruntime_ep_nv_tensorrt_rtx", reason="TensorRT-RTX is not installed")
+    elif ".plan" in line:
+        nvidia("10.3.0")
+        monkeypatch.setattr(plan_parity, "bundled_faces", lambda size: photos.bundled_faces(size)[::24])
+        if " build" not in line and " export" not in line:
+            assert cli("build", "dynamic.onnx", "-o", "model.plan").code == 0
     if " --resume" in line:
         assert cli("train", "--config", "recipe.toml", "-o", "run", "--stop-after", 1).code == 0
         Path("run/last.safetensors").unlink()

@@ -6,6 +6,7 @@ types in which the engine's layers compute are in what the builder says.
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -23,6 +24,10 @@ pytest.importorskip("onnxruntime_ep_nv_tensorrt_rtx", reason="TensorRT-RTX is no
 trt = pytest.importorskip("tensorrt_rtx_bindings", reason="TensorRT-RTX is not installed: pip install '.[rtx]'")
 
 from segface_edge import zoo
+from segface_edge.engines.nvidia.build import BuildConfig, write_plan
+from segface_edge.engines.nvidia.build import build as product_build
+from segface_edge.engines.nvidia.plan import read_plan
+from segface_edge.errors import IncompatibleEngineError
 from segface_edge.evaluation import photos
 from segface_edge.export import pipeline, quantize
 from segface_edge.export import precision as precision_module
@@ -30,7 +35,7 @@ from segface_edge.export.config import ExportConfig
 from segface_edge.export.pipeline import run_export
 from segface_edge.export.quantize import QuantizeConfig, run_quantize
 from segface_edge.export.sensitivity import Candidate, Sensitivity
-from segface_edge.spec import OutputKind, Precision
+from segface_edge.spec import METADATA_KEY, ModelSpec, OutputKind, Precision
 
 from .conftest import SIZE
 
@@ -226,6 +231,67 @@ def test_nvidias_builder_takes_the_reference_graph(file: Callable[..., Path]) ->
 def test_nvidias_builder_takes_the_bundled_model(target: str) -> None:
     built = build(zoo.DEFAULT_MODEL, target)
     assert len(built.plan) > 4 * 6_500_000
+
+
+@pytest.mark.parametrize(
+    "precision", [pytest.param(one, marks=() if one == QUICK[0] else pytest.mark.slow) for one in PRECISIONS]
+)
+def test_the_product_builds_plans_for_several_targets(
+    file: Callable[..., Path], precision: Precision, tmp_path: Path
+) -> None:
+    path = file(precision, output=QUICK[1], dynamic=QUICK[2])
+    plan, told = tmp_path / "model.plan", []
+    config = BuildConfig(runtime="rtx", targets=("8.6", "12.0"), opt_batch=2, max_batch=3)
+    write_plan(plan, product_build(path, config, progress=lambda _, share: told.append(share)))
+    content, info = read_plan(plan)
+    assert info is not None
+    assert (info.runtime, info.runtime_version, info.gpu) == ("rtx", trt.__version__, None)
+    assert (info.compute, info.batches) == (("8.6", "12.0"), (1, 2, 3))
+    assert info.onnx_sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
+    assert (info.plan_sha256, info.plan_bytes) == (hashlib.sha256(content).hexdigest(), len(content))
+    assert (info.calibration_sha256 is None) is (precision != "int8")
+    # Read back: as many convolutions as the file has in int8, and nothing in a type that it does not hold.
+    said = _products(path)
+    assert info.precision.get("int8", 0) >= said["int8"]
+    assert (info.precision.get("int8", 0) > 0) is (precision == "int8")
+    assert (info.precision.get("fp16", 0) > 0) is (precision != "fp32")
+    assert told == sorted(told)
+    assert told[-1] == 1.0
+
+
+def test_an_operator_that_nvidia_does_not_know_is_named(tmp_path: Path) -> None:
+    """Of ONNX Runtime's own, which is no operator of ONNX."""
+    spec = ModelSpec(
+        backbone="none",
+        graph="deploy",
+        size=32,
+        batch=1,
+        label_order="own",
+        classes=("background", "skin"),
+        outputs=("labels",),
+    )
+    helper, kinds = onnx.helper, onnx.TensorProto
+    graph = helper.make_graph(
+        [
+            helper.make_node("Cast", ["frames"], ["pixels"], to=kinds.FLOAT, name="widen"),
+            helper.make_node("QuickGelu", ["pixels"], ["mixed"], domain="com.microsoft", name="decoder/act"),
+            helper.make_node("ReduceMax", ["mixed", "axis"], ["top"], keepdims=0, name="top"),
+            helper.make_node("Cast", ["top"], ["labels"], to=kinds.UINT8, name="narrow"),
+        ],
+        "odd",
+        [helper.make_tensor_value_info("frames", kinds.UINT8, [1, 32, 32, 3])],
+        [helper.make_tensor_value_info("labels", kinds.UINT8, [1, 32, 32])],
+        [helper.make_tensor("axis", kinds.INT64, [1], [3])],
+    )
+    domains = [helper.make_opsetid("", 18), helper.make_opsetid("com.microsoft", 1)]
+    model = helper.make_model(graph, opset_imports=domains, ir_version=10)
+    helper.set_model_props(model, {METADATA_KEY: spec.to_json()})
+    onnx.save(model, tmp_path / "odd.onnx")
+    with pytest.raises(
+        IncompatibleEngineError, match=r"node 'decoder/act' \(QuickGelu\): TensorRT-RTX refuses"
+    ) as caught:
+        product_build(tmp_path / "odd.onnx", BuildConfig(runtime="rtx", targets=("8.6",)))
+    assert "\n" not in str(caught.value)
 
 
 def test_what_nvidias_parser_refuses_is_a_failure(tmp_path: Path) -> None:

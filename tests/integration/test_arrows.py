@@ -38,9 +38,9 @@ HOMES: dict[str, tuple[str, ...]] = {
     "onnxsim": ("export",),
     "onnxconverter_common": ("export",),
     "onnxruntime": ("engines.ort", "export"),
-    "tensorrt": ("engines.tensorrt_run", "engines.tensorrt_build"),
-    "pycuda": ("engines.cuda",),
-    "cuda": ("engines.cuda",),
+    "tensorrt": ("engines.nvidia",),
+    "pycuda": ("engines.nvidia",),
+    "cuda": ("engines.nvidia",),
     "matplotlib": (
         "evaluation.plots",
         "evaluation.count_plot",

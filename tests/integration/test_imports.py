@@ -18,9 +18,6 @@ HEAVY += ("pycuda", "cuda")
 NEED_HEAVY = ("segface_edge.network", "segface_edge.training", "segface_edge.export")
 # Modules that are one heavy package's own home.
 HOMES = (
-    "segface_edge.engines.tensorrt_run",
-    "segface_edge.engines.tensorrt_build",
-    "segface_edge.engines.cuda",
     "segface_edge.evaluation.plots",
     "segface_edge.evaluation.count_plot",
     "segface_edge.evaluation.sensitivity_plot",
@@ -67,7 +64,7 @@ def imported(program: str, folder: Path, names: tuple[str, ...], *, blocked: tup
 
 
 def test_the_list_of_runtime_modules_is_the_runtime() -> None:
-    assert {"segface_edge.parser", "segface_edge.engines.ort", "segface_edge.evaluation.parity"} <= set(RUNTIME)
+    assert {"segface_edge.parser", "segface_edge.engines.ort", "segface_edge.engines.nvidia.run"} <= set(RUNTIME)
     assert {"segface_edge.cli.parse", "segface_edge.cli.export", "segface_edge.bench.report"} <= set(RUNTIME)
     assert not [name for name in RUNTIME if "network" in name]
 

@@ -1,0 +1,428 @@
+"""ONNX -> plan, with TensorRT 10.3 and later or TensorRT-RTX.
+
+Networks are strongly typed: precision is what the ONNX file says, no flag changes it. What the engine then computes in
+is read back from it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import signal
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType, ModuleType
+from typing import Any
+
+from segface_edge import __version__
+from segface_edge.engines.ort import FileMetadata, read_metadata
+from segface_edge.errors import (
+    IncompatibleEngineError,
+    InputError,
+    ParityError,
+    SegFaceEdgeError,
+    UsageError,
+)
+from segface_edge.files import check_place, write_whole
+from segface_edge.spec import ModelSpec
+
+from .cuda import MIB, open_cuda
+from .inspector import asked_and_found, layer_types, log_types
+from .plan import SUFFIXES, PlanInfo, sidecar
+from .runtimes import RUNTIMES, Record, load, make_log
+
+# Of the memory that is free, for the builder's trials: a Jetson's is the CPU's, too.
+WORKSPACE_SHARE = 0.5
+Progress = Callable[[str, float], None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class BuildConfig:
+    """How to build.
+
+    Attributes:
+        runtime: key of `RUNTIMES`.
+        device: the GPU to build on: `cuda`, `cuda:N`.
+        targets: compute capabilities to build for without a GPU (TensorRT-RTX only), `8.6`; none: the GPU that is here.
+        min_batch, opt_batch, max_batch: frames a call, where the file takes any number; the engine is fastest at
+            `opt_batch`.
+        workspace_mib: memory for trials; None: half of what is free.
+        opt_level: 0 (quick to build) to 5 (tries most).
+        timing_cache: file of measured timings, read where it is there and written anew; None: no such file.
+        version_compatible: later versions of TensorRT may run the plan.
+        binding: key of `cuda.BINDINGS`; None: the first that is installed.
+    """
+
+    runtime: str = "tensorrt"
+    device: str = "cuda"
+    targets: tuple[str, ...] = ()
+    min_batch: int | None = None
+    opt_batch: int | None = None
+    max_batch: int | None = None
+    workspace_mib: int | None = None
+    opt_level: int = 3
+    timing_cache: Path | None = None
+    version_compatible: bool = False
+    binding: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.runtime not in RUNTIMES:
+            raise UsageError(f"runtime {self.runtime!r}", "is unknown", f"use one of: {', '.join(RUNTIMES)}")
+        if self.targets and self.runtime == "tensorrt":
+            raise UsageError(
+                "--target", "is for TensorRT-RTX: TensorRT builds for the GPU that it runs on", "leave it out"
+            )
+        if self.timing_cache and self.runtime == "rtx":
+            raise UsageError("--timing-cache", "has no use with TensorRT-RTX, which measures nothing", "leave it out")
+        if not 0 <= self.opt_level <= 5:
+            raise UsageError(f"--opt-level {self.opt_level}", "is out of range", "use 0 to 5")
+        if self.workspace_mib is not None and not 1 <= self.workspace_mib <= 2**20:
+            raise UsageError(f"--workspace {self.workspace_mib}", "is out of range", "use 1 to 1048576 MiB")
+
+    def batches(self, spec: ModelSpec) -> tuple[int, int, int]:
+        """Fewest, usual and most frames a call.
+
+        Raises:
+            UsageError: they contradict each other or the file.
+        """
+        given = (self.min_batch, self.opt_batch, self.max_batch)
+        if spec.batch is not None:
+            if any(count not in (None, spec.batch) for count in given):
+                raise UsageError(
+                    "--min-batch, --opt-batch, --max-batch",
+                    f"do not fit: the file takes {spec.batch} a call",
+                    "export it with --dynamic",
+                )
+            return (spec.batch,) * 3
+        least = self.min_batch or 1
+        usual = self.opt_batch or least
+        most = self.max_batch or max(8, usual)
+        if not 1 <= least <= usual <= most <= 256:
+            raise UsageError(
+                f"batches {least}, {usual}, {most}", "are not in order", "use 1 <= min <= opt <= max <= 256"
+            )
+        return least, usual, most
+
+
+@dataclass(frozen=True, kw_only=True)
+class Built:
+    """A plan.
+
+    Attributes:
+        plan: NVIDIA's bytes, nothing added.
+        info: what goes beside it.
+        timing_cache: what was measured, or None.
+        warnings: NVIDIA's, each once.
+    """
+
+    plan: bytes
+    info: PlanInfo
+    timing_cache: bytes | None
+    warnings: tuple[str, ...]
+
+
+def build(onnx: Path, config: BuildConfig, *, progress: Progress = lambda *_: None) -> Built:
+    """Builds a plan of a file that `segface-edge export` wrote. Ctrl-C ends it at the builder's next step.
+
+    Args:
+        onnx: the file.
+        config: how.
+        progress: told the builder's phase and the share that is done, 0 to 1.
+
+    Raises:
+        UsageError: options that do not fit each other, the file or the runtime.
+        ModelFileError, IncompatibleEngineError: the file is none, or NVIDIA's code refuses it; or the GPU fails.
+        MissingDependencyError: TensorRT, a CUDA binding, the driver or a GPU is missing.
+        ParityError: the engine computes in another precision than the file asks for.
+        KeyboardInterrupt: it was stopped.
+    """
+    content, about = _read(onnx)
+    batches = config.batches(about.spec)
+    trt = load(config.runtime, f"a plan of {onnx.name}")
+    record = Record()
+    with ExitStack() as stack:
+        gpu, cuda_version, workspace = None, None, config.workspace_mib
+        if not config.targets:
+            if config.runtime == "rtx" and not _has_gpu(config):
+                raise UsageError("TensorRT-RTX", "has no GPU here to build for", "name some: --target sm86,sm89,sm120")
+            cuda = open_cuda(config.device, config.binding)
+            stack.callback(cuda.close)
+            stack.enter_context(cuda.current())
+            gpu, cuda_version = cuda.gpu, cuda.runtime
+            workspace = workspace or max(1, int(WORKSPACE_SHARE * cuda.free_bytes()) // MIB)
+        work = _Work(trt, record, onnx, config)
+        plan, cache = work.build(content, about.spec, batches, workspace, progress)
+        types = log_types(record.layers) if config.runtime == "rtx" else layer_types(trt, plan, record)
+    asked = about.spec.precision
+    problem = asked_and_found(asked, types)
+    if problem:
+        raise ParityError(onnx, problem, "nothing was written; report it with the version of TensorRT")
+    info = PlanInfo(
+        spec=about.spec,
+        runtime=config.runtime,
+        runtime_version=str(trt.__version__),
+        cuda=cuda_version,
+        gpu=gpu.name if gpu else None,
+        compute=(gpu.compute,) if gpu else config.targets,
+        batches=batches,
+        flags={
+            "opt_level": config.opt_level,
+            "workspace_mib": workspace,
+            "version_compatible": config.version_compatible,
+        },
+        precision=dict(types),
+        onnx=str(onnx),
+        onnx_sha256=hashlib.sha256(content).hexdigest(),
+        plan_sha256=hashlib.sha256(plan).hexdigest(),
+        plan_bytes=len(plan),
+        calibration_sha256=about.calibration_sha256,
+        parity={"onnx": [brief_report(report) for report in about.parity], "plan": None},
+        segface_edge=__version__,
+    )
+    return Built(plan=plan, info=info, timing_cache=cache, warnings=tuple(record.warnings))
+
+
+def check_plan_place(path: Path) -> None:
+    """Raises where a plan could not be written to `path`, before it is built."""
+    if path.suffix not in SUFFIXES:
+        raise UsageError(path, "is no plan's name", f"name the output FILE{SUFFIXES[0]}")
+    check_place(path)
+
+
+def write_plan(path: Path, built: Built, config: BuildConfig | None = None) -> None:
+    """Writes the plan, what it says of itself beside it, and the timing cache. At no time does a plan stand beside the
+    words of another.
+
+    Raises:
+        InputError: a file cannot be written.
+    """
+    sidecar(path).unlink(missing_ok=True)
+    write_whole(path, built.plan)
+    write_whole(sidecar(path), built.info.to_json().encode())
+    if config and config.timing_cache and built.timing_cache:
+        write_whole(config.timing_cache, built.timing_cache)
+
+
+def parse_targets(text: str) -> tuple[str, ...]:
+    """`sm86,sm120` -> (`8.6`, `12.0`).
+
+    Raises:
+        UsageError: a word that is none.
+    """
+    found = []
+    for word in text.split(","):
+        match = re.fullmatch(r"(?:sm_?)?(\d{1,2})\.?(\d)", word.strip().lower())
+        if not match:
+            raise UsageError(f"--target {text}", f"'{word}' is no compute capability", "write sm86,sm89,sm120")
+        found.append(f"{match[1]}.{match[2]}")
+    return tuple(dict.fromkeys(found))
+
+
+class _Work:
+    """One build."""
+
+    def __init__(self, trt: ModuleType, record: Record, onnx: Path, config: BuildConfig) -> None:
+        self.trt, self.record, self.onnx, self.config = trt, record, onnx, config
+        self.log = make_log(trt, record)
+
+    def build(
+        self,
+        content: bytes,
+        spec: ModelSpec,
+        batches: tuple[int, int, int],
+        workspace: int | None,
+        progress: Progress,
+    ) -> tuple[bytes, bytes | None]:
+        """The plan, and the timing cache."""
+        trt, config = self.trt, self.config
+        builder = self._builder()
+        # Its place among the flags changed with version 11, where all networks are strongly typed.
+        network = builder.create_network(1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED))
+        parser = trt.OnnxParser(network, self.log)
+        if not parser.parse(content):
+            raise self._refused(parser)
+        options = builder.create_builder_config()
+        if workspace is not None:
+            options.set_memory_pool_limit(trt.MemoryPoolType.WORKSPACE, workspace * MIB)
+        options.builder_optimization_level = config.opt_level
+        # Else the engine does not say what its layers compute in.
+        options.profiling_verbosity = trt.ProfilingVerbosity.DETAILED
+        if config.version_compatible:
+            options.set_flag(trt.BuilderFlag.VERSION_COMPATIBLE)
+        self._set_targets(options)
+        if spec.batch is None:
+            self._set_profile(builder, options, network, batches)
+        cache = self._timing_cache(options) if config.timing_cache else None
+        with _stopping() as stop:
+            options.progress_monitor = _monitor(trt, progress, stop)
+            plan = builder.build_serialized_network(network, options)
+            if stop.is_set():
+                raise KeyboardInterrupt
+        if plan is None:
+            raise self._failed()
+        progress("done", 1.0)
+        return bytes(plan), None if cache is None else bytes(options.get_timing_cache().serialize())
+
+    def _builder(self) -> Any:
+        try:
+            return self.trt.Builder(self.log)
+        except (TypeError, RuntimeError) as error:  # what the bindings make of a constructor that fails
+            raise self._failed() from error
+
+    def _refused(self, parser: Any) -> IncompatibleEngineError:
+        """What the parser said, with the node's name."""
+        errors = [parser.get_error(index) for index in range(parser.num_errors)]
+        if not errors:
+            return self._failed()
+        # The last is the one that ended it.
+        last = errors[-1]
+        node = f"node '{last.node_name()}' ({last.node_operator()}): " if last.node_name() else ""
+        return IncompatibleEngineError(
+            self.onnx, f"{node}{RUNTIMES[self.config.runtime].title} refuses it ({_brief(last.desc())})", _EXPORT_AGAIN
+        )
+
+    def _failed(self) -> IncompatibleEngineError:
+        said = self.record.last_error()
+        title = RUNTIMES[self.config.runtime].title
+        if re.search(r"out of memory|OutOfMemory|insufficient memory", said, re.IGNORECASE):
+            return IncompatibleEngineError(
+                self.onnx, f"{title} has too little memory ({_brief(said)})", "end other programs, or lower --max-batch"
+            )
+        if "could not find any implementation" in said.lower():
+            return IncompatibleEngineError(
+                self.onnx, f"{title} finds no way to compute a layer ({_brief(said)})", "raise --workspace"
+            )
+        return IncompatibleEngineError(self.onnx, f"{title} cannot build it ({_brief(said)})", _EXPORT_AGAIN)
+
+    def _set_targets(self, options: Any) -> None:
+        if not self.config.targets:
+            return
+        known = self.trt.ComputeCapability
+        names = [f"SM{target.replace('.', '')}" for target in self.config.targets]
+        wrong = [name for name in names if not hasattr(known, name)]
+        if wrong:
+            raise UsageError(
+                f"--target {','.join(wrong).lower()}",
+                "is not for TensorRT-RTX",
+                f"use {', '.join(sorted(name.lower() for name in dir(known) if re.fullmatch('SM[0-9]+', name)))}",
+            )
+        options.num_compute_capabilities = len(names)
+        for index, name in enumerate(names):
+            options.set_compute_capability(getattr(known, name), index)
+
+    def _set_profile(self, builder: Any, options: Any, network: Any, batches: Sequence[int]) -> None:
+        profile = builder.create_optimization_profile()
+        for index in range(network.num_inputs):
+            source = network.get_input(index)
+            frame = tuple(source.shape)[1:]
+            profile.set_shape(source.name, *((count, *frame) for count in batches))
+        options.add_optimization_profile(profile)
+
+    def _timing_cache(self, options: Any) -> Any:
+        path = self.config.timing_cache
+        assert path is not None
+        try:
+            content = path.read_bytes()
+        except FileNotFoundError:
+            content = b""
+        except OSError as error:
+            raise InputError(path, f"cannot be read ({error.strerror})", "check its permissions") from error
+        cache = options.create_timing_cache(content)
+        # Of another GPU or version it is refused, and would only mislead.
+        if cache is None or not options.set_timing_cache(cache, False):
+            raise IncompatibleEngineError(
+                path, "is a timing cache of another GPU or version of TensorRT", "delete it, or name another"
+            )
+        return cache
+
+
+def brief_report(report: dict[str, Any]) -> dict[str, Any]:
+    """What a plan's document keeps of a parity report."""
+    names = ("reference", "candidate", "precision", "frames", "equal", "per_class_f1", "passed")
+    return {name: report.get(name) for name in names}
+
+
+_EXPORT_AGAIN = "export it again: segface-edge export"
+
+
+def _read(onnx: Path) -> tuple[bytes, FileMetadata]:
+    about = read_metadata(onnx)  # says what is wrong with the file, if anything is
+    return onnx.read_bytes(), about
+
+
+def _has_gpu(config: BuildConfig) -> bool:
+    try:
+        open_cuda(config.device, config.binding).close()
+    except SegFaceEdgeError:
+        return False
+    return True
+
+
+def _brief(words: str, most: int = 300) -> str:
+    """One line without where in NVIDIA's source it arose."""
+    line = " ".join(words.split())
+    line = re.sub(r"In (?:node|function) \S+ .*?\(\w+\): ", "", line)
+    return line if len(line) <= most else line[: most - 1] + "…"
+
+
+@contextmanager
+def _stopping() -> Iterator[threading.Event]:
+    """An event that Ctrl-C sets: NVIDIA's code calls Python's in the middle of a build, where nothing may be raised."""
+    stop = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield stop
+        return
+
+    def note(_signal: int, _frame: FrameType | None) -> None:
+        stop.set()
+        signal.signal(signal.SIGINT, signal.SIG_DFL)  # a second one ends the process: nothing is written yet
+
+    before = signal.signal(signal.SIGINT, note)
+    try:
+        yield stop
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _monitor(trt: ModuleType, progress: Progress, stop: threading.Event) -> Any:
+    """NVIDIA's account of its progress: phases within phases, each of so many steps."""
+
+    class Monitor(trt.IProgressMonitor):  # type: ignore[misc, name-defined]
+        def __init__(self) -> None:
+            super().__init__()
+            self.lock = threading.Lock()  # phases may be told of from several threads
+            self.phases: dict[str, tuple[str | None, int, int]] = {}
+            self.told = 0.0
+
+        def phase_start(self, phase_name: str, parent_phase: str | None, num_steps: int) -> None:
+            with self.lock:
+                self.phases[phase_name] = (parent_phase, max(1, num_steps), 0)
+                self.tell(phase_name)
+
+        def step_complete(self, phase_name: str, step: int) -> bool:
+            with self.lock:
+                if phase_name in self.phases:
+                    parent, steps, _ = self.phases[phase_name]
+                    self.phases[phase_name] = (parent, steps, min(step + 1, steps))
+                    self.tell(phase_name)
+            return not stop.is_set()
+
+        def phase_finish(self, phase_name: str) -> None:
+            with self.lock:
+                self.phases.pop(phase_name, None)
+
+        def tell(self, phase: str) -> None:
+            share, name = 0.0, phase
+            while name in self.phases:
+                parent, steps, done = self.phases[name]
+                share = min(1.0, (done + share) / steps)
+                if parent is None or parent == name:
+                    break
+                name = parent
+            self.told = max(self.told, share)  # phases beside each other may seem to go back
+            progress(phase, self.told)
+
+    return Monitor()

@@ -1,0 +1,40 @@
+"""Whether a plan computes what its ONNX file computes, before it is kept. Torch-free."""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+
+from segface_edge.engines.nvidia.build import BuildConfig, Built, brief_report, write_plan
+from segface_edge.engines.nvidia.plan import SUFFIXES
+from segface_edge.engines.nvidia.run import TensorRTEngine
+from segface_edge.engines.ort import OrtEngine
+
+from .parity import compare
+from .photos import bundled_faces
+
+
+def checked(onnx: Path, built: Built, config: BuildConfig, subject: Path) -> Built:
+    """The same with its parity noted, on the GPU that it was built on.
+
+    Args:
+        onnx: the file that it was built from, run with ONNX Runtime on the CPU.
+        built: the plan.
+        config: what it was built with.
+        subject: the plan's name to be, for the message.
+
+    Raises:
+        ParityError: labels differ by more than the file's precision allows.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        plan = Path(folder) / f"candidate{SUFFIXES[0]}"
+        write_plan(plan, built)
+        with (
+            OrtEngine(onnx) as reference,
+            TensorRTEngine(plan, device=config.device, binding=config.binding) as candidate,
+        ):
+            frames = bundled_faces(reference.spec.size)
+            (report,) = compare(reference, {"plan": candidate}, frames, name=onnx.name)
+    report.check(subject)
+    return replace(built, info=replace(built.info, parity=built.info.parity | {"plan": brief_report(report.to_dict())}))

@@ -36,10 +36,10 @@ Examples:
 @click.option("--classifier-epochs", type=click.IntRange(1), default=40, show_default=True, help="Of the classifier.")
 @click.option(
     "--second-stage",
-    type=click.Choice(["ldam", "sampling"]),
+    type=click.Choice(["ldam", "sampling", "means"]),
     default="ldam",
     show_default=True,
-    help="LDAM with class-balanced weights, or cross-entropy with classes drawn as often.",
+    help="LDAM with class-balanced weights; cross-entropy with classes drawn as often; or nearest class means.",
 )
 @click.option("--batch", type=click.IntRange(2), default=64, show_default=True, help="Samples a step.")
 @click.option("--lr", type=float, default=0.1, show_default=True, help="Learning rate of SGD.")

@@ -26,6 +26,7 @@ from segface_edge.training.recognition.classifiers import (
     CosineClassifier,
     class_aware,
     class_balanced_weights,
+    class_means,
     ldam_loss,
 )
 from segface_edge.training.recognition.datasets import long_tail_counts, long_tailed, open_dataset
@@ -162,6 +163,16 @@ def test_class_aware_sampling_gives_every_class_its_share() -> None:
     assert all(250 <= count <= 420 for count in drawn.tolist())
 
 
+def test_class_means_decide_by_the_cosine() -> None:
+    generator = torch.Generator().manual_seed(0)
+    features, labels = torch.randn(40, 6, generator=generator) * 7, torch.arange(40) % 4
+    cosines = class_means(features, labels, 4)(features)
+    for row, feature in zip(cosines.tolist(), features, strict=True):
+        for label, cosine in enumerate(row):
+            mean = sum(one / one.norm() for one in features[labels == label]) / 10
+            assert cosine == pytest.approx(float(mean @ feature / mean.norm() / feature.norm()), abs=1e-5)
+
+
 def test_encoders() -> None:
     resnet = encoder_for(3, 32)
     assert isinstance(resnet, ResNet32)
@@ -196,6 +207,20 @@ def _threads() -> Iterator[None]:
     threads = torch.get_num_threads()
     yield
     torch.set_num_threads(threads)
+
+
+@pytest.mark.parametrize("second_stage", ["sampling", "means"])
+def test_other_second_stages_learn_more_than_chance(second_stage: str) -> None:
+    changes = {
+        "seeds": 1,
+        "epochs": 20,
+        "classifier_epochs": 10,
+        "batch": 64,
+        "methods": ("supcon",),
+        "second_stage": second_stage,
+    }
+    (outcome,) = run_study(StudyConfig(**{**SMALL, **changes})).outcomes
+    assert outcome.summary()["all"] > 0.4  # chance is 0.1
 
 
 @pytest.fixture(scope="module")

@@ -34,6 +34,22 @@ class CosineClassifier(nn.Module):
         )
 
 
+@torch.no_grad()
+def class_means(features: Tensor, labels: Tensor, classes: int) -> CosineClassifier:
+    """The nearest class mean decides, by the cosine; nothing is trained.
+
+    Args:
+        features: (N, F), of every class one at least.
+        labels: (N,) int64 in [0, K).
+        classes: K.
+    """
+    units = nn.functional.normalize(features, dim=1)
+    classifier = CosineClassifier(features.shape[1], classes)
+    for label in range(classes):
+        classifier.weight[label] = units[labels == label].mean(0)
+    return classifier
+
+
 def ldam_loss(cosines: Tensor, labels: Tensor, counts: Sequence[int], weights: Tensor | None = None) -> Tensor:
     """Cross-entropy of 30 (cosine - margin of the truth), margin proportional to n_c^(-1/4), 0.5 for the rarest class
     (LDAM: Cao et al., NeurIPS 2019, arXiv 1906.07413).

@@ -25,14 +25,14 @@ from segface_edge.training.subclasses import (
     subclass_counts,
 )
 
-from .classifiers import CosineClassifier, class_aware, class_balanced_weights, ldam_loss
+from .classifiers import CosineClassifier, class_aware, class_balanced_weights, class_means, ldam_loss
 from .datasets import DataSet, Pictures, long_tailed, open_dataset
 from .encoders import Projection, encoder_for
 from .methods import METHODS, Method
 from .views import view
 
 GROUPS = ("many", "medium", "few")
-SecondStage = Literal["ldam", "sampling"]
+SecondStage = Literal["ldam", "sampling", "means"]
 Progress = Callable[[int], None]
 
 
@@ -50,7 +50,8 @@ class StudyConfig:
         epochs: of the first stage, in which every sample comes in two views. Methods of one stage see as many views:
             2 * epochs + classifier_epochs.
         classifier_epochs: of the second stage: the encoder stays, a classifier is trained on its output.
-        second_stage: `ldam`: LDAM with class-balanced weights; `sampling`: cross-entropy, classes drawn as often.
+        second_stage: `ldam`: LDAM with class-balanced weights; `sampling`: cross-entropy, classes drawn as often;
+            `means`: nothing is trained, the nearest class mean decides, which shows the encoder by itself.
         batch: samples a step, or some more, so that all parts of an epoch are alike; at most all there are.
         lr: of SGD (momentum 0.9, cosine to 0).
         schedule: SBCL's, in epochs.
@@ -272,7 +273,7 @@ class _Run:
     def train(self) -> list[float]:
         """All stages; test accuracy by class at the end."""
         config = self.config
-        classifier = (
+        classifier: nn.Module = (
             CosineClassifier(self.encoder.width, self.data.classes)
             if self._classifier_loss() == "ldam"
             else nn.Linear(self.encoder.width, self.data.classes)
@@ -281,7 +282,11 @@ class _Run:
             self._classify(classifier, 2 * config.epochs + config.classifier_epochs, frozen=False)
         else:
             self._contrast()
-            self._classify(classifier, config.classifier_epochs, frozen=True)
+            if config.second_stage == "means":
+                classifier = self._means()
+                self.progress(config.classifier_epochs)
+            else:
+                self._classify(classifier, config.classifier_epochs, frozen=True)
         return self._test(classifier)
 
     def _classifier_loss(self) -> str:
@@ -354,6 +359,13 @@ class _Run:
         self.encoder.eval()
         images = self.pictures.images
         return torch.cat([projection(self.encoder(part)) for part in torch.split(images, 1024)])
+
+    @torch.no_grad()
+    def _means(self) -> CosineClassifier:
+        """The nearest class mean over the training samples as they are, not in views."""
+        self.encoder.eval()
+        encoded = torch.cat([self.encoder(part) for part in torch.split(self.pictures.images, 1024)])
+        return class_means(encoded, self.pictures.labels, self.data.classes)
 
     def _classify(self, classifier: nn.Module, epochs: int, *, frozen: bool) -> None:
         labels, method = self.pictures.labels, self.method

@@ -55,14 +55,14 @@ def command(
     What the engine computes in is read back from it: where it is not the precision of the file, or the labels on real
     faces are not the file's, nothing is written (exit code 4).
     """
+    from segface_edge.engines import PLAN_SUFFIXES
     from segface_edge.engines.nvidia.build import BuildConfig, parse_targets
-    from segface_edge.engines.nvidia.plan import SUFFIXES
 
     config = BuildConfig(targets=parse_targets(target) if target else (), **options)
     check_json(json_to)
     if config.timing_cache:
         check_place(config.timing_cache)
-    path = out or model.with_suffix(SUFFIXES[0])
+    path = out or model.with_suffix(PLAN_SUFFIXES[0])
     built = build_checked(model, path, config, check=check)
     say({"path": str(path), **json.loads(built.info.to_json())}, json_to, "\n".join(summary(path, built)))
 

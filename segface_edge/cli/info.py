@@ -30,12 +30,12 @@ Examples:
 def command(model: Path | None, json_to: str | None) -> None:
     """Show what MODEL takes and gives, its label order and its terms of use."""
     from segface_edge import zoo
-    from segface_edge.engines import PLANS, open_engine
+    from segface_edge.engines import PLAN_SUFFIXES, open_engine
     from segface_edge.engines.nvidia.plan import read_plan
 
     path = model or zoo.DEFAULT_MODEL
     # What a plan says of itself can be read where it cannot be run.
-    plan = read_plan(path)[1] if path.suffix.lower() in PLANS else None
+    plan = read_plan(path)[1] if path.suffix.lower() in PLAN_SUFFIXES else None
     if plan:
         spec = plan.spec
     else:

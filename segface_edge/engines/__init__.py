@@ -9,10 +9,10 @@ from pathlib import Path
 
 from segface_edge.errors import UsageError, missing_extra
 
-from .base import MAX_THREADS, Engine, Output
+from .base import MAX_THREADS, PLAN_SUFFIXES, Engine, Output
 from .fake import FakeEngine
 
-__all__ = ["ENGINES", "MAX_THREADS", "Engine", "FakeEngine", "Output", "import_engine", "open_engine"]
+__all__ = ["ENGINES", "MAX_THREADS", "PLAN_SUFFIXES", "Engine", "FakeEngine", "Output", "import_engine", "open_engine"]
 
 # Engine -> where its class is. By name, so that no runtime package is imported before it is asked for. The torch
 # engine lives with the network; it runs checkpoints where torch is installed.
@@ -25,13 +25,10 @@ ENGINES = {
     "torch": "segface_edge.network.engine:TorchEngine",
     "torch-compiled": "segface_edge.network.engine:CompiledTorchEngine",
 }
-PLANS = (".plan", ".engine", ".trt")
 _EXTRAS = {"torch": "export", "safetensors": "export"}
 _SUFFIXES = {
     ".onnx": "onnxruntime",
-    ".plan": "tensorrt",
-    ".engine": "tensorrt",
-    ".trt": "tensorrt",
+    **dict.fromkeys(PLAN_SUFFIXES, "tensorrt"),
     ".safetensors": "torch",
     ".pt": "torch",
     ".pth": "torch",
@@ -65,7 +62,7 @@ def open_engine(
     opener = import_engine(model, engine)
     if spec is None:
         return opener(Path(model), device=device, threads=threads)
-    if Path(model).suffix.lower() not in PLANS:
+    if Path(model).suffix.lower() not in PLAN_SUFFIXES:
         raise UsageError(f"--spec {spec}", f"{model} says what it is itself", "leave it out")
     from .nvidia.spec_file import read_spec
 
@@ -87,5 +84,7 @@ def import_engine(model: str | PathLike[str], engine: str | None = None) -> Call
         if error.name is None or error.name.partition(".")[0] not in _EXTRAS:
             raise
         raise missing_extra(error.name, _EXTRAS[error.name.partition(".")[0]], f"engine '{name}'") from error
+    if name.startswith("tensorrt"):
+        loaded.import_runtime(path)
     found: Callable[..., Engine] = getattr(loaded, attribute)
     return found

@@ -16,6 +16,8 @@ from segface_edge.spec import ModelSpec
 
 # Frames a call where the model takes any number: bounds the memory of a large batch.
 MAX_BATCH = 8
+# Suffixes of TensorRT plans.
+PLAN_SUFFIXES = (".plan", ".engine", ".trt")
 # More threads than any machine has cores only cost memory, without end.
 MAX_THREADS = 256
 
@@ -43,6 +45,7 @@ class Engine(ABC):
         spec: the model's contract.
         device: where it runs, as a user names it: `cpu`, `cuda:0`.
         min_batch, max_batch: fewest and most frames a call, where the model takes any number.
+        gives_views: what `run` returns is overwritten by the next call.
     """
 
     source: str
@@ -50,6 +53,7 @@ class Engine(ABC):
     device: str
     min_batch: int = 1
     max_batch: int = MAX_BATCH
+    gives_views: bool = False
 
     @abstractmethod
     def run(self, frames: UInt8Array) -> Output:
@@ -77,7 +81,7 @@ class Engine(ABC):
             raise UsageError(
                 f"frames {frames.shape} {frames.dtype}", f"are not (N, {size}, {size}, 3) uint8", "use imaging.fit"
             )
-        step = self.spec.batch or max(self.min_batch, min(len(frames), self.max_batch, MAX_BATCH))
+        step = self.spec.batch or max(self.min_batch, min(len(frames), self.max_batch))
         outputs = []
         for start in range(0, len(frames), step):
             chunk = frames[start : start + step]
@@ -86,6 +90,8 @@ class Engine(ABC):
             if count < least:
                 chunk = np.concatenate([chunk, np.repeat(chunk[-1:], least - count, axis=0)])
             output = self.run(chunk)
+            if self.gives_views and step < len(frames):
+                output = _copied(output)
             outputs.append(output if len(output.labels) == count else _first(output, count))
         joined = outputs[0] if len(outputs) == 1 else _join(outputs)
         highest = int(joined.labels.max())
@@ -116,6 +122,14 @@ class Engine(ABC):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def _copied(output: Output) -> Output:
+    return Output(
+        output.labels.copy(),
+        None if output.confidence is None else output.confidence.copy(),
+        None if output.logits is None else output.logits.copy(),
+    )
 
 
 def _first(output: Output, count: int) -> Output:

@@ -3,16 +3,30 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
+from segface_edge.engines import PLAN_SUFFIXES
 from segface_edge.engines.nvidia.build import BuildConfig, Built, brief_report, write_plan
-from segface_edge.engines.nvidia.plan import SUFFIXES
 from segface_edge.engines.nvidia.run import TensorRTEngine
 from segface_edge.engines.ort import OrtEngine
+from segface_edge.errors import SegFaceEdgeError
 
 from .parity import compare
 from .photos import bundled_faces
+
+
+@contextmanager
+def _named(subject: Path, candidate: Path) -> Iterator[None]:
+    """Errors about the candidate's file name the plan that it is to be."""
+    try:
+        yield
+    except SegFaceEdgeError as error:
+        if error.subject != str(candidate):
+            raise
+        raise type(error)(subject, error.problem, "nothing was written; report it") from error
 
 
 def checked(onnx: Path, built: Built, config: BuildConfig, subject: Path) -> Built:
@@ -28,9 +42,10 @@ def checked(onnx: Path, built: Built, config: BuildConfig, subject: Path) -> Bui
         ParityError: labels differ by more than the file's precision allows.
     """
     with tempfile.TemporaryDirectory() as folder:
-        plan = Path(folder) / f"candidate{SUFFIXES[0]}"
+        plan = Path(folder) / f"candidate{PLAN_SUFFIXES[0]}"
         write_plan(plan, built)
         with (
+            _named(subject, plan),
             OrtEngine(onnx) as reference,
             TensorRTEngine(plan, device=config.device, binding=config.binding) as candidate,
         ):

@@ -9,6 +9,7 @@ import hashlib
 import os
 import signal
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,7 @@ from segface_edge.engines.nvidia.run import PlanWarning, TensorRTEngine
 from segface_edge.engines.ort import OrtEngine
 from segface_edge.errors import IncompatibleEngineError, ParityError
 
-from .tiny import tiny_model
+from .tiny import expected, tiny_model
 from .world import World
 
 SIZE = 32
@@ -70,9 +71,11 @@ def results_are_the_callers_own(world: World, folder: Path) -> None:
         engine.infer(frames(1, 2))
         assert np.array_equal(first, kept)
     with TensorRTEngine(plan, copy=False) as engine:
-        first = engine.run(frames(1, 1)).labels
-        engine.run(frames(1, 2))
+        first = engine.infer(frames(1, 1)).labels
+        engine.infer(frames(1, 2))
         assert not np.array_equal(first, kept)
+        # Of several calls, the first ones' are not overwritten by the last.
+        assert np.array_equal(engine.infer(frames(20)).labels, expected(frames(20)))
 
 
 def the_document_says_what_the_plan_is(world: World, folder: Path) -> None:
@@ -88,7 +91,13 @@ def the_document_says_what_the_plan_is(world: World, folder: Path) -> None:
     )
     assert (info.runtime, info.runtime_version) == ("tensorrt", world.version)
     assert (info.gpu, info.compute, info.batches) == ("Orin", ("8.7",), (2, 3, 5))
-    assert info.flags == {"opt_level": 1, "workspace_mib": 64, "version_compatible": False}
+    assert info.flags == {
+        "opt_level": 1,
+        "workspace_mib": 64,
+        "workspace_given": True,
+        "version_compatible": False,
+    }
+    assert info.rebuild(plan).endswith("--max-batch 5 --workspace 64 --opt-level 1")
     assert info.precision["fp16"] > 0
     assert info.cuda
     with TensorRTEngine(plan) as engine:
@@ -119,12 +128,12 @@ def a_fall_back_to_fp32_is_no_engine(world: World, folder: Path) -> None:
 
 
 def timings_are_kept(world: World, folder: Path) -> None:
+    """The second build starts from the file of the first."""
     cache = folder / "timings"
     make(folder, BuildConfig(timing_cache=cache))
-    first = cache.read_bytes()
-    assert first
-    make(folder, BuildConfig(timing_cache=cache))
     assert cache.read_bytes()
+    make(folder, BuildConfig(timing_cache=cache))
+    assert [build["hit"] for build in world.fake.builds[-2:]] == [False, True]
 
 
 def a_version_compatible_plan_is_said_to_be(world: World, folder: Path) -> None:
@@ -150,13 +159,17 @@ def ctrl_c_ends_a_build(world: World, folder: Path) -> None:
         told.append(share)
         if len(told) == 3:
             os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(0.3)  # a real build goes on for longer than the main thread needs to hear of it
 
-    before = signal.getsignal(signal.SIGINT)
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
     onnx = tiny_model(folder / "tiny.onnx", size=SIZE)
-    with pytest.raises(KeyboardInterrupt):
-        build(onnx, BuildConfig(), progress=progress)
-    assert signal.getsignal(signal.SIGINT) == before
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            build(onnx, BuildConfig(), progress=progress)
+    finally:
+        signal.signal(signal.SIGINT, before)
     assert told == sorted(told)
+    assert told[-1] < 1
 
 
 def progress_goes_from_nothing_to_all(world: World, folder: Path) -> None:
@@ -209,6 +222,7 @@ def threads_have_contexts_of_their_own(world: World, folder: Path) -> None:
     with TensorRTEngine(plan) as engine:
         for _ in range(2):
             found = together(engine)
+            assert len(engine._lanes) <= 8  # those of threads that have ended are freed
             assert all(np.array_equal(labels, wanted[seed]) for seed in range(8) for labels in found[seed])
 
 

@@ -221,6 +221,10 @@ def _names(device: FakeDevice, variant: Variant) -> dict[str, Any]:
         return None
 
     @call(1)
+    def cudaGetDevice() -> Any:
+        return device.chosen()
+
+    @call(1)
     def cudaGetDeviceProperties(index: Any) -> Any:
         return cudaDeviceProp(device) if 0 <= size_of(index) < device.devices else cuda_error(101)
 

@@ -84,6 +84,10 @@ class Memory:
         """What cudaSetDevice does."""
         self._chosen[threading.get_ident()] = index
 
+    def chosen(self) -> int:
+        """What cudaGetDevice says."""
+        return self._chosen.get(threading.get_ident(), 0)
+
     def push(self, index: int, owner: object) -> None:
         """Makes OWNER, a context of GPU INDEX, current on this thread."""
         self._stacks.setdefault(threading.get_ident(), []).append((index, owner))

@@ -160,7 +160,7 @@ def test_a_plan_without_a_document_is_run_with_a_warning_or_with_its_spec(
     done = cli("bench", "--engine", f"{plan}@spec={onnx},engine=tensorrt-pycuda", *quick)
     assert (done.code, done.err) == (0, "")
     done = cli("info", onnx, "--json", "-")
-    for spec, words in ((tmp_path / "x.txt", "says nothing of a model"), (tmp_path / "x.json", "cannot be read")):
+    for spec, words in ((tmp_path / "x.txt", "says nothing of a model"), (tmp_path / "x.json", "no such file")):
         done = cli("bench", "--engine", plan, "--spec", spec, *quick)
         assert done.code in (1, 2)
         assert words in done.err

@@ -82,10 +82,12 @@ class Runtime(Impl):
                 "deserialization of which is not allowed: engineHostCodeAllowed)"
             )
         if header.version != api.version and not (compatible and same_major):
+            # From 10.4 on it prints the plan's version as the bytes that it is stored as.
+            later = tuple(map(int, api.version.split(".")[:2])) >= (10, 4)
+            got = "\n\x07\x00..      " if later else header.version
             return (
                 "IRuntime::deserializeCudaEngine: Error Code 6: API Usage Error (The engine plan file is not "
-                "compatible with this version of TensorRT, "
-                f"expecting library version {api.version} got {header.version}, "
+                f"compatible with this version of TensorRT, expecting library version {api.version} got {got}, "
                 "please rebuild.)"
             )
         ampere = header.compatibility == "AMPERE_PLUS" and api.device.sm >= (8, 0)

@@ -8,34 +8,36 @@ from __future__ import annotations
 
 import hashlib
 import re
-import signal
 import threading
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType, ModuleType
+from types import ModuleType
 from typing import Any
 
 from segface_edge import __version__
-from segface_edge.engines.ort import FileMetadata, read_metadata
+from segface_edge.engines.base import PLAN_SUFFIXES
+from segface_edge.engines.ort import read_metadata
 from segface_edge.errors import (
     IncompatibleEngineError,
     InputError,
+    MissingDependencyError,
     ParityError,
-    SegFaceEdgeError,
     UsageError,
 )
-from segface_edge.files import check_place, write_whole
+from segface_edge.files import check_place, whole_file, write_whole
 from segface_edge.spec import ModelSpec
 
 from .cuda import MIB, open_cuda
-from .inspector import asked_and_found, layer_types, log_types
-from .plan import SUFFIXES, PlanInfo, sidecar
-from .runtimes import RUNTIMES, Record, load, make_log
+from .inspector import LayerTypes, found_fault, layer_types, log_types
+from .log import Record, listening, plain, start
+from .plan import PlanInfo, sidecar
+from .runtimes import RUNTIMES, load
 
 # Of the memory that is free, for the builder's trials: a Jetson's is the CPU's, too.
 WORKSPACE_SHARE = 0.5
+_POLL_S = 0.1
 Progress = Callable[[str, float], None]
 
 
@@ -97,9 +99,9 @@ class BuildConfig:
                     "export it with --dynamic",
                 )
             return (spec.batch,) * 3
-        least = self.min_batch or 1
-        usual = self.opt_batch or least
-        most = self.max_batch or max(8, usual)
+        least = 1 if self.min_batch is None else self.min_batch
+        usual = least if self.opt_batch is None else self.opt_batch
+        most = max(8, usual) if self.max_batch is None else self.max_batch
         if not 1 <= least <= usual <= most <= 256:
             raise UsageError(
                 f"batches {least}, {usual}, {most}", "are not in order", "use 1 <= min <= opt <= max <= 256"
@@ -139,69 +141,85 @@ def build(onnx: Path, config: BuildConfig, *, progress: Progress = lambda *_: No
         ParityError: the engine computes in another precision than the file asks for.
         KeyboardInterrupt: it was stopped.
     """
-    content, about = _read(onnx)
+    about = read_metadata(onnx)  # says what is wrong with the file, if anything is
+    content = onnx.read_bytes()
     batches = config.batches(about.spec)
     trt = load(config.runtime, f"a plan of {onnx.name}")
-    record = Record()
-    with ExitStack() as stack:
-        gpu, cuda_version, workspace = None, None, config.workspace_mib
-        if not config.targets:
-            if config.runtime == "rtx" and not _has_gpu(config):
-                raise UsageError("TensorRT-RTX", "has no GPU here to build for", "name some: --target sm86,sm89,sm120")
-            cuda = open_cuda(config.device, config.binding)
-            stack.callback(cuda.close)
-            stack.enter_context(cuda.current())
-            gpu, cuda_version = cuda.gpu, cuda.runtime
-            workspace = workspace or max(1, int(WORKSPACE_SHARE * cuda.free_bytes()) // MIB)
-        work = _Work(trt, record, onnx, config)
-        plan, cache = work.build(content, about.spec, batches, workspace, progress)
-        types = log_types(record.layers) if config.runtime == "rtx" else layer_types(trt, plan, record)
-    asked = about.spec.precision
-    problem = asked_and_found(asked, types)
+    cuda = None
+    if not config.targets:
+        if config.runtime == "rtx" and not _has_gpu(config):
+            raise UsageError("TensorRT-RTX", "has no GPU here to build for", "name some: --target sm86,sm89,sm120")
+        cuda = open_cuda(config.device, config.binding)
+    stop = threading.Event()
+
+    def work() -> _Made:
+        with ExitStack() as stack:
+            workspace = config.workspace_mib
+            if cuda is not None:
+                stack.enter_context(cuda.current())
+                workspace = workspace or max(1, int(WORKSPACE_SHARE * cuda.free_bytes()) // MIB)
+            log, record = stack.enter_context(listening(trt))
+            plan, cache = _Work(trt, log, record, onnx, config).build(
+                content, about.spec, batches, workspace, progress, stop
+            )
+            types = log_types(record.layers) if config.runtime == "rtx" else layer_types(trt, plan, onnx)
+            return _Made(plan, cache, workspace, types, tuple(record.warnings))
+
+    made = _stoppable(work, stop)
+    problem = found_fault(about.spec.precision, made.types)
     if problem:
         raise ParityError(onnx, problem, "nothing was written; report it with the version of TensorRT")
+    warnings = made.warnings
+    if not made.types.known:
+        warnings += (
+            f"{onnx}: the engine does not say what its layers compute in; that it is "
+            f"{about.spec.precision} was not checked",
+        )
+    gpu = cuda.gpu if cuda else None
     info = PlanInfo(
         spec=about.spec,
         runtime=config.runtime,
         runtime_version=str(trt.__version__),
-        cuda=cuda_version,
+        cuda=cuda.runtime if cuda else None,
         gpu=gpu.name if gpu else None,
         compute=(gpu.compute,) if gpu else config.targets,
         batches=batches,
         flags={
             "opt_level": config.opt_level,
-            "workspace_mib": workspace,
+            "workspace_mib": made.workspace,
+            "workspace_given": config.workspace_mib is not None,
             "version_compatible": config.version_compatible,
         },
-        precision=dict(types),
+        precision=dict(made.types.layers),
         onnx=str(onnx),
         onnx_sha256=hashlib.sha256(content).hexdigest(),
-        plan_sha256=hashlib.sha256(plan).hexdigest(),
-        plan_bytes=len(plan),
+        plan_sha256=hashlib.sha256(made.plan).hexdigest(),
+        plan_bytes=len(made.plan),
         calibration_sha256=about.calibration_sha256,
         parity={"onnx": [brief_report(report) for report in about.parity], "plan": None},
         segface_edge=__version__,
     )
-    return Built(plan=plan, info=info, timing_cache=cache, warnings=tuple(record.warnings))
+    return Built(plan=made.plan, info=info, timing_cache=made.cache, warnings=warnings)
 
 
 def check_plan_place(path: Path) -> None:
     """Raises where a plan could not be written to `path`, before it is built."""
-    if path.suffix not in SUFFIXES:
-        raise UsageError(path, "is no plan's name", f"name the output FILE{SUFFIXES[0]}")
+    if path.suffix.lower() not in PLAN_SUFFIXES:
+        raise UsageError(path, "is no plan's name", f"name the output FILE{PLAN_SUFFIXES[0]}")
     check_place(path)
+    check_place(sidecar(path))
 
 
 def write_plan(path: Path, built: Built, config: BuildConfig | None = None) -> None:
-    """Writes the plan, what it says of itself beside it, and the timing cache. At no time does a plan stand beside the
-    words of another.
+    """Writes the plan and what it says of itself beside it, both or neither, and the timing cache.
 
     Raises:
         InputError: a file cannot be written.
     """
-    sidecar(path).unlink(missing_ok=True)
-    write_whole(path, built.plan)
-    write_whole(sidecar(path), built.info.to_json().encode())
+    # Both are on the disk before either takes its place. Whoever reads between the two sees that they do not match.
+    with whole_file(path) as plan, whole_file(sidecar(path)) as document:
+        plan.write_bytes(built.plan)
+        document.write_text(built.info.to_json(), encoding="utf-8")
     if config and config.timing_cache and built.timing_cache:
         write_whole(config.timing_cache, built.timing_cache)
 
@@ -221,12 +239,22 @@ def parse_targets(text: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(found))
 
 
+@dataclass(frozen=True)
+class _Made:
+    """What the builder made."""
+
+    plan: bytes
+    cache: bytes | None
+    workspace: int | None
+    types: LayerTypes
+    warnings: tuple[str, ...]
+
+
 class _Work:
     """One build."""
 
-    def __init__(self, trt: ModuleType, record: Record, onnx: Path, config: BuildConfig) -> None:
-        self.trt, self.record, self.onnx, self.config = trt, record, onnx, config
-        self.log = make_log(trt, record)
+    def __init__(self, trt: ModuleType, log: Any, record: Record, onnx: Path, config: BuildConfig) -> None:
+        self.trt, self.log, self.record, self.onnx, self.config = trt, log, record, onnx, config
 
     def build(
         self,
@@ -235,10 +263,11 @@ class _Work:
         batches: tuple[int, int, int],
         workspace: int | None,
         progress: Progress,
+        stop: threading.Event,
     ) -> tuple[bytes, bytes | None]:
         """The plan, and the timing cache."""
         trt, config = self.trt, self.config
-        builder = self._builder()
+        builder = start(trt.Builder, self.log, self.record, f"a plan of {self.onnx.name}")
         # Its place among the flags changed with version 11, where all networks are strongly typed.
         network = builder.create_network(1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED))
         parser = trt.OnnxParser(network, self.log)
@@ -256,32 +285,27 @@ class _Work:
         if spec.batch is None:
             self._set_profile(builder, options, network, batches)
         cache = self._timing_cache(options) if config.timing_cache else None
-        with _stopping() as stop:
-            options.progress_monitor = _monitor(trt, progress, stop)
-            plan = builder.build_serialized_network(network, options)
-            if stop.is_set():
-                raise KeyboardInterrupt
+        options.progress_monitor = _monitor(trt, progress, stop)
+        plan = builder.build_serialized_network(network, options)
+        if stop.is_set():
+            raise KeyboardInterrupt
         if plan is None:
             raise self._failed()
         progress("done", 1.0)
         return bytes(plan), None if cache is None else bytes(options.get_timing_cache().serialize())
-
-    def _builder(self) -> Any:
-        try:
-            return self.trt.Builder(self.log)
-        except (TypeError, RuntimeError) as error:  # what the bindings make of a constructor that fails
-            raise self._failed() from error
 
     def _refused(self, parser: Any) -> IncompatibleEngineError:
         """What the parser said, with the node's name."""
         errors = [parser.get_error(index) for index in range(parser.num_errors)]
         if not errors:
             return self._failed()
-        # The last is the one that ended it.
-        last = errors[-1]
-        node = f"node '{last.node_name()}' ({last.node_operator()}): " if last.node_name() else ""
+        # Some versions go on after the first; those that name a node say the most.
+        first = next((error for error in errors if error.node_name()), errors[0])
+        node = f"node '{first.node_name()}' ({first.node_operator()}): " if first.node_name() else ""
+        more = f", and {len(errors) - 1} more" if len(errors) > 1 else ""
+        title = RUNTIMES[self.config.runtime].title
         return IncompatibleEngineError(
-            self.onnx, f"{node}{RUNTIMES[self.config.runtime].title} refuses it ({_brief(last.desc())})", _EXPORT_AGAIN
+            self.onnx, f"{node}{title} refuses it ({_brief(first.desc())}{more})", _EXPORT_AGAIN
         )
 
     def _failed(self) -> IncompatibleEngineError:
@@ -348,43 +372,49 @@ def brief_report(report: dict[str, Any]) -> dict[str, Any]:
 _EXPORT_AGAIN = "export it again: segface-edge export"
 
 
-def _read(onnx: Path) -> tuple[bytes, FileMetadata]:
-    about = read_metadata(onnx)  # says what is wrong with the file, if anything is
-    return onnx.read_bytes(), about
-
-
 def _has_gpu(config: BuildConfig) -> bool:
     try:
         open_cuda(config.device, config.binding).close()
-    except SegFaceEdgeError:
+    except MissingDependencyError:
         return False
     return True
 
 
 def _brief(words: str, most: int = 300) -> str:
     """One line without where in NVIDIA's source it arose."""
-    line = " ".join(words.split())
+    line = plain(words)
     line = re.sub(r"In (?:node|function) \S+ .*?\(\w+\): ", "", line)
     return line if len(line) <= most else line[: most - 1] + "…"
 
 
-@contextmanager
-def _stopping() -> Iterator[threading.Event]:
-    """An event that Ctrl-C sets: NVIDIA's code calls Python's in the middle of a build, where nothing may be raised."""
-    stop = threading.Event()
-    if threading.current_thread() is not threading.main_thread():
-        yield stop
-        return
+def _stoppable(work: Callable[[], _Made], stop: threading.Event) -> _Made:
+    """What `work` gives, from a thread of its own: this one stays free to hear Ctrl-C.
 
-    def note(_signal: int, _frame: FrameType | None) -> None:
-        stop.set()
-        signal.signal(signal.SIGINT, signal.SIG_DFL)  # a second one ends the process: nothing is written yet
+    It ends NVIDIA's builder at its next step; a second one ends the process, when nothing is written yet.
+    """
+    found: list[_Made] = []
+    failed: list[BaseException] = []
+    done = threading.Event()  # not `join`: one that is interrupted takes the thread for ended
 
-    before = signal.signal(signal.SIGINT, note)
-    try:
-        yield stop
-    finally:
-        signal.signal(signal.SIGINT, before)
+    def run() -> None:
+        try:
+            found.append(work())
+        except BaseException as error:
+            failed.append(error)
+        finally:
+            done.set()
+
+    threading.Thread(target=run, name="TensorRT builder", daemon=True).start()
+    while not done.is_set():
+        try:
+            done.wait(_POLL_S)
+        except KeyboardInterrupt:
+            if stop.is_set():
+                raise
+            stop.set()
+    if failed:
+        raise failed.pop()  # not kept: its trace holds NVIDIA's builder
+    return found[0]
 
 
 def _monitor(trt: ModuleType, progress: Progress, stop: threading.Event) -> Any:

@@ -222,7 +222,7 @@ BINDINGS: dict[str, Binding] = {
     "pycuda": Binding(
         ("pycuda.driver",),
         "segface_edge.engines.nvidia.cuda_pycuda:PyCuda",
-        "pip install pycuda (it is built with the CUDA toolkit's headers)",
+        "pip install 'segface-edge[pycuda]' (it is built with the CUDA toolkit's headers)",
     ),
 }
 
@@ -263,6 +263,15 @@ def no_driver(subject: object) -> MissingDependencyError:
     if is_jetson():
         cure = "in a container, start it with the GPU: docker run --runtime nvidia"
     return MissingDependencyError(subject, "there is no NVIDIA driver and GPU here", cure)
+
+
+def old_driver(subject: object, binding: str, words: str) -> MissingDependencyError:
+    """The error for a driver that does not run the CUDA that a package is for."""
+    return MissingDependencyError(
+        subject,
+        f"NVIDIA's driver is here and cannot be used by {binding} ({words})",
+        "update the driver, or install the package for its CUDA: segface-edge doctor",
+    )
 
 
 def no_gpu(index: int, count: int) -> SegFaceEdgeError:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import ModuleType
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 
@@ -21,9 +23,11 @@ from .cuda import (
     Memory,
     Stream,
     cuda_version,
+    driver_is_here,
     failed,
     no_driver,
     no_gpu,
+    old_driver,
     out_of_memory,
 )
 
@@ -43,8 +47,10 @@ class PyCuda(Cuda):
             if index >= drv.Device.count():
                 raise no_gpu(index, drv.Device.count())
             device = drv.Device(index)
-            self._context = device.retain_primary_context()
+            self._context = _retained(drv, device, index)
         except drv.Error as error:
+            if driver_is_here():
+                raise old_driver(f"GPU {index}", self.binding, str(error)) from error
             raise no_driver(f"GPU {index}") from error
         self.gpu = Gpu(
             index=index,
@@ -90,9 +96,21 @@ class PyCuda(Cuda):
         raise UsageError("CUDA graphs", "are not in pycuda", "install cuda-python")
 
     def close(self) -> None:
-        # On a thread where it is not current, pycuda would not let go of it.
-        self._context.push()
-        self._context.detach()
+        """Nothing: the primary context is kept as long as the process lives, as CUDA's own runtime does. Letting go of
+        it leaves it on the stack of the thread that does (pycuda's `detach` does not pop a primary context)."""
+
+
+_CONTEXTS: WeakKeyDictionary[ModuleType, dict[int, Any]] = WeakKeyDictionary()
+_LOCK = threading.Lock()
+
+
+def _retained(drv: ModuleType, device: Any, index: int) -> Any:
+    """The device's primary context, retained once a process."""
+    with _LOCK:
+        contexts = _CONTEXTS.setdefault(drv, {})
+        if index not in contexts:
+            contexts[index] = device.retain_primary_context()
+        return contexts[index]
 
 
 class _Memory(Memory):

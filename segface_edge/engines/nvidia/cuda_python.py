@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import ModuleType
 from typing import Any
 
@@ -22,9 +22,11 @@ from .cuda import (
     Memory,
     Stream,
     cuda_version,
+    driver_is_here,
     failed,
     no_driver,
     no_gpu,
+    old_driver,
     out_of_memory,
 )
 
@@ -39,8 +41,10 @@ class CudaPython(Cuda):
         self.rt, self._index = rt, index
         try:
             count = self.call("cudaGetDeviceCount")
-        # It may be asked for a driver that is not there with an exception, too.
+        # Up to 12.6 a driver that is not there is an exception.
         except (IncompatibleEngineError, RuntimeError) as error:
+            if driver_is_here():
+                raise old_driver(f"GPU {index}", self.binding, str(error)) from error
             raise no_driver(f"GPU {index}") from error
         if index >= count:
             raise no_gpu(index, count)
@@ -67,8 +71,12 @@ class CudaPython(Cuda):
 
     @contextmanager
     def current(self) -> Iterator[None]:
+        before = self.call("cudaGetDevice")
         self.call("cudaSetDevice", self.gpu.index)
-        yield
+        try:
+            yield
+        finally:
+            self.call("cudaSetDevice", before)  # another library of this thread may use another one
 
     def free_bytes(self) -> int:
         free, _ = self.call("cudaMemGetInfo")
@@ -159,8 +167,11 @@ class _Graph(Graph):
         )
         try:
             work()
-        finally:
-            graph = cuda.call("cudaStreamEndCapture", stream.stream)
+        except BaseException:
+            with suppress(IncompatibleEngineError):
+                cuda.call("cudaGraphDestroy", cuda.call("cudaStreamEndCapture", stream.stream))
+            raise
+        graph = cuda.call("cudaStreamEndCapture", stream.stream)
         try:
             self._ready = cuda.call("cudaGraphInstantiate", graph, 0)
         finally:

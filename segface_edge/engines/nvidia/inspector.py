@@ -6,60 +6,114 @@ import json
 import re
 from collections import Counter
 from collections.abc import Iterable
+from dataclasses import dataclass
 from types import ModuleType
-from typing import Any
 
 from segface_edge.errors import IncompatibleEngineError
 from segface_edge.spec import Precision
 
-from .runtimes import Record, make_log
+from .log import listening, start
 
-# NVIDIA's spellings, by version: "Row major linear FP32", "Float".
+# NVIDIA's spellings, by version: "Row major linear FP32", "Float". The narrowest of a layer's inputs is what it
+# computes in.
 _TYPES = {
-    "fp32": re.compile(r"\b(FP32|Float)\b", re.IGNORECASE),
-    "fp16": re.compile(r"\b(FP16|Half)\b", re.IGNORECASE),
     "int8": re.compile(r"\bInt8\b", re.IGNORECASE),
+    "fp16": re.compile(r"\b(FP16|Half)\b", re.IGNORECASE),
+    "fp32": re.compile(r"\b(FP32|Float)\b", re.IGNORECASE),
 }
+OTHER = "other"
+# Nearly all of the work: convolutions and matrix products, by NVIDIA's names.
+_PRODUCTS = re.compile(r"conv|correlation|gemm|matmul|matrix_?multiply|fully", re.IGNORECASE)
+# They move values and compute nothing.
+_MOVES = re.compile(r"reformat|constant|shuffle|noop|no_op|slice|cast|identity|signal|wait", re.IGNORECASE)
 # Of TensorRT-RTX's log: the type of a layer's first input.
-_LOGGED = re.compile(r"LayerType: \w+, Inputs: \[ \{.*?Datatype: (\w+)")
+_LOGGED = re.compile(r"LayerType: (\w+), Inputs: \[ \{.*?Datatype: (\w+)")
 
 
-def layer_types(trt: ModuleType, plan: bytes, record: Record) -> Counter[str]:
-    """How many layers of a plan have a first input of a precision; the GPU's context is current.
+@dataclass(frozen=True)
+class LayerTypes:
+    """How many layers compute in a precision; empty where the engine does not say.
+
+    Attributes:
+        layers: all that compute, by the narrowest type of their inputs.
+        products: convolutions and matrix products among them, as far as they can be told.
+    """
+
+    layers: Counter[str]
+    products: Counter[str]
+
+    @property
+    def known(self) -> bool:
+        """Whether there is anything to go by."""
+        return any(count for name, count in self.layers.items() if name != OTHER)
+
+
+def layer_types(trt: ModuleType, plan: bytes, subject: object) -> LayerTypes:
+    """What a plan says; the GPU's context is current.
 
     Raises:
         IncompatibleEngineError: the plan that was just built cannot be loaded.
     """
-    runtime = trt.Runtime(make_log(trt, record))
-    runtime.engine_host_code_allowed = True  # a version-compatible plan brings code: our own
-    engine = runtime.deserialize_cuda_engine(plan)
-    if engine is None:
-        raise IncompatibleEngineError("the plan", f"cannot be loaded ({record.last_error()})", "report it")
-    text = engine.create_engine_inspector().get_engine_information(trt.LayerInformationFormat.JSON)
-    layers: list[Any] = json.loads(text).get("Layers", [])
-    return _count(
-        str(inputs[0].get("Format/Datatype") or inputs[0].get("Datatype") or "")
+    with listening(trt) as (log, record):
+        runtime = start(trt.Runtime, log, record, subject)
+        runtime.engine_host_code_allowed = True  # a version-compatible plan brings code: it was built here
+        engine = runtime.deserialize_cuda_engine(plan)
+        if engine is None:
+            raise IncompatibleEngineError(
+                subject,
+                f"was built, and cannot be loaded ({record.last_error()})",
+                "report it with the version of TensorRT",
+            )
+        text = engine.create_engine_inspector().get_engine_information(trt.LayerInformationFormat.JSON)
+    return _types(text)
+
+
+def _types(text: str) -> LayerTypes:
+    try:
+        layers = json.loads(text).get("Layers", [])
+    except (ValueError, AttributeError):
+        layers = []
+    return _counted(
+        (
+            f"{layer.get('LayerType', '')} {layer.get('ParameterType', '')}",
+            [str(one.get("Format/Datatype") or one.get("Datatype") or "") for one in layer["Inputs"]],
+        )
         for layer in layers
-        if isinstance(layer, dict) and (inputs := layer.get("Inputs"))
+        if isinstance(layer, dict) and layer.get("Inputs")
     )
 
 
-def log_types(layers: Iterable[str]) -> Counter[str]:
+def log_types(layers: Iterable[str]) -> LayerTypes:
     """The same from the log of TensorRT-RTX's builder, whose plans load on their target only."""
-    return _count(word for text in layers for word in _LOGGED.findall(text))
+    return _counted((kind, [word]) for text in layers for kind, word in _LOGGED.findall(text))
 
 
-def _count(words: Iterable[str]) -> Counter[str]:
-    return Counter(
-        next((name for name, spelling in _TYPES.items() if spelling.search(word)), "other") for word in words
+def _counted(layers: Iterable[tuple[str, list[str]]]) -> LayerTypes:
+    """Of kinds and types of inputs."""
+    computing = [(kind, _narrowest(words)) for kind, words in layers if not _MOVES.search(kind)]
+    return LayerTypes(
+        Counter(name for _, name in computing), Counter(name for kind, name in computing if _PRODUCTS.search(kind))
     )
 
 
-def asked_and_found(asked: Precision, types: Counter[str]) -> str | None:
-    """What is wrong with what an engine computes in, or None: a type that was asked for must be there."""
-    if not types:
-        return "the engine does not say what its layers compute in"
-    if types[asked]:
+def _narrowest(words: Iterable[str]) -> str:
+    words = list(words)
+    return next((name for name, spelling in _TYPES.items() if any(map(spelling.search, words))), OTHER)
+
+
+def found_fault(asked: Precision, types: LayerTypes) -> str | None:
+    """What is wrong with what an engine computes in, or None.
+
+    Of its products, where they can be told, else of all layers: some must be of the type that was asked for, and those
+    in fp32 no more than islands in what is lower. Where the engine tells of no type, nothing is known to be wrong.
+    """
+    counts = types.products if any(name != OTHER for name in types.products) else types.layers
+    known = Counter({name: count for name, count in counts.items() if name != OTHER})
+    found = ", ".join(f"{name} ({count} layers)" for name, count in known.most_common())
+    if not known:
         return None
-    found = ", ".join(f"{name} ({count} layers)" for name, count in types.most_common() if name != "other")
-    return f"asks for {asked}, and no layer of the engine computes in it: {found or 'types unknown'}"
+    if not known[asked]:
+        return f"asks for {asked}, and no layer of the engine computes in it: {found}"
+    if asked != "fp32" and known["fp32"] > known["fp16"] + known["int8"]:
+        return f"asks for {asked}, and most layers of the engine compute in fp32: {found}"
+    return None

@@ -13,8 +13,8 @@ import numpy.typing as npt
 
 from segface_edge.errors import IncompatibleEngineError
 
-from .cuda import Cuda, Graph, HostMemory, Memory
-from .runtimes import Record
+from .cuda import Cuda, Graph, HostMemory, Mark, Memory
+from .log import Record
 
 Array = npt.NDArray[Any]
 
@@ -44,7 +44,7 @@ class Lane:
         engine: TensorRT's.
         tensors: its inputs and outputs, the one input first.
         batch: frames a call.
-        record: where TensorRT's log goes.
+        record: what TensorRT says meanwhile.
         source: the plan, for messages.
 
     Attributes:
@@ -56,7 +56,7 @@ class Lane:
         self, cuda: Cuda, engine: Any, tensors: tuple[Tensor, ...], batch: int, record: Record, source: str
     ) -> None:
         self.lock = threading.Lock()
-        self._cuda, self._record, self._source = cuda, record, source
+        self._cuda, self._source = cuda, source
         self._graph: Graph | None = None
         self.graph = "not yet" if cuda.has_graphs else f"not in {cuda.binding}"
         with ExitStack() as stack:
@@ -65,46 +65,58 @@ class Lane:
             try:
                 self._context = engine.create_execution_context()
                 if self._context is None:
-                    raise self._failed("makes no execution context")
-                self._input, *self._outputs = [self._buffer(tensor, batch, stack) for tensor in tensors]
+                    raise self._failed("makes no execution context", record)
+                self._input, *self._outputs = [self._buffer(tensor, batch, record, stack) for tensor in tensors]
             except BaseException:
                 self._context = None  # before its buffers; the error's trace would keep it
                 raise
             self._free = stack.pop_all()
 
-    def run(self, frames: Array, *, copy: bool, stages: dict[str, float] | None = None) -> dict[str, Array]:
+    def run(
+        self, frames: Array, record: Record, *, copy: bool, stages: dict[str, float] | None = None
+    ) -> dict[str, Array]:
         """The outputs by name.
 
         Args:
             frames: of the input's shape and type.
+            record: what TensorRT says meanwhile.
             copy: whether the outputs are the caller's own.
             stages: takes the seconds of the copies, `host_to_device` and `device_to_host`.
         """
-        stream = self._stream
         np.copyto(self._input.array, frames)
-        marks = [stream.mark()] if stages is not None else []
-        self._input.copy_in(stream)
-        if stages is not None:
-            marks.append(stream.mark())
-        if self._graph is not None:
-            self._graph.launch(stream)
-        else:
-            self._enqueue()
-        if stages is not None:
-            marks.append(stream.mark())
-        for output in self._outputs:
-            output.copy_out(stream)
-        if stages is not None:
-            marks.append(stream.mark())
-        stream.synchronize()
+        marks: list[Mark] = []
+        try:
+            self._queue(record, marks if stages is not None else None)
+        finally:
+            # Also where something failed: what was queued uses the buffers.
+            self._stream.synchronize()
         if stages is not None:
             stages["host_to_device"] += marks[1].seconds_since(marks[0])
             stages["device_to_host"] += marks[3].seconds_since(marks[2])
-            for mark in marks:
-                mark.free()
+        for mark in marks:
+            mark.free()
         if self.graph == "not yet":
-            self._record_graph()  # TensorRT sets itself up in the first run, which may not be recorded
+            self._record_graph(record)  # TensorRT sets itself up in the first run, which may not be recorded
         return {one.name: one.array.copy() if copy else one.array for one in self._outputs}
+
+    def _queue(self, record: Record, marks: list[Mark] | None) -> None:
+        """Copies in, the engine, copies out, and marks around each."""
+
+        def mark() -> None:
+            if marks is not None:
+                marks.append(self._stream.mark())
+
+        mark()
+        self._input.copy_in(self._stream)
+        mark()
+        if self._graph is not None:
+            self._graph.launch(self._stream)
+        else:
+            self._enqueue(record)
+        mark()
+        for output in self._outputs:
+            output.copy_out(self._stream)
+        mark()
 
     def free(self) -> None:
         """Gives everything back."""
@@ -115,33 +127,33 @@ class Lane:
             self._context = None  # TensorRT frees it with its last name
             self._free.close()
 
-    def _buffer(self, tensor: Tensor, batch: int, stack: ExitStack) -> _Buffer:
+    def _buffer(self, tensor: Tensor, batch: int, record: Record, stack: ExitStack) -> _Buffer:
         shape = tuple(batch if size == -1 else size for size in tensor.shape)
         if tensor.is_input and not self._context.set_input_shape(tensor.name, shape):
-            raise self._failed(f"takes no {' x '.join(map(str, shape))} as {tensor.name}")
+            raise self._failed(f"takes no {' x '.join(map(str, shape))} as {tensor.name}", record)
         real = tuple(self._context.get_tensor_shape(tensor.name))
         if real != shape:
-            raise self._failed(f"gives {tensor.name} as {real}, not {shape}")
+            raise self._failed(f"gives {tensor.name} as {real}, not {shape}", record)
         buffer = _Buffer(self._cuda, tensor, shape, stack)
         if not self._context.set_tensor_address(tensor.name, buffer.address):
-            raise self._failed(f"takes no address for {tensor.name}")
+            raise self._failed(f"takes no address for {tensor.name}", record)
         return buffer
 
-    def _enqueue(self) -> None:
+    def _enqueue(self, record: Record) -> None:
         if not self._context.execute_async_v3(self._stream.handle):
-            raise self._failed("failed to run it")
+            raise self._failed("failed to run it", record)
 
-    def _record_graph(self) -> None:
+    def _record_graph(self, record: Record) -> None:
         try:
-            self._graph = self._cuda.record(self._stream, self._enqueue)
+            self._graph = self._cuda.record(self._stream, lambda: self._enqueue(record))
             self.graph = "yes"
         except IncompatibleEngineError as error:
             # Not every engine can be recorded. It runs all the same, and says so.
             self.graph = f"no ({error.problem})"
 
-    def _failed(self, what: str) -> IncompatibleEngineError:
+    def _failed(self, what: str, record: Record) -> IncompatibleEngineError:
         return IncompatibleEngineError(
-            self._source, f"TensorRT {what} ({self._record.last_error()})", "lower the batch, or build the plan again"
+            self._source, f"TensorRT {what} ({record.last_error()})", "lower the batch, or build the plan again"
         )
 
 

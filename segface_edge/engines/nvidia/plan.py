@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shlex
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,6 @@ from segface_edge.spec import ModelSpec
 from .runtimes import RUNTIMES, numbers
 
 PLAN_VERSION = 1
-SUFFIXES = (".plan", ".engine", ".trt")
 _LARGEST_SIDECAR = 2**20
 
 
@@ -30,7 +30,7 @@ class PlanInfo:
         gpu: name of the GPU that it was built on; None: on none, for `compute`.
         compute: compute capabilities that it is for, `8.7`.
         batches: fewest, usual and most frames a call.
-        flags: of the build: `opt_level`, `workspace_mib`, `version_compatible`.
+        flags: of the build: `opt_level`, `workspace_mib`, whether that was given, `version_compatible`.
         precision: layers by type of their first input, as NVIDIA's code says.
         onnx, onnx_sha256: the file that it was built from.
         plan_sha256, plan_bytes: of the plan.
@@ -63,17 +63,21 @@ class PlanInfo:
 
     def rebuild(self, path: Path) -> str:
         """The command that builds the plan at `path` again."""
-        parts = ["segface-edge build", self.onnx, "-o", str(path)]
+        parts = ["segface-edge", "build", self.onnx, "-o", str(path)]
         if self.runtime != "tensorrt":
             parts += ["--runtime", self.runtime]
         if self.gpu is None:
             parts += ["--target", ",".join(f"sm{one.replace('.', '')}" for one in self.compute)]
         if self.spec.batch is None:
             names = ("--min-batch", "--opt-batch", "--max-batch")
-            parts += [f"{name} {count}" for name, count in zip(names, self.batches, strict=True)]
+            parts += [word for name, count in zip(names, self.batches, strict=True) for word in (name, str(count))]
+        if self.flags.get("workspace_given"):
+            parts += ["--workspace", str(self.flags.get("workspace_mib"))]
+        if self.flags.get("opt_level", 3) != 3:
+            parts += ["--opt-level", str(self.flags["opt_level"])]
         if self.flags.get("version_compatible"):
             parts.append("--version-compatible")
-        return " ".join(parts)
+        return shlex.join(parts)
 
 
 def sidecar(plan: Path) -> Path:

@@ -6,6 +6,7 @@ import re
 import threading
 import warnings
 from collections.abc import Callable
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -13,15 +14,19 @@ from typing import Any
 import numpy as np
 
 from segface_edge.engines.base import Engine, Output
-from segface_edge.errors import IncompatibleEngineError, UsageError
+from segface_edge.errors import IncompatibleEngineError, SegFaceEdgeError, UsageError
 from segface_edge.imaging import UInt8Array
 from segface_edge.labels import label_set
 from segface_edge.spec import IMAGENET_MEAN, IMAGENET_STD, ModelSpec
 
 from .cuda import open_cuda
 from .lane import Array, Lane, Tensor
+from .log import Record, listening, start
 from .plan import PlanInfo, read_plan, sidecar
-from .runtimes import RUNTIMES, Record, load, make_log, numbers
+from .runtimes import RUNTIMES, load, numbers
+
+# Contexts of a thread, each for another number of frames: the one used longest ago makes room.
+LANES = 4
 
 
 class PlanWarning(UserWarning):
@@ -31,8 +36,8 @@ class PlanWarning(UserWarning):
 class TensorRTEngine(Engine):
     """A plan on a GPU.
 
-    Every thread has an execution context, buffers and a stream of its own for every number of frames that it asks for.
-    Where the CUDA binding has graphs, the engine is queued as one.
+    Every thread has an execution context, buffers and a stream of its own for each number of frames that it asks for,
+    `LANES` of them at most. Where the CUDA binding has graphs, the engine is queued as one.
 
     Args:
         path: a plan; `segface-edge build` makes one.
@@ -40,7 +45,8 @@ class TensorRTEngine(Engine):
         threads: of CPUs; has no meaning here and must be None.
         binding: key of `cuda.BINDINGS`; None: the first that is installed.
         spec: the model's contract, for a plan without a document beside it.
-        copy: results are the caller's own. False: they are views, which the same thread's next call overwrites.
+        copy: results are the caller's own. False: they are views of buffers, which the same thread's next call
+            overwrites, and which are gone when the thread has ended or the engine is closed.
 
     Raises:
         ModelFileError: the file is absent.
@@ -64,9 +70,9 @@ class TensorRTEngine(Engine):
         content, info = read_plan(path)
         name = info.runtime if info else "tensorrt"
         trt = load(name, path)
-        self.source, self._copy = str(path), copy
+        self.source, self.gives_views = str(path), not copy
         self._title, self._version = RUNTIMES[name].title, str(trt.__version__)
-        self._record = Record()
+        self._trt = trt
         self._lock, self._staged = threading.Lock(), threading.local()
         # By thread and number of frames.
         self._lanes: dict[tuple[int, int], Lane] = {}
@@ -79,11 +85,12 @@ class TensorRTEngine(Engine):
             if info:
                 _check_fit(path, info, self._version, self._cuda.gpu.name, self._cuda.gpu.compute)
             with self._cuda.current():
-                self._load(trt, content, path, info)
+                self._load(content, path, info)
             self.spec = info.spec if info else spec or _guess(self._tensors, path)
             _check_contract(self._tensors, self.spec, path)
         except BaseException:
-            self.close()
+            with suppress(SegFaceEdgeError):  # what went wrong first is what matters
+                self.close()
             raise
 
     def run(self, frames: UInt8Array) -> Output:
@@ -93,11 +100,11 @@ class TensorRTEngine(Engine):
             mean, std = np.array(self.spec.mean, np.float32), np.array(self.spec.std, np.float32)
             feed = ((frames.astype(np.float32) / 255 - mean) / std).transpose(0, 3, 1, 2)
         self._check_open()
-        with self._cuda.current():
-            lane = self._lane(len(frames))
+        with self._cuda.current(), listening(self._trt) as (_, record):
+            lane = self._lane(len(frames), record)
             with lane.lock:
                 self._check_open()
-                found = lane.run(feed, copy=self._copy, stages=getattr(self._staged, "stages", None))
+                found = lane.run(feed, record, copy=not self.gives_views, stages=getattr(self._staged, "stages", None))
         logits = found.get("logits")
         labels = found["labels"] if "labels" in found else found["logits"].argmax(axis=1).astype(np.uint8)
         return Output(labels, found.get("confidence"), logits)
@@ -139,46 +146,64 @@ class TensorRTEngine(Engine):
                 return
             self._closed = True
             lanes, self._lanes = self._lanes, {}
-        with self._cuda.current():
+        # Undone in turn, the last first, whichever of it fails.
+        with ExitStack() as stack:
+            stack.callback(self._cuda.close)
+            stack.enter_context(self._cuda.current())
+            stack.callback(self._drop)
             for lane in lanes.values():
-                lane.free()
-            # TensorRT frees them with their last names, the engine before its runtime.
-            self._engine = None
-            self._runtime = None
-        self._cuda.close()
+                stack.callback(lane.free)
 
-    def _load(self, trt: ModuleType, content: bytes, path: Path, info: PlanInfo | None) -> None:
-        self._runtime = trt.Runtime(make_log(trt, self._record))
-        if info and info.flags.get("version_compatible"):
-            # Such a plan brings code of NVIDIA's: only what its document vouches for is run.
-            self._runtime.engine_host_code_allowed = True
-        self._engine = self._runtime.deserialize_cuda_engine(content)
-        if self._engine is None:
-            raise _not_loaded(path, info, self._record)
+    def _drop(self) -> None:
+        # TensorRT frees them with their last names, the engine before its runtime.
+        self._engine = None
+        self._runtime = None
+
+    def _load(self, content: bytes, path: Path, info: PlanInfo | None) -> None:
+        trt = self._trt
+        with listening(trt) as (log, record):
+            self._deserialise(log, record, content, path, info)
         self._tensors = _tensors(trt, self._engine)
         source = self._tensors[0]
         if source.shape[0] == -1:
             least, _, most = self._engine.get_tensor_profile_shape(source.name, 0)
             self.min_batch, self.max_batch = int(least[0]), int(most[0])
 
+    def _deserialise(self, log: Any, record: Record, content: bytes, path: Path, info: PlanInfo | None) -> None:
+        self._runtime = start(self._trt.Runtime, log, record, path)
+        if info and info.flags.get("version_compatible"):
+            # Such a plan brings code of NVIDIA's: only what its document vouches for is run.
+            self._runtime.engine_host_code_allowed = True
+        self._engine = self._runtime.deserialize_cuda_engine(content)
+        if self._engine is None:
+            raise _not_loaded(path, info, record)
+
     def _check_open(self) -> None:
         if self._closed:
             raise UsageError(self.source, "is closed", "open it again")
 
-    def _lane(self, batch: int) -> Lane:
-        key = (threading.get_ident(), batch)
+    def _lane(self, batch: int, record: Record) -> Lane:
+        me = threading.current_thread().ident or 0  # a thread that Python did not start is listed from here on
         with self._lock:
             self._check_open()
-            if key in self._lanes:
-                return self._lanes[key]
-            # Threads come and go; their contexts hold much of the GPU's memory.
+            lane = self._lanes.pop((me, batch), None)
+            if lane is not None:
+                self._lanes[me, batch] = lane  # the one used last comes last
+                return lane
+            # Threads come and go, and numbers of frames change; contexts hold much of the GPU's memory.
             alive = {thread.ident for thread in threading.enumerate()}
-            gone = [self._lanes.pop(one) for one in list(self._lanes) if one[0] not in alive]
-            for lane in gone:
-                lane.free()
-            lane = Lane(self._cuda, self._engine, self._tensors, batch, self._record, self.source)
-            self._lanes[key] = lane
-        return lane
+            mine = [one for one in self._lanes if one[0] == me]
+            gone = [one for one in self._lanes if one[0] not in alive] + mine[: len(mine) - LANES + 1]
+            freed = [self._lanes.pop(one) for one in gone]
+        for old in freed:
+            old.free()
+        lane = Lane(self._cuda, self._engine, self._tensors, batch, record, self.source)
+        with self._lock:
+            if not self._closed:
+                self._lanes[me, batch] = lane
+                return lane
+        lane.free()
+        raise UsageError(self.source, "is closed", "open it again")
 
 
 def _check_fit(path: Path, info: PlanInfo, version: str, gpu: str, compute: str) -> None:
@@ -202,9 +227,14 @@ def _not_loaded(path: Path, info: PlanInfo | None, record: Record) -> Incompatib
     """Why TensorRT does not load a plan, in our words where they are known."""
     said = " ".join(record.errors)
     cure = f"build it again: {info.rebuild(path) if info else f'segface-edge build MODEL.onnx -o {path}'}"
-    version = re.search(r"expecting library version (\S+) got (?:version )?(\S+?),", said)
+    # From 10.4 on, TensorRT prints the plan's version as raw bytes; what can be read of it is said.
+    version = re.search(r"expecting library version (\S+) got(?: version)?([^,]*)", said)
     if version:
-        return IncompatibleEngineError(path, f"was built with TensorRT {version[2]}, here is {version[1]}", cure)
+        built = re.search(r"\d+\.\d+\.[\d.]*\d", version[2])
+        words = f"TensorRT {built[0]}" if built else "another version of TensorRT"
+        return IncompatibleEngineError(path, f"was built with {words}, here is {version[1]}", cure)
+    if "Version tag does not match" in said:
+        return IncompatibleEngineError(path, "was built with another version of TensorRT", cure)
     device = re.search(r"expecting compute (\S+) got compute (\S+?),", said)
     if device:
         return IncompatibleEngineError(

@@ -5,13 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from importlib import import_module
 from types import ModuleType
-from typing import Any, Literal
 
 from segface_edge.errors import MissingDependencyError, UsageError
 
 from .cuda import driver_is_here, is_jetson, no_driver
-
-RuntimeName = Literal["tensorrt", "rtx"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,7 +56,7 @@ def load(name: str, subject: object) -> ModuleType:
             *_, module = [import_module(one) for one in modules]
         except ModuleNotFoundError as error:
             if error.name not in modules:
-                raise
+                raise broken(subject, name, error) from error
         except ImportError as error:
             raise broken(subject, name, error) from error
         else:
@@ -121,40 +118,3 @@ def numbers(version: str) -> tuple[int, ...]:
             break
         found.append(int(part))
     return tuple(found)
-
-
-class Record:
-    """What NVIDIA's code said.
-
-    Attributes:
-        errors, warnings: its messages, each once, in order.
-        layers: its accounts of layers, where it gives them to the log alone.
-    """
-
-    def __init__(self) -> None:
-        self.errors: dict[str, None] = {}
-        self.warnings: dict[str, None] = {}
-        self.layers: list[str] = []
-
-    def last_error(self) -> str:
-        """The last error in one line, without where in NVIDIA's source it arose."""
-        return " ".join(next(reversed(self.errors), "no reason given").split())
-
-
-def make_log(trt: ModuleType, record: Record) -> Any:
-    """A logger of that module which writes to `record`, nothing to the terminal."""
-    severities = trt.ILogger
-
-    class Log(trt.ILogger):  # type: ignore[misc, name-defined]
-        def __init__(self) -> None:
-            super().__init__()  # else the binding refuses it
-
-        def log(self, severity: Any, msg: str) -> None:
-            if severity in (severities.INTERNAL_ERROR, severities.ERROR):
-                record.errors[msg] = None
-            elif severity == severities.WARNING:
-                record.warnings[msg] = None
-            elif "LayerType: " in msg:
-                record.layers.append(msg)
-
-    return Log()

@@ -26,6 +26,8 @@ def read_spec(path: Path) -> ModelSpec:
         )
     try:
         return parse_plan_info(path.read_text(encoding="utf-8"), path).spec
+    except FileNotFoundError as error:
+        raise InputError(path, "no such file", "give the ONNX file, or another plan's .plan.json") from error
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(
             path, f"cannot be read ({error})", "give the ONNX file, or another plan's .plan.json"

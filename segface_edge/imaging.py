@@ -9,7 +9,7 @@ from __future__ import annotations
 import io
 import math
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from os import PathLike
 from pathlib import Path
 from typing import Any, Literal
@@ -44,6 +44,8 @@ class FaceBox:
     Attributes:
         left, top, right, bottom: edges, continuous coordinates.
         score: detection score in [0, 1]; 1 where the box was given.
+        landmarks: (x, y) of the right eye, the left eye, the nose, the right and the left corner of the mouth (the
+            subject's right, so mostly left in the photo), or None.
     """
 
     left: float
@@ -51,6 +53,14 @@ class FaceBox:
     right: float
     bottom: float
     score: float = 1.0
+    landmarks: tuple[tuple[float, float], ...] | None = None
+
+    def moved(self, x: float, y: float) -> FaceBox:
+        """The same, elsewhere."""
+        points = self.landmarks and tuple((px + x, py + y) for px, py in self.landmarks)
+        return replace(
+            self, left=self.left + x, top=self.top + y, right=self.right + x, bottom=self.bottom + y, landmarks=points
+        )
 
     @classmethod
     def whole(cls, height: int, width: int) -> FaceBox:
@@ -60,12 +70,16 @@ class FaceBox:
 
 @dataclass(frozen=True, kw_only=True)
 class Geometry:
-    """The way between photo and network frame: frame = scale * photo + offset, for x and y each.
+    """The way between photo and network frame:
+
+        frame x = scale_x * photo x + turn_x * photo y + offset_x
+        frame y = turn_y * photo x + scale_y * photo y + offset_y
 
     Attributes:
-        scale_x, scale_y: frame pixels per photo pixel.
+        scale_x, scale_y: frame pixels per photo pixel, for a frame that is not turned.
         offset_x, offset_y: where the photo's corner lies in the frame.
         left, top, right, bottom: the part of the frame that shows the photo; the rest is padding.
+        turn_x, turn_y: 0 for a frame that is not turned.
     """
 
     scale_x: float
@@ -76,6 +90,24 @@ class Geometry:
     top: int
     right: int
     bottom: int
+    turn_x: float = 0.0
+    turn_y: float = 0.0
+
+    @property
+    def turned(self) -> bool:
+        """Whether the frame's sides are not the photo's."""
+        return self.turn_x != 0 or self.turn_y != 0
+
+    @property
+    def enlarges(self) -> bool:
+        """Whether the photo has more pixels than the frame shows of it."""
+        return min(math.hypot(self.scale_x, self.turn_y), math.hypot(self.scale_y, self.turn_x)) < 1
+
+    def to_photo(self, x: float, y: float) -> tuple[float, float]:
+        """A point of the frame in the photo."""
+        determinant = self.scale_x * self.scale_y - self.turn_x * self.turn_y
+        x, y = x - self.offset_x, y - self.offset_y
+        return (self.scale_y * x - self.turn_x * y) / determinant, (self.scale_x * y - self.turn_y * x) / determinant
 
     def for_photo_scaled(self, x: float, y: float) -> Geometry:
         """The same way for a photo whose width and height are x and y times as large."""
@@ -88,6 +120,8 @@ class Geometry:
             top=self.top,
             right=self.right,
             bottom=self.bottom,
+            turn_x=self.turn_x / y,
+            turn_y=self.turn_y / x,
         )
 
 
@@ -275,20 +309,26 @@ def restore(labels: UInt8Array, geometry: Geometry, height: int, width: int) -> 
     Returns:
         (height, width) uint8; background (0) outside the part of the photo that the frame showed.
     """
-    restored = np.zeros((height, width), np.uint8)
+    rows, columns, part = restore_part(labels, geometry, height, width)
+    return _whole(rows, columns, part, height, width)
+
+
+def restore_part(labels: UInt8Array, geometry: Geometry, height: int, width: int) -> tuple[range, range, UInt8Array]:
+    """The same without the pixels around it: the photo's rows and columns that the frame shows, and their labels."""
     shown = labels[geometry.top : geometry.bottom, geometry.left : geometry.right]
     columns, rows = _shown(geometry, height, width)
-    target = restored[rows.start : rows.stop, columns.start : columns.stop]
+    target = np.zeros((len(rows), len(columns)), np.uint8)
+    if not target.size:
+        return rows, columns, target
     largest = np.zeros_like(target)
-    enlarged = min(geometry.scale_x, geometry.scale_y) < 1
     for label in np.flatnonzero(np.bincount(shown.reshape(-1), minlength=1)):
         mask: npt.NDArray[Any] = np.equal(shown, label).view(np.uint8) * np.uint8(255)
-        if enlarged:
+        if geometry.enlarges:
             mask = cv2.GaussianBlur(mask, (3, 3), SMOOTHING, borderType=cv2.BORDER_REPLICATE)
         left, top, mask_width, mask_height = cv2.boundingRect(mask)
         # A mask reaches one frame pixel beyond its last.
-        x = _covered(columns, geometry.left + left - 1, mask_width + 2, geometry.scale_x, geometry.offset_x)
-        y = _covered(rows, geometry.top + top - 1, mask_height + 2, geometry.scale_y, geometry.offset_y)
+        reach = (geometry.left + left - 1, geometry.top + top - 1, mask_width + 2, mask_height + 2)
+        x, y = _reached(geometry, reach, columns, rows)
         if not len(x) or not len(y):
             continue
         warped = _warp(mask, geometry, x, y)
@@ -296,26 +336,54 @@ def restore(labels: UInt8Array, geometry: Geometry, height: int, width: int) -> 
         wins = cv2.compare(warped, largest[window], cv2.CMP_GT)
         cv2.copyTo(warped, wins, largest[window])
         target[window][wins != 0] = label
-    return restored
+    return rows, columns, target
 
 
 def restore_confidence(confidence: UInt8Array, geometry: Geometry, height: int, width: int) -> UInt8Array:
     """A confidence map (S, S) uint8 of the network's frame in the photo's pixels, bilinear: (height, width) uint8."""
-    restored = np.zeros((height, width), np.uint8)
+    rows, columns, part = restore_confidence_part(confidence, geometry, height, width)
+    return _whole(rows, columns, part, height, width)
+
+
+def restore_confidence_part(
+    confidence: UInt8Array, geometry: Geometry, height: int, width: int
+) -> tuple[range, range, UInt8Array]:
+    """The same without the pixels around it, as of `restore_part`."""
     columns, rows = _shown(geometry, height, width)
     shown = np.ascontiguousarray(confidence[geometry.top : geometry.bottom, geometry.left : geometry.right])
-    if len(columns) and len(rows):
-        restored[rows.start : rows.stop, columns.start : columns.stop] = _warp(shown, geometry, columns, rows)
+    if not len(columns) or not len(rows):
+        return rows, columns, np.zeros((len(rows), len(columns)), np.uint8)
+    return rows, columns, _warp(shown, geometry, columns, rows)
+
+
+def _whole(rows: range, columns: range, part: UInt8Array, height: int, width: int) -> UInt8Array:
+    if part.shape == (height, width):
+        return part
+    restored = np.zeros((height, width), np.uint8)
+    restored[rows.start : rows.stop, columns.start : columns.stop] = part
     return restored
 
 
 def _shown(geometry: Geometry, height: int, width: int) -> tuple[range, range]:
-    """The photo's columns and rows whose centres the frame shows."""
-    columns, rows = range(width), range(height)
-    return (
-        _covered(columns, geometry.left, geometry.right - geometry.left, geometry.scale_x, geometry.offset_x),
-        _covered(rows, geometry.top, geometry.bottom - geometry.top, geometry.scale_y, geometry.offset_y),
-    )
+    """The photo's columns and rows whose centres the frame shows, or, turned, may show."""
+    part = (geometry.left, geometry.top, geometry.right - geometry.left, geometry.bottom - geometry.top)
+    return _reached(geometry, part, range(width), range(height))
+
+
+def _reached(geometry: Geometry, part: tuple[int, int, int, int], columns: range, rows: range) -> tuple[range, range]:
+    """Those of the photo's columns and rows that a part (left, top, width, height) of the frame lies in."""
+    left, top, width, height = part
+    if not geometry.turned:
+        return (
+            _covered(columns, left, width, geometry.scale_x, geometry.offset_x),
+            _covered(rows, top, height, geometry.scale_y, geometry.offset_y),
+        )
+    corners = [geometry.to_photo(left + x, top + y) for x in (0, width) for y in (0, height)]
+    found = []
+    for photo, values in zip((columns, rows), zip(*corners, strict=True), strict=True):
+        first, last = math.ceil(min(values) - 0.5), math.floor(max(values) - 0.5)
+        found.append(range(max(first, photo.start), max(min(last + 1, photo.stop), photo.start)))
+    return found[0], found[1]
 
 
 def _covered(photo: range, start: int, length: int, scale: float, offset: float) -> range:
@@ -327,17 +395,16 @@ def _covered(photo: range, start: int, length: int, scale: float, offset: float)
 
 def _warp(shown: UInt8Array, geometry: Geometry, columns: range, rows: range) -> UInt8Array:
     """The shown part of the frame, bilinear, at the centres of the photo's `columns` and `rows`."""
-    to_frame = np.array(
-        [
-            [geometry.scale_x, 0, (columns.start + 0.5) * geometry.scale_x + geometry.offset_x - geometry.left - 0.5],
-            [0, geometry.scale_y, (rows.start + 0.5) * geometry.scale_y + geometry.offset_y - geometry.top - 0.5],
-        ]
-    )
+    x, y = columns.start + 0.5, rows.start + 0.5
+    first_x = x * geometry.scale_x + y * geometry.turn_x + geometry.offset_x - geometry.left - 0.5
+    first_y = x * geometry.turn_y + y * geometry.scale_y + geometry.offset_y - geometry.top - 0.5
+    to_frame = np.array([[geometry.scale_x, geometry.turn_x, first_x], [geometry.turn_y, geometry.scale_y, first_y]])
     warped = cv2.warpAffine(
         shown,
         to_frame,
         (len(columns), len(rows)),
         flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
-        borderMode=cv2.BORDER_REPLICATE,
+        # Not turned, only pixels that the frame shows are asked for; turned, there are others among them.
+        borderMode=cv2.BORDER_CONSTANT if geometry.turned else cv2.BORDER_REPLICATE,
     )
     return np.asarray(warped, np.uint8)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from os import PathLike
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import cv2
 import numpy as np
@@ -27,6 +27,20 @@ _WITH_ALPHA = (".png", ".webp", ".tif", ".tiff")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
+class FaceLabels:
+    """What one face's frame showed.
+
+    Attributes:
+        top, left: where it lies in the photo.
+        labels: (h, w) uint8, of this face alone.
+    """
+
+    top: int
+    left: int
+    labels: UInt8Array
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
 class FaceParse:
     """A parsed photo.
 
@@ -35,7 +49,8 @@ class FaceParse:
         labels: (H, W) uint8, positions in `label_set.classes`.
         label_set: the label order.
         confidence: (H, W) uint8, probability of the label times 255; None where the model does not give it.
-        faces: where the faces are.
+        faces: where the faces are, with score and landmarks where they are known; empty: none was found.
+        face_labels: of each of `faces`, the labels of its own, where several are merged in `labels`.
         timings: milliseconds of `decode`, `fit`, `inference`, `restore`; a batch's inference is shared evenly.
         engine: what computed it, and where.
     """
@@ -45,6 +60,7 @@ class FaceParse:
     label_set: LabelSet
     confidence: UInt8Array | None = None
     faces: tuple[FaceBox, ...] = ()
+    face_labels: tuple[FaceLabels, ...] = ()
     timings: Mapping[str, float] = field(default_factory=dict)
     engine: str = ""
 
@@ -64,6 +80,26 @@ class FaceParse:
         wanted = np.zeros(256, bool)
         wanted[self.label_set.indices(classes)] = True
         return wanted[self.labels]
+
+    def face(self, index: int) -> FaceParse:
+        """One face by itself: the part of the photo that its frame showed, and its own labels there.
+
+        Raises:
+            UsageError: there is no such face.
+        """
+        if not 0 <= index < len(self.face_labels):
+            raise UsageError(f"face {index}", f"does not exist: there are {len(self.face_labels)}", "count from 0")
+        own, box = self.face_labels[index], self.faces[index]
+        rows = slice(own.top, own.top + own.labels.shape[0])
+        columns = slice(own.left, own.left + own.labels.shape[1])
+        return FaceParse(
+            image=self.image[rows, columns],
+            labels=own.labels,
+            label_set=self.label_set,
+            confidence=None,
+            faces=(box.moved(-own.left, -own.top),),
+            engine=self.engine,
+        )
 
     def areas(self) -> dict[str, int]:
         """Pixels per class, every class of the order."""
@@ -97,14 +133,107 @@ class FaceParse:
 
     def only(self, *classes: str) -> FaceParse:
         """The same parse with every class but `classes` made background. Groups are allowed, as for `mask`."""
-        return replace(self, labels=np.where(self.mask(*classes), self.labels, np.uint8(0)))
+        wanted = np.zeros(256, np.uint8)
+        kept = self.label_set.indices(classes) if classes else []
+        wanted[kept] = kept
+        if not classes:
+            self.mask()  # says what is wrong
+        return self._looked_up(wanted, self.label_set)
+
+    def polygons(self, *classes: str, tolerance: float = 1.0) -> list[list[tuple[float, float]]]:
+        """The outlines of where any of `classes` is: one polygon a piece, its points (x, y) in the photo's pixels.
+
+        Holes are left out; a mask with them is what `to_coco` gives. Pieces of fewer than three points are left out.
+
+        Args:
+            classes: as for `mask`.
+            tolerance: pixels by which the outline may leave the mask's, for fewer points; 0 keeps all.
+
+        Raises:
+            UsageError: as for `mask`.
+        """
+        mask = self.mask(*classes).astype(np.uint8)
+        outlines, _ = cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+        found = []
+        for outline in outlines:
+            points = cv2.approxPolyDP(outline, tolerance, True) if tolerance > 0 else outline
+            if len(points) >= 3:
+                # OpenCV's points are pixels; ours are continuous, so that a pixel's middle lies at + 0.5.
+                found.append([(float(x) + 0.5, float(y) + 0.5) for x, y in points[:, 0]])
+        return found
+
+    def to_coco(self, *, file_name: str = "", image_id: int = 0, first_id: int = 1) -> dict[str, list[dict[str, Any]]]:
+        """The parse as COCO's: `images`, `categories` (ids are labels) and `annotations`, one a class that is there.
+
+        Masks are run-length encoded down the columns, uncompressed, as COCO's tools read them.
+
+        Args:
+            file_name: the photo's.
+            image_id: of the photo.
+            first_id: of the first annotation.
+        """
+        height, width = self.labels.shape
+        annotations: list[dict[str, Any]] = []
+        for label in np.unique(self.labels[self.labels > 0]).tolist():
+            mask = np.equal(self.labels, label)
+            rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
+            annotations.append(
+                {
+                    "id": first_id + len(annotations),
+                    "image_id": image_id,
+                    "category_id": label,
+                    "segmentation": {"size": [height, width], "counts": _runs(mask)},
+                    "area": int(mask.sum()),
+                    "bbox": [
+                        int(columns[0]),
+                        int(rows[0]),
+                        int(columns[-1] - columns[0] + 1),
+                        int(rows[-1] - rows[0] + 1),
+                    ],
+                    "iscrowd": 1,  # what COCO calls a mask that is run-length encoded
+                }
+            )
+        return {
+            "images": [{"id": image_id, "height": height, "width": width, "file_name": file_name}],
+            "categories": [
+                {"id": label, "name": name, "supercategory": "face"}
+                for label, name in enumerate(self.label_set.classes)
+                if label
+            ],
+            "annotations": annotations,
+        }
+
+    def to_json(self) -> dict[str, Any]:
+        """JSON-ready: size, label order, pixels by class, faces, milliseconds; what `segface-edge parse --json` has."""
+        height, width = self.labels.shape
+        return {
+            "width": width,
+            "height": height,
+            "label_order": self.label_set.name,
+            "areas": self.areas(),
+            "present": self.present(),
+            "faces": [
+                {
+                    "box": [round(edge, 1) for edge in (box.left, box.top, box.right, box.bottom)],
+                    "score": round(box.score, 3),
+                    "landmarks": box.landmarks and [[round(x, 1), round(y, 1)] for x, y in box.landmarks],
+                }
+                for box in self.faces
+            ],
+            "timings_ms": {name: round(value, 3) for name, value in self.timings.items()},
+            "engine": self.engine,
+        }
 
     def remap(self, order: str | LabelSet) -> FaceParse:
         """The same parse in another label order (see `LabelSet.table_to`)."""
         target = label_set(order) if isinstance(order, str) else order
         table = np.zeros(256, np.uint8)
         table[: len(self.label_set)] = self.label_set.table_to(target)
-        return replace(self, labels=table[self.labels], label_set=target)
+        return self._looked_up(table, target)
+
+    def _looked_up(self, table: UInt8Array, order: LabelSet) -> FaceParse:
+        faces = tuple(replace(one, labels=table[one.labels]) for one in self.face_labels)
+        return replace(self, labels=table[self.labels], label_set=order, face_labels=faces)
 
     def save(
         self, path: str | PathLike[str], view: View = "overlay", *, alpha: float = 0.5, classes: tuple[str, ...] = ()
@@ -147,6 +276,15 @@ class FaceParse:
         picture = Image.fromarray(self.labels)
         picture.putpalette(self.label_set.palette.tobytes())
         return picture
+
+
+def _runs(mask: npt.NDArray[np.bool_]) -> list[int]:
+    """Lengths of runs of equal values down the columns, those of False first."""
+    flat = mask.ravel(order="F")
+    ends = np.flatnonzero(np.diff(flat)) + 1
+    edges = np.concatenate([[0], ends, [flat.size]])
+    lengths: list[int] = np.diff(edges).tolist()
+    return [0, *lengths] if flat[0] else lengths
 
 
 def check_view(view: str, suffix: str) -> None:

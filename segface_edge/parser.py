@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
 from os import PathLike
+from pathlib import Path
 from time import perf_counter
 from types import TracebackType
+from typing import Any
 
 import numpy as np
 from PIL import Image
 
 from . import imaging, zoo
+from . import locate as locating
 from .engines import Engine, open_engine
 from .errors import UsageError
+from .fetch import place_of
+from .framing import fit_square, frame_of
 from .imaging import Color, FaceBox, Fitted, Photo, UInt8Array
 from .labels import LabelSet
-from .locate import locator
+from .locate import Located, YuNet
+from .merge import merged
 from .parse import FaceParse
 from .spec import ModelSpec
 
@@ -32,7 +39,13 @@ class FaceParser:
         device: `cpu`, `cuda` or `cuda:N`; a plan runs on a GPU, by default the first.
         engine: name of the engine, None chooses by the file's suffix. `tensorrt` with an ONNX file builds its plan
             once and keeps it.
-        locate: where the face is; `whole`: the photo is a portrait.
+        locate: where the faces are. `yunet`: found by OpenCV's detector with the model in `detector`; `self`: in the
+            parser's own label map of the whole photo, which is then parsed again, closer; `whole`: the photo is a
+            portrait; `auto`: `yunet` where there is a `detector`, `self` where there is none or it finds nothing, and
+            a portrait that fills its frame is left as it is.
+        detector: file of the YuNet model; None: the one that `segface-edge fetch yunet` left, if it is there.
+        max_faces: so many of a photo at most, the surest (`self`: the largest) first; None: all.
+        min_face: faces whose box is smaller, in pixels of the photo, are left out.
         threads: CPU threads per operator; None leaves it to the engine.
         spec: for a plan that says nothing of itself: the ONNX file, or another plan's `.json`, that tells.
         max_pixels: larger photos are refused before they are decoded.
@@ -47,12 +60,20 @@ class FaceParser:
         *,
         device: str = "cpu",
         engine: str | None = None,
-        locate: str = "whole",
+        locate: str = "auto",
+        detector: str | PathLike[str] | None = None,
+        max_faces: int | None = None,
+        min_face: float = 0.0,
         threads: int | None = None,
         spec: str | PathLike[str] | None = None,
         max_pixels: int = imaging.DEFAULT_MAX_PIXELS,
     ) -> None:
-        self._locate = locator(locate)
+        if locate not in locating.NAMES:
+            raise UsageError(f"locate={locate!r}", "is unknown", f"use one of: {', '.join(locating.NAMES)}")
+        if max_faces is not None and max_faces < 1:
+            raise UsageError(f"max_faces {max_faces}", "is below 1", "use 1 or more")
+        self._name, self._max_faces, self._min_face = locate, max_faces, min_face
+        self._yunet = _yunet(locate, detector)
         self._max_pixels = max_pixels
         if isinstance(model, Engine):
             self._engine = model
@@ -75,20 +96,26 @@ class FaceParser:
         """The label order of the results."""
         return self.spec.labels
 
-    def __call__(self, photo: Photo, *, color: Color = "rgb") -> FaceParse:
-        """Parses one photo.
+    def __call__(self, photo: Photo, *, color: Color = "rgb", boxes: Any = None) -> FaceParse:
+        """Parses one photo: all of its faces, merged.
 
         Args:
             photo: a path, the bytes of an image file, a PIL image, or an array (H, W, 3) uint8.
             color: channel order of an array; "bgr" for what OpenCV reads.
+            boxes: (N, 4), left, top, right, bottom of the faces in pixels of the upright photo, where they are known.
 
         Raises:
             ImageError: the photo cannot be read.
         """
-        return self.parse_batch([photo], color=color)[0]
+        return self.parse_batch([photo], color=color, boxes=None if boxes is None else [boxes])[0]
 
-    def parse_batch(self, photos: Iterable[Photo], *, color: Color = "rgb") -> list[FaceParse]:
-        """Parses several photos, of any sizes, in one engine call. Arguments and errors as for one."""
+    def parse_batch(
+        self, photos: Iterable[Photo], *, color: Color = "rgb", boxes: Sequence[Any] | None = None
+    ) -> list[FaceParse]:
+        """Parses several photos, of any sizes, all their faces in one engine call (`self`: two).
+
+        Arguments and errors as for one; `boxes` has those of each photo.
+        """
         if isinstance(photos, str | bytes | PathLike | Image.Image) or (
             isinstance(photos, np.ndarray) and photos.ndim == 3
         ):
@@ -96,50 +123,102 @@ class FaceParser:
         photos = list(photos)
         if not photos:
             return []
-        images, fits, boxes, marks = [], [], [], []
-        for photo in photos:
+        if boxes is not None and len(boxes) != len(photos):
+            raise UsageError(f"boxes of {len(boxes)} photos", f"do not fit {len(photos)} photos", "give as many")
+        works = []
+        for index, photo in enumerate(photos):
             start = perf_counter()
             image = imaging.load(photo, color=color, max_pixels=self._max_pixels)
-            loaded = perf_counter()
-            box = self._locate(image)
-            fitted = imaging.fit(image, self.spec.size, box=box)
-            images.append(image)
-            boxes.append(box)
-            fits.append(fitted)
-            marks.append((loaded - start, perf_counter() - loaded))
-        start = perf_counter()
-        output = self._engine.infer(np.stack([fitted.pixels for fitted in fits]))
-        inference = (perf_counter() - start) / len(images)
-        confidences = [None] * len(images) if output.confidence is None else list(output.confidence)
-        return [
-            self._result(image, box, fitted, labels, confidence, decode, fit, inference)
-            for image, box, fitted, labels, confidence, (decode, fit) in zip(
-                images, boxes, fits, output.labels, confidences, marks, strict=True
-            )
-        ]
+            work = _Work(image, decode=perf_counter() - start)
+            if boxes is not None:
+                work.located = locating.given(boxes[index])
+            works.append(work)
+        self._locate(works)
+        self._infer(works, [work for work in works if work.located is not None and not work.fits])
+        return [self._result(work) for work in works]
 
-    def _result(
-        self,
-        image: UInt8Array,
-        box: FaceBox,
-        fitted: Fitted,
-        labels: UInt8Array,
-        confidence: UInt8Array | None,
-        decode: float,
-        fit: float,
-        inference: float,
-    ) -> FaceParse:
+    def _locate(self, works: list[_Work]) -> None:
+        """Finds the faces of photos whose faces are not given."""
+        for work in works:
+            if work.located is not None:
+                continue
+            start = perf_counter()
+            if self._name == "whole":
+                work.located = [locating.whole(work.image)]
+            elif self._yunet is not None:
+                work.located = self._chosen(self._yunet(work.image))
+                if self._name == "auto":
+                    if locating.is_portrait(work.located, work.image):
+                        work.located = [replace(work.located[0], frame=None)]
+                    elif not work.located:
+                        work.located = None  # a face that fills the frame may be too large for it
+            work.locate = perf_counter() - start
+        self._locate_in_labels([work for work in works if work.located is None])
+
+    def _locate_in_labels(self, works: list[_Work]) -> None:
+        """Parses whole photos and looks for the faces in their label maps; a portrait's is its result already."""
+        if not works:
+            return
+        for work in works:
+            work.located = [locating.whole(work.image)]
+        self._infer(works, works)
+        for work in works:
+            start = perf_counter()
+            faces = locating.faces_in(work.labels[0], self.labels, work.fits[0].geometry)
+            found = self._chosen(faces)
+            if locating.is_portrait(found, work.image):
+                work.located = [replace(found[0], frame=None)]
+            else:
+                work.located, work.fits, work.labels, work.confidences = found, [], [], []
+            work.locate += perf_counter() - start
+
+    def _chosen(self, faces: list[FaceBox]) -> list[Located]:
+        """Those that are large enough, the first so many of them."""
+        large = [face for face in faces if min(face.right - face.left, face.bottom - face.top) >= self._min_face]
+        return [Located(face=face, frame=frame_of(face)) for face in large[: self._max_faces]]
+
+    def _infer(self, works: list[_Work], chosen: list[_Work]) -> None:
+        """Runs all faces of the chosen photos in one call of the engine."""
+        size = self.spec.size
+        for work in chosen:
+            start = perf_counter()
+            work.fits = [
+                imaging.fit(work.image, size) if one.frame is None else fit_square(work.image, size, one.frame)
+                for one in work.located or ()
+            ]
+            work.fit += perf_counter() - start
+        frames = [fitted.pixels for work in chosen for fitted in work.fits]
+        if not frames:
+            return
         start = perf_counter()
-        height, width = image.shape[:2]
-        restored = imaging.restore(labels, fitted.geometry, height, width)
-        sure = None if confidence is None else imaging.restore_confidence(confidence, fitted.geometry, height, width)
-        seconds = {"decode": decode, "fit": fit, "inference": inference, "restore": perf_counter() - start}
+        output = self._engine.infer(np.stack(frames))
+        inference = (perf_counter() - start) / len(works)
+        first = 0
+        for work in chosen:
+            last = first + len(work.fits)
+            work.labels = list(output.labels[first:last])
+            work.confidences = (
+                [None] * len(work.fits) if output.confidence is None else list(output.confidence[first:last])
+            )
+            first = last
+        for work in works:
+            work.inference += inference
+
+    def _result(self, work: _Work) -> FaceParse:
+        start = perf_counter()
+        height, width = work.image.shape[:2]
+        labels, confidence, own = merged(
+            work.labels, work.confidences, [fitted.geometry for fitted in work.fits], height, width
+        )
+        seconds = {"decode": work.decode, "locate": work.locate, "fit": work.fit, "inference": work.inference}
+        seconds["restore"] = perf_counter() - start
         return FaceParse(
-            image=image,
-            labels=restored,
+            image=work.image,
+            labels=labels,
             label_set=self.labels,
-            confidence=sure,
-            faces=(box,),
+            confidence=confidence if "confidence" in self.spec.outputs else None,
+            faces=tuple(one.face for one in work.located or ()),
+            face_labels=own,
             timings={name: 1000 * value for name, value in seconds.items()},
             engine=f"{self._engine.describe()['runtime']} on {self._engine.device}",
         )
@@ -161,3 +240,33 @@ class FaceParser:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def _yunet(name: str, detector: str | PathLike[str] | None) -> YuNet | None:
+    """The detector where it is wanted and there."""
+    if name not in ("auto", "yunet"):
+        return None
+    path = Path(detector) if detector is not None else place_of("yunet")
+    return YuNet(path) if detector is not None or name == "yunet" or path.is_file() else None
+
+
+@dataclass
+class _Work:
+    """A photo on its way.
+
+    Attributes:
+        image: (H, W, 3) uint8 RGB.
+        decode, locate, fit, inference: seconds so far.
+        located: its faces, None while nobody has looked for them.
+        fits, labels, confidences: one of each face.
+    """
+
+    image: UInt8Array
+    decode: float
+    locate: float = 0.0
+    fit: float = 0.0
+    inference: float = 0.0
+    located: list[Located] | None = None
+    fits: list[Fitted] = field(default_factory=list)
+    labels: list[UInt8Array] = field(default_factory=list)
+    confidences: list[UInt8Array | None] = field(default_factory=list)

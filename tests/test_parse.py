@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
 from PIL import Image
 
-from segface_edge import FaceParser
+from segface_edge import FaceParser, zoo
 from segface_edge.errors import InputError, UsageError
 from segface_edge.labels import label_set
 from segface_edge.parse import FaceParse, check_view
@@ -254,3 +258,62 @@ def test_a_picture_that_the_format_cannot_hold_is_said(
     with pytest.raises(InputError, match=rf"{name}: cannot hold this picture .*save it as \.png"):
         face.save(tmp_path / name)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_polygons_follow_the_mask() -> None:
+    labels = np.zeros((60, 80), np.uint8)
+    labels[10:30, 20:50] = SEGFACE.index("skin")
+    labels[40:45, 60:65] = SEGFACE.index("skin")
+    labels[15:20, 25:30] = SEGFACE.index("nose")  # a hole of the skin
+    face = FaceParse(image=np.zeros((60, 80, 3), np.uint8), labels=labels, label_set=SEGFACE)
+    small, large = sorted(face.polygons("skin"), key=len)[:2]
+    for polygon, box in (
+        (sorted(face.polygons("skin"))[0], (20, 10, 50, 30)),
+        (face.polygons("nose")[0], (25, 15, 30, 20)),
+    ):
+        x, y = zip(*polygon, strict=True)
+        assert (min(x), min(y), max(x), max(y)) == tuple(edge + (0.5 if i < 2 else -0.5) for i, edge in enumerate(box))
+    assert len(small) == len(large) == 4
+    assert face.polygons("hair") == []
+    assert len(face.polygons("skin", tolerance=0)[0]) > 4
+    with pytest.raises(UsageError, match="names no class"):
+        face.polygons()
+
+
+@given(arrays(np.uint8, st.tuples(st.integers(1, 12), st.integers(1, 12)), elements=st.integers(0, 3)))
+def test_coco_runs_are_the_masks(labels: np.ndarray) -> None:
+    """Decoded by their definition: runs down the columns, background first."""
+    face = FaceParse(image=np.zeros((*labels.shape, 3), np.uint8), labels=labels, label_set=SEGFACE)
+    document = face.to_coco(image_id=7, first_id=3)
+    assert [one["id"] for one in document["annotations"]] == list(range(3, 3 + len(document["annotations"])))
+    assert {one["category_id"] for one in document["annotations"]} == set(np.unique(labels)) - {0}
+    assert len(document["categories"]) == 18
+    for one in document["annotations"]:
+        counts = one["segmentation"]["counts"]
+        flat = np.concatenate([np.full(count, index % 2, bool) for index, count in enumerate(counts)])
+        mask = flat.reshape(labels.shape[::-1]).T
+        assert np.array_equal(mask, labels == one["category_id"])
+        assert one["area"] == mask.sum()
+        x, y, width, height = one["bbox"]
+        assert mask[y : y + height, x : x + width].sum() == one["area"]
+        assert mask[y].any()
+        assert mask[:, x + width - 1].any()
+    json.dumps(document)
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of pycocotools, by numpy 2
+def test_coco_s_own_tools_read_it(parser: FaceParser) -> None:
+    tools = pytest.importorskip("pycocotools.mask", reason="pycocotools is not installed")
+    face = parser(zoo.PORTRAIT)
+    for one in face.to_coco()["annotations"]:
+        packed = tools.frPyObjects(one["segmentation"], *face.labels.shape)
+        assert np.array_equal(tools.decode(packed).astype(bool), face.labels == one["category_id"])
+        assert int(tools.area(packed)) == one["area"]
+
+
+def test_one_face_by_itself(parser: FaceParser) -> None:
+    face = parser(zoo.PORTRAIT)
+    one = face.face(0)
+    assert np.array_equal(one.labels, face.labels)
+    assert one.to_json()["faces"] == face.to_json()["faces"]
+    assert one.cutout("hair").shape == (512, 512, 4)

@@ -46,7 +46,7 @@ def test_every_kind_of_photo_gives_the_same_labels(parser: FaceParser, parsed: F
 def test_opencv_reads_bgr(echo_engine: MakeEngine, tmp_path: Path) -> None:
     path = tmp_path / "red.png"
     Image.fromarray(flat(40, 40, 160)).save(path)
-    parser = FaceParser(echo_engine())
+    parser = FaceParser(echo_engine(), locate="whole")
     assert (parser(path).labels == 10).all()
     assert (parser(cv2.imread(str(path)), color="bgr").labels == 10).all()
 
@@ -65,13 +65,18 @@ def test_the_result_says_what_ran_where(parsed: FaceParse) -> None:
     assert parsed.engine == "onnxruntime on cpu"
 
 
-def test_the_face_is_the_whole_frame(parsed: FaceParse) -> None:
+def test_the_face_of_a_portrait_is_found_in_its_own_labels(parsed: FaceParse) -> None:
     (box,) = parsed.faces
-    assert (box.left, box.top, box.right, box.bottom, box.score) == (0, 0, 512, 512, 1)
+    assert box.score == 1
+    assert box.landmarks is not None
+    for (x, y), name in zip(box.landmarks[:3], ("r_eye", "l_eye", "nose"), strict=True):
+        assert parsed.mask(name)[int(y), int(x)]
+    assert box.left < box.landmarks[0][0] < box.landmarks[1][0] < box.right
+    assert box.top < box.landmarks[0][1] < box.landmarks[3][1] < box.bottom
 
 
 def test_timings_name_every_stage(parsed: FaceParse) -> None:
-    assert list(parsed.timings) == ["decode", "fit", "inference", "restore"]
+    assert list(parsed.timings) == ["decode", "locate", "fit", "inference", "restore"]
     assert all(value > 0 for value in parsed.timings.values())
 
 
@@ -115,7 +120,7 @@ def test_a_batch_keeps_photos_apart_and_in_order(echo_engine: MakeEngine) -> Non
     engine = echo_engine()
     shapes = [(40, 70), (16, 16), (90, 20), (33, 33), (64, 48)]
     photos = [flat(*shape, 16 * i, 10 * i) for i, shape in enumerate(shapes)]
-    results = FaceParser(engine).parse_batch(photos)
+    results = FaceParser(engine, locate="whole").parse_batch(photos)
     assert engine.calls == [5]
     for i, (shape, result) in enumerate(zip(shapes, results, strict=True)):
         assert result.labels.shape == shape
@@ -127,31 +132,31 @@ def test_a_batch_keeps_photos_apart_and_in_order(echo_engine: MakeEngine) -> Non
 
 def test_a_models_fixed_batch_is_filled_up(echo_engine: MakeEngine) -> None:
     engine = echo_engine(batch=4)
-    results = FaceParser(engine).parse_batch([flat(20, 20, 16 * i) for i in range(6)])
+    results = FaceParser(engine, locate="whole").parse_batch([flat(20, 20, 16 * i) for i in range(6)])
     assert engine.calls == [4, 4]
     assert [int(result.labels[0, 0]) for result in results] == list(range(6))
 
 
 def test_an_empty_batch_is_an_empty_list_and_runs_nothing(echo_engine: MakeEngine) -> None:
     engine = echo_engine()
-    assert FaceParser(engine).parse_batch([]) == []
+    assert FaceParser(engine, locate="whole").parse_batch([]) == []
     assert engine.calls == []
 
 
 @pytest.mark.parametrize("photo", ["photo.jpg", Path("photo.jpg"), b"bytes"], ids=["text", "path", "bytes"])
 def test_one_photo_is_no_batch(echo_engine: MakeEngine, photo: Any) -> None:
     with pytest.raises(UsageError, match="got one photo"):
-        FaceParser(echo_engine()).parse_batch(photo)
+        FaceParser(echo_engine(), locate="whole").parse_batch(photo)
 
 
 def test_a_stack_of_arrays_is_a_batch(echo_engine: MakeEngine) -> None:
     stack = np.stack([flat(20, 20, 16 * i) for i in range(3)])
-    assert [int(r.labels[0, 0]) for r in FaceParser(echo_engine()).parse_batch(stack)] == [0, 1, 2]  # type: ignore[arg-type]
+    assert [int(r.labels[0, 0]) for r in FaceParser(echo_engine(), locate="whole").parse_batch(stack)] == [0, 1, 2]  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(("height", "width"), [(16, 16), (17, 300), (300, 17), (1500, 4000), (31, 33)])
 def test_labels_have_the_photos_size_and_fill_it(constant_engine: MakeEngine, height: int, width: int) -> None:
-    parser = FaceParser(constant_engine(np.full((64, 64), 7)))
+    parser = FaceParser(constant_engine(np.full((64, 64), 7)), locate="whole")
     result = parser(np.zeros((height, width, 3), np.uint8))
     assert result.labels.shape == (height, width)
     assert (result.labels == 7).all(), "what is padding in the frame must not show in the photo"
@@ -162,7 +167,7 @@ def test_labels_lie_over_what_they_were_found_in(echo_engine: MakeEngine) -> Non
     photo = flat(60, 200, 0)
     photo[:, 100:] = (160, 0, 0)
     photo[30:] += np.array([48, 0, 0], np.uint8)
-    labels = FaceParser(echo_engine(64))(photo).labels
+    labels = FaceParser(echo_engine(64), locate="whole")(photo).labels
     for rows, columns, label in (
         (np.s_[:25], np.s_[:90], 0),
         (np.s_[35:], np.s_[:90], 3),
@@ -176,7 +181,7 @@ def test_an_upright_photo_is_what_comes_back(echo_engine: MakeEngine, tmp_path: 
     exif = Image.Exif()
     exif[0x0112] = 6
     Image.fromarray(flat(20, 50, 32)).save(tmp_path / "phone.png", exif=exif)
-    result = FaceParser(echo_engine())(tmp_path / "phone.png")
+    result = FaceParser(echo_engine(), locate="whole")(tmp_path / "phone.png")
     assert result.image.shape == (50, 20, 3)
     assert result.labels.shape == (50, 20)
 
@@ -188,7 +193,7 @@ def test_two_parsers_give_the_same_labels(parsed: FaceParse) -> None:
 
 def test_the_with_statement_closes_the_engine(constant_engine: MakeEngine) -> None:
     engine = constant_engine(np.zeros((32, 32)))
-    with FaceParser(engine) as parser:
+    with FaceParser(engine, locate="whole") as parser:
         assert parser.engine is engine
         assert not engine.closed
     assert engine.closed
@@ -196,25 +201,25 @@ def test_the_with_statement_closes_the_engine(constant_engine: MakeEngine) -> No
 
 def test_an_error_inside_the_with_statement_closes_the_engine_and_is_not_swallowed(constant_engine: MakeEngine) -> None:
     engine = constant_engine(np.zeros((32, 32)))
-    with pytest.raises(ImageError), FaceParser(engine) as parser:
+    with pytest.raises(ImageError), FaceParser(engine, locate="whole") as parser:
         parser("absent.jpg")
     assert engine.closed
 
 
 def test_warmup_runs_the_engine(constant_engine: MakeEngine) -> None:
     engine = constant_engine(np.zeros((32, 32)))
-    FaceParser(engine).warmup(3)
+    FaceParser(engine, locate="whole").warmup(3)
     assert engine.calls == [1, 1, 1]
 
 
 def test_a_bad_photo_in_a_batch_is_named(echo_engine: MakeEngine, tmp_path: Path) -> None:
     (tmp_path / "bad.jpg").write_bytes(b"text")
     with pytest.raises(ImageError, match=r"bad\.jpg"):
-        FaceParser(echo_engine()).parse_batch([flat(20, 20, 0), tmp_path / "bad.jpg"])
+        FaceParser(echo_engine(), locate="whole").parse_batch([flat(20, 20, 0), tmp_path / "bad.jpg"])
 
 
 def test_max_pixels_bounds_the_photo(echo_engine: MakeEngine) -> None:
-    parser = FaceParser(echo_engine(), max_pixels=400)
+    parser = FaceParser(echo_engine(), locate="whole", max_pixels=400)
     assert parser(flat(20, 20, 0)).labels.shape == (20, 20)
     with pytest.raises(ImageError, match="over the limit of 400"):
         parser(flat(20, 21, 0))
@@ -222,13 +227,13 @@ def test_max_pixels_bounds_the_photo(echo_engine: MakeEngine) -> None:
 
 def test_an_unknown_channel_order_is_refused(echo_engine: MakeEngine) -> None:
     with pytest.raises(UsageError, match="'gray'"):
-        FaceParser(echo_engine())(flat(20, 20, 0), color="gray")  # type: ignore[arg-type]
+        FaceParser(echo_engine(), locate="whole")(flat(20, 20, 0), color="gray")  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
     ("options", "problem"),
     [
-        ({"locate": "nowhere"}, r"locate='nowhere': is unknown; use one of: whole"),
+        ({"locate": "nowhere"}, r"locate='nowhere': is unknown; use one of: auto, yunet, self, whole"),
         ({"device": "tpu"}, r"device 'tpu'"),
         ({"device": "cpu:1"}, r"device 'cpu:1'"),
         ({"engine": "tflite"}, r"engine 'tflite': is unknown; use one of: onnxruntime"),
@@ -258,7 +263,7 @@ def test_errors_have_one_base_and_one_line(tmp_path: Path) -> None:
 def test_an_engine_of_ones_own_is_an_engine(echo_engine: MakeEngine) -> None:
     engine = echo_engine()
     assert isinstance(engine, Engine)
-    assert FaceParser(engine).engine is engine
+    assert FaceParser(engine, locate="whole").engine is engine
 
 
 def test_parsing_imports_neither_torch_nor_onnx() -> None:

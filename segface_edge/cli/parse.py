@@ -31,6 +31,8 @@ Examples:
   segface-edge parse photos/ -o out/ --visualize mask
   segface-edge parse 'photos/*.png' -o out/ --visualize cutout --classes hair,hat
   segface-edge parse - -o - < photo.jpg > overlay.png
+  segface-edge parse group.jpg -o overlay.png --min-face 40
+  segface-edge parse group.jpg -o overlay.png --boxes '20,30,90,120;300,40,380,140'
   segface-edge parse photo.jpg --json -""",
 )
 @click.argument("source")
@@ -48,6 +50,17 @@ Examples:
 @click.option("--order", help="Label order of the result (see `segface-edge labels`); default: the model's.")
 @click.option("--model", type=click.Path(path_type=Path), help="ONNX file or checkpoint; default: the bundled model.")
 @click.option(
+    "--locate",
+    type=click.Choice(["auto", "yunet", "self", "whole"]),
+    default="auto",
+    show_default=True,
+    help="Where the faces are: found by YuNet (segface-edge fetch yunet), by the model itself, or the photo is one.",
+)
+@click.option("--detector", type=click.Path(path_type=Path), help="YuNet's model file.")
+@click.option("--boxes", help="Faces that are known: left,top,right,bottom in pixels; several with ; between.")
+@click.option("--max-faces", type=click.IntRange(1), help="So many at most, the surest first.")
+@click.option("--min-face", type=click.FloatRange(0), default=0.0, help="Leave smaller ones out: pixels of their box.")
+@click.option(
     "--max-pixels",
     type=click.IntRange(1, LARGEST_MAX_PIXELS),
     default=DEFAULT_MAX_PIXELS,
@@ -64,6 +77,11 @@ def command(
     classes: str | None,
     order: str | None,
     model: Path | None,
+    locate: str,
+    detector: Path | None,
+    boxes: str | None,
+    max_faces: int | None,
+    min_face: float,
     max_pixels: int,
     device: str,
     threads: int | None,
@@ -91,9 +109,20 @@ def command(
     if order:
         label_set(order)
     chosen = tuple(name.strip() for name in classes.split(",")) if classes else ()
+    known = _boxes(boxes) if boxes is not None else None
     results: list[dict[str, Any]] = []
     failures: list[SegFaceEdgeError] = []
-    with FaceParser(model, device=device, threads=threads, spec=spec, max_pixels=max_pixels) as parser:
+    with FaceParser(
+        model,
+        device=device,
+        threads=threads,
+        spec=spec,
+        locate=locate,
+        detector=detector,
+        max_faces=max_faces,
+        min_face=min_face,
+        max_pixels=max_pixels,
+    ) as parser:
         (label_set(order) if order else parser.labels).indices(chosen)
         if several or str(out).endswith("/"):
             _make_folder(targets[0])
@@ -101,7 +130,7 @@ def command(
         with progress_bar(len(photos), "parsing") as advance:
             for photo, target in zip(photos, targets, strict=True):
                 try:
-                    face = parser(photo.photo)
+                    face = parser(photo.photo, boxes=known)
                 except ImageError as error:
                     named = (
                         error if isinstance(photo.photo, Path) else ImageError(photo.name, error.problem, error.cure)
@@ -129,6 +158,16 @@ def command(
     if failures:
         click.echo(f"{len(failures)} of {len(photos)} pictures could not be parsed", err=True)
     return 1 if failures else 0
+
+
+def _boxes(text: str) -> list[list[float]]:
+    try:
+        boxes = [[float(number) for number in box.split(",")] for box in text.split(";") if box.strip()]
+    except ValueError:
+        boxes = [[]]
+    if not boxes or any(len(box) != 4 for box in boxes):
+        raise UsageError(f"--boxes {text}", "is no list of boxes", "write left,top,right,bottom;left,top,right,bottom")
+    return boxes
 
 
 def _targets(photos: list[Source], out: str | None, view: View, *, several: bool) -> list[Path | None]:
@@ -195,19 +234,7 @@ def _png(face: FaceParse, view: View, alpha: float) -> bytes:
 
 
 def _document(photo: Source, target: Path | None, face: FaceParse) -> dict[str, Any]:
-    height, width = face.labels.shape
-    return {
-        "source": photo.name,
-        "output": None if target is None else str(target),
-        "width": width,
-        "height": height,
-        "label_order": face.label_set.name,
-        "areas": face.areas(),
-        "present": face.present(),
-        "faces": [{"box": [box.left, box.top, box.right, box.bottom], "score": box.score} for box in face.faces],
-        "timings_ms": {name: round(value, 3) for name, value in face.timings.items()},
-        "engine": face.engine,
-    }
+    return {"source": photo.name, "output": None if target is None else str(target), **face.to_json()}
 
 
 def _line(result: dict[str, Any]) -> str:

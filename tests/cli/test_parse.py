@@ -233,11 +233,20 @@ def test_json_tells_what_was_found(cli: Cli, photo: Path, parser: FaceParser) ->
         "label_order": "segface",
         "areas": face.areas(),
         "present": face.present(),
-        "faces": [{"box": [0.0, 0.0, 120.0, 160.0], "score": 1.0}],
+        "faces": found["faces"],
         "timings_ms": found["timings_ms"],
         "engine": "onnxruntime on cpu",
     }
-    assert list(found["timings_ms"]) == ["decode", "fit", "inference", "restore"]
+    (box,) = face.faces
+    assert box.landmarks is not None
+    assert found["faces"] == [
+        {
+            "box": [round(edge, 1) for edge in (box.left, box.top, box.right, box.bottom)],
+            "score": 1.0,
+            "landmarks": [[round(x, 1), round(y, 1)] for x, y in box.landmarks],
+        }
+    ]
+    assert list(found["timings_ms"]) == ["decode", "locate", "fit", "inference", "restore"]
     assert all(milliseconds > 0 for milliseconds in found["timings_ms"].values())
     assert sum(found["areas"].values()) == 120 * 160
 

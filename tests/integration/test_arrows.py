@@ -25,7 +25,7 @@ ARROWS: dict[str, set[str]] = {
     "export": {"core", "engines", "evaluation", "network"},
     "cli": {*RUNTIME, "network", "training", "export"},
 }
-CORE = ("errors", "files", "labels", "spec", "imaging", "parse", "zoo")
+CORE = ("errors", "files", "fetch", "labels", "spec", "imaging", "framing", "parse", "merge", "zoo")
 READING = ("locate", "sources", "parser")
 
 # Heavy package -> the modules, or folders of modules, that may import it. Nobody else may, in functions neither.

@@ -1,0 +1,29 @@
+"""`segface-edge fetch`."""
+
+from __future__ import annotations
+
+import click
+
+from .options import progress_bar
+
+
+@click.command(
+    "fetch",
+    epilog="""\b
+Examples:
+  segface-edge fetch yunet
+
+\b
+Models:
+  yunet  face detector, 0.3 MB, Apache-2.0: finds faces anywhere in a photo
+
+They are kept below ~/.cache/segface-edge (XDG_CACHE_HOME), and their sha256 is checked.""",
+)
+@click.argument("name")
+def command(name: str) -> None:
+    """Fetch a model that is not part of segface-edge; parse finds it from then on."""
+    from segface_edge.fetch import MODELS, fetch
+
+    with progress_bar(MODELS[name].size if name in MODELS else 1, f"fetching {name}") as advance:
+        path = fetch(name, progress=advance)
+    click.echo(f"{path} ({MODELS[name].terms})")

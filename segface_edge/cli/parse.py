@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from segface_edge.errors import ImageError, InputError, SegFaceEdgeError, UsageError
+from segface_edge.files import check_place
 from segface_edge.imaging import DEFAULT_MAX_PIXELS, LARGEST_MAX_PIXELS
 
 from .options import check_json, json_option, model_options, progress_bar, say
@@ -33,7 +34,13 @@ Examples:
   segface-edge parse - -o - < photo.jpg > overlay.png
   segface-edge parse group.jpg -o overlay.png --min-face 40
   segface-edge parse group.jpg -o overlay.png --boxes '20,30,90,120;300,40,380,140'
-  segface-edge parse photo.jpg --json -""",
+  segface-edge parse photo.jpg --json -
+  segface-edge parse video.mp4 -o overlay.mp4 --every 5
+  segface-edge parse video.mp4 --jsonl faces.jsonl --every 5
+
+\b
+A video may be a file (mp4, mov, avi, mkv, webm), a camera's index (0), a stream (rtsp://…) or a GStreamer pipeline with
+an appsink. Of a camera the newest frame is parsed and older ones are dropped; Ctrl-C ends it.""",
 )
 @click.argument("source")
 @click.option("-o", "out", help="Picture, or folder for several; - for standard output (PNG).")
@@ -60,6 +67,10 @@ Examples:
 @click.option("--boxes", help="Faces that are known: left,top,right,bottom in pixels; several with ; between.")
 @click.option("--max-faces", type=click.IntRange(1), help="So many at most, the surest first.")
 @click.option("--min-face", type=click.FloatRange(0), default=0.0, help="Leave smaller ones out: pixels of their box.")
+@click.option("--every", type=click.IntRange(1), default=1, help="Of a video, only each so many-th frame.")
+@click.option("--frames", type=click.IntRange(1), help="Of a video, so many frames at most.")
+@click.option("--jsonl", "lines_to", type=click.Path(path_type=Path), help="Of a video, a line of JSON for each frame.")
+@click.option("--show", is_flag=True, help="Of a video, show it in a window.")
 @click.option(
     "--max-pixels",
     type=click.IntRange(1, LARGEST_MAX_PIXELS),
@@ -82,47 +93,91 @@ def command(
     boxes: str | None,
     max_faces: int | None,
     min_face: float,
+    every: int,
+    frames: int | None,
+    lines_to: Path | None,
+    show: bool,
     max_pixels: int,
     device: str,
     threads: int | None,
     spec: Path | None,
     json_to: str | None,
 ) -> int:
-    """Parse SOURCE: a picture, a folder, a glob, or - for standard input.
+    """Parse SOURCE: a picture, a folder, a glob, - for standard input, a video or a camera.
 
     Bad pictures among several are listed and skipped; the exit code is then 1.
     """
     from segface_edge.labels import label_set
     from segface_edge.parser import FaceParser
     from segface_edge.sources import find
+    from segface_edge.video import is_video
 
-    if out == "" or (out is None and json_to is None):
+    from .video import describe, parse_video
+
+    if out == "" or (out is None and json_to is None and lines_to is None and not show):
         raise UsageError("parse", "has nowhere to put its result", "give -o OUT or --json -")
     if out == "-" and json_to == "-":
         raise UsageError("-o - and --json -", "both want standard output", "write one of them to a file")
     if out == "-" and sys.stdout.isatty():
         raise UsageError("-o -", "would write a picture to the terminal", "redirect it: > overlay.png")
+    chosen = tuple(name.strip() for name in classes.split(",")) if classes else ()
+    known = _boxes(boxes) if boxes is not None else None
+    if order:
+        label_set(order)
+
+    def open_parser() -> FaceParser:
+        return FaceParser(
+            model,
+            device=device,
+            threads=threads,
+            spec=spec,
+            locate=locate,
+            detector=detector,
+            max_faces=max_faces,
+            min_face=min_face,
+            max_pixels=max_pixels,
+        )
+
+    if is_video(source):
+        if out == "-":
+            raise UsageError("-o -", "cannot take a video", "name a file: -o overlay.mp4")
+        if view not in ("overlay", "color"):
+            raise UsageError(f"--visualize {view}", "is not for videos", "use overlay or color, or --jsonl")
+        for place in (lines_to, None if json_to in (None, "-") else Path(str(json_to))):
+            if place is not None:
+                check_place(place)
+        with open_parser() as parser:
+            (label_set(order) if order else parser.labels).indices(chosen)
+
+            def draw(face: FaceParse) -> FaceParse:
+                face = face.remap(order) if order else face
+                return face.only(*chosen) if chosen else face
+
+            document = parse_video(
+                parser,
+                source,
+                out=None if out is None else Path(out),
+                lines_to=lines_to,
+                draw=draw,
+                view=view,
+                alpha=alpha,
+                every=every,
+                limit=frames,
+                show=show,
+                boxes=known,
+            )
+        say(document, json_to, describe(document))
+        return 0
+    for name, given in (("--every", every > 1), ("--frames", frames), ("--jsonl", lines_to), ("--show", show)):
+        if given:
+            raise UsageError(name, "is for videos and cameras", "leave it out, or give a video")
     photos = find(source, sys.stdin.buffer)
     # A folder or a glob means several, also where it holds one.
     several = len(photos) > 1 or (isinstance(photos[0].photo, Path) and photos[0].photo != Path(source))
     targets = _targets(photos, out, view, several=several)
-    if order:
-        label_set(order)
-    chosen = tuple(name.strip() for name in classes.split(",")) if classes else ()
-    known = _boxes(boxes) if boxes is not None else None
     results: list[dict[str, Any]] = []
     failures: list[SegFaceEdgeError] = []
-    with FaceParser(
-        model,
-        device=device,
-        threads=threads,
-        spec=spec,
-        locate=locate,
-        detector=detector,
-        max_faces=max_faces,
-        min_face=min_face,
-        max_pixels=max_pixels,
-    ) as parser:
+    with open_parser() as parser:
         (label_set(order) if order else parser.labels).indices(chosen)
         if several or str(out).endswith("/"):
             _make_folder(targets[0])

@@ -17,13 +17,15 @@ from pathlib import Path
 from typing import Any
 
 import click
+import numpy as np
 import pytest
 from PIL import Image
 
-from segface_edge import __version__, zoo
+from segface_edge import __version__, fetch, zoo
 from segface_edge.bench import scenarios
 from segface_edge.cli import COMMANDS, app
 from segface_edge.evaluation import photos, plan_parity
+from segface_edge.video import VideoWriter
 
 Cli = Callable[..., Any]
 
@@ -59,6 +61,15 @@ def workshop(
     with Image.open(zoo.PORTRAIT) as picture:
         for name in ("photo.jpg", "photos/one.png", "photos/two.png"):
             picture.resize((160, 160)).save(tmp_path / name)
+        group = Image.new("RGB", (400, 160))
+        for x in (0, 240):
+            group.paste(picture.resize((160, 160)), (x, 0))
+        group.save(tmp_path / "group.jpg")
+        if "video.mp4" in request.node.name:
+            writer = VideoWriter(tmp_path / "video.mp4", fps=5, width=160, height=160)
+            for _ in range(6):
+                writer.write(np.asarray(picture.resize((160, 160)).convert("RGB")))
+            writer.close()
     labelled.rename(tmp_path / "DIR")
     # Copies, not links: a command that writes to one of these names follows links.
     for name in ("model.onnx", "segface_mobilenet_384.onnx", "model_fp16.onnx", "model_int8.onnx"):
@@ -98,7 +109,13 @@ def test_every_option_says_what_it_does(name: str) -> None:
 
 @pytest.mark.parametrize("line", list(every_example()))
 def test_every_example_runs(
-    line: str, workshop: Path, cli: Cli, script: Cli, nvidia: Cli, monkeypatch: pytest.MonkeyPatch
+    line: str,
+    workshop: Path,
+    cli: Cli,
+    script: Cli,
+    nvidia: Cli,
+    monkeypatch: pytest.MonkeyPatch,
+    request: pytest.FixtureRequest,
 ) -> None:
     for package in ("torch", "dacite", "matplotlib") if re.search(" train | longtail", line) else ():
         pytest.importorskip(package, reason=f"training needs {package}")
@@ -121,6 +138,10 @@ def test_every_example_runs(
         monkeypatch.setattr(plan_parity, "bundled_faces", lambda size: photos.bundled_faces(size)[::24])
         if " build" not in line and " export" not in line:
             assert cli("build", "dynamic.onnx", "-o", "model.plan").code == 0
+    if " fetch" in line:
+        model = request.getfixturevalue("shared") / "models" / "yunet" / "yunet_n_640_640.onnx"
+        monkeypatch.setenv("XDG_CACHE_HOME", str(workshop / "cache"))
+        monkeypatch.setattr(fetch, "_read", lambda *_: model.read_bytes())
     if " --resume" in line:
         assert cli("train", "--config", "recipe.toml", "-o", "run", "--stop-after", 1).code == 0
         Path("run/last.safetensors").unlink()

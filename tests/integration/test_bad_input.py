@@ -437,6 +437,7 @@ MODEL = str(zoo.DEFAULT_MODEL)
 PATHS_TO_READ = {
     "parse source": ("parse", "{}.jpg", "-o", "out.png"),
     "parse model": ("parse", "photo.png", "-o", "out.png", "--model", "{}.onnx"),
+    "parse detector": ("parse", "photo.png", "-o", "out.png", "--detector", "{}.onnx"),
     "parse spec": ("parse", "photo.png", "-o", "out.png", "--model", "x.plan", "--spec", "{}.onnx"),
     "eval spec": ("eval", "--data", "labelled", "--model", "x.plan", "--spec", "{}.json"),
     "bench spec": ("bench", "--engine", "x.plan", "--spec", "{}.onnx"),
@@ -465,6 +466,7 @@ PATHS_TO_READ = {
 PATHS_TO_WRITE = {
     "parse out": ("parse", "photo.png", "-o", "{}.png"),
     "export out": ("export", "-o", "{}.onnx"),
+    "parse lines_to": ("parse", "clip.mp4", "--jsonl", "{}.jsonl"),
     "parse json_to": ("parse", "photo.png", "--json", "{}.json"),
     "eval json_to": ("eval", "--data", "labelled", "--json", "{}.json"),
     "bench json_to": ("bench", "--json", "{}.json"),

@@ -1,0 +1,326 @@
+"""Videos and cameras: every frame of a file, the newest of a camera; what breaks off is kept and said."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+
+from segface_edge import imaging, zoo
+from segface_edge import video as video_module
+from segface_edge.errors import DataError, InputError, UsageError
+from segface_edge.video import Video, VideoWriter, is_video
+
+Cli = Callable[..., Any]
+FRAMES, FPS = 30, 10
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Thirty grey frames, each a little brighter, 96 x 64, ten a second."""
+    path = tmp_path_factory.mktemp("video") / "clip.avi"
+    writer = VideoWriter(path, fps=FPS, width=96, height=64)
+    for index in range(FRAMES):
+        writer.write(np.full((64, 96, 3), 8 * index, np.uint8))
+    writer.close()
+    return path
+
+
+@pytest.fixture(scope="module")
+def faces(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The portrait, moving to the right: 12 frames."""
+    path = tmp_path_factory.mktemp("video") / "faces.mp4"
+    small = cv2.resize(imaging.load(zoo.PORTRAIT), (120, 120), interpolation=cv2.INTER_AREA)
+    writer = VideoWriter(path, fps=FPS, width=240, height=120)
+    for index in range(12):
+        frame = np.full((120, 240, 3), 128, np.uint8)
+        frame[:, 10 * index : 10 * index + 120] = small
+        writer.write(frame)
+    writer.close()
+    return path
+
+
+def brightness(image: np.ndarray) -> float:
+    return float(image.mean()) / 8
+
+
+def test_every_frame_comes_in_order(clip: Path) -> None:
+    with Video(str(clip)) as video:
+        assert (video.width, video.height, video.fps, video.count, video.live) == (96, 64, FPS, FRAMES, False)
+        frames = list(video)
+    assert [frame.index for frame in frames] == list(range(FRAMES))
+    assert [frame.seconds for frame in frames] == pytest.approx([index / FPS for index in range(FRAMES)])
+    assert [brightness(frame.image) for frame in frames] == pytest.approx(list(range(FRAMES)), abs=0.4)
+    assert video.dropped == 0
+
+
+def test_only_some_frames_come(clip: Path) -> None:
+    with Video(str(clip), every=7) as video:
+        assert video.count == 5
+        frames = list(video)
+    assert [frame.index for frame in frames] == [0, 7, 14, 21, 28]
+    assert [brightness(frame.image) for frame in frames] == pytest.approx([0, 7, 14, 21, 28], abs=0.4)
+    with pytest.raises(UsageError, match="every 0: is below 1"):
+        Video(str(clip), every=0)
+
+
+def test_few_frames_wait(clip: Path) -> None:
+    """A slow taker does not fill the memory, and a video that is not taken to its end can be closed."""
+    with Video(str(clip)) as video:
+        next(iter(video))
+        time.sleep(0.3)
+        assert video._frames.qsize() <= 4
+    assert not video._thread.is_alive()
+
+
+def test_a_file_that_breaks_off_gives_what_it_has(clip: Path, tmp_path: Path) -> None:
+    content = clip.read_bytes()
+    (tmp_path / "cut.avi").write_bytes(content[: len(content) * 3 // 4])
+    found = []
+    with (
+        Video(str(tmp_path / "cut.avi")) as video,
+        pytest.raises(DataError, match=r"breaks off after \d+ of 30 frames"),
+    ):
+        for frame in video:
+            found.append(frame)
+    assert 2 < len(found) < FRAMES
+    for name, content, words in (
+        ("none.mp4", b"no video" * 50, "is no video that can be read"),
+        ("empty.mp4", b"", "is no video that can be read"),
+    ):
+        (tmp_path / name).write_bytes(content)
+        with pytest.raises(DataError, match=words):
+            Video(str(tmp_path / name))
+    with pytest.raises(DataError, match="no such file"):
+        Video(str(tmp_path / "absent.mp4"))
+
+
+class Camera:
+    """A capture that has a new frame each millisecond, and is unplugged after some."""
+
+    def __init__(self, frames: int) -> None:
+        self.left, self.taken = frames, 0
+
+    def isOpened(self) -> bool:
+        return True
+
+    def get(self, what: int) -> float:
+        return {cv2.CAP_PROP_FRAME_WIDTH: 32.0, cv2.CAP_PROP_FRAME_HEIGHT: 16.0}.get(what, 0.0)
+
+    def read(self) -> tuple[bool, np.ndarray | None]:
+        time.sleep(0.001)
+        if self.taken == self.left:
+            return False, None
+        self.taken += 1
+        return True, np.full((16, 32, 3), self.taken % 256, np.uint8)
+
+    def release(self) -> None:
+        self.left = 0
+
+
+def test_of_a_camera_the_newest_frame_comes(monkeypatch: pytest.MonkeyPatch) -> None:
+    camera = Camera(200)
+    monkeypatch.setattr(video_module, "_open", lambda _: camera)
+    seen = []
+    with Video("0") as video, pytest.raises(DataError, match=r"0: gives no more frames after 200; check its cable"):
+        assert (video.live, video.count, video.fps) == (True, None, 25)
+        for frame in video:
+            seen.append(frame.index)
+            time.sleep(0.02)
+    assert seen == sorted(set(seen))
+    assert video.dropped > 50
+    assert len(seen) + video.dropped >= 199
+    # What was taken last is not old: a frame or two wait, never all.
+    assert seen[-1] > 150
+
+
+@pytest.mark.parametrize(
+    ("source", "video"),
+    [
+        ("0", True),
+        ("clip.MP4", True),
+        ("rtsp://camera/stream", True),
+        ("nvarguscamerasrc ! videoconvert ! appsink", True),
+        ("photo.jpg", False),
+        ("photos/", False),
+        ("-", False),
+        ("photos/*.png", False),
+    ],
+)
+def test_sources_are_told_apart(source: str, video: bool) -> None:
+    assert is_video(source) is video
+
+
+def test_a_camera_or_pipeline_that_is_not_there() -> None:
+    with pytest.raises(DataError, match="is no camera or stream that can be opened; see which cameras there are"):
+        Video("97")
+    with pytest.raises(DataError, match="an OpenCV with GStreamer"):
+        Video("nosuchsrc ! appsink")
+
+
+def test_a_written_video_is_whole_or_not_there(tmp_path: Path) -> None:
+    writer = VideoWriter(tmp_path / "a.mp4", fps=5, width=32, height=32)
+    writer.write(np.zeros((32, 32, 3), np.uint8))
+    assert not (tmp_path / "a.mp4").exists()
+    writer.close()
+    assert [path.name for path in tmp_path.iterdir()] == ["a.mp4"]
+    VideoWriter(tmp_path / "b.mp4", fps=5, width=32, height=32).close()
+    assert [path.name for path in tmp_path.iterdir()] == ["a.mp4"]
+    with pytest.raises(UsageError, match="is no name of a video that can be written"):
+        VideoWriter(tmp_path / "c.gif", fps=5, width=32, height=32)
+    with pytest.raises(InputError, match="its folder does not exist"):
+        VideoWriter(tmp_path / "no" / "c.mp4", fps=5, width=32, height=32)
+
+
+def test_sound_is_copied_where_ffmpeg_is(clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a stand-in for ffmpeg, which notes what it was asked for."""
+    for status, words in ((0, "copied"), (1, "left out: ffmpeg failed")):
+        script = tmp_path / "bin" / "ffmpeg"
+        script.parent.mkdir(exist_ok=True)
+        script.write_text(
+            f"#!{sys.executable}\n"
+            "import shutil, sys\n"
+            f"open({str(tmp_path / 'asked')!r}, 'a').write(' '.join(sys.argv) + chr(10))\n"
+            f"if {status}: sys.exit({status})\n"
+            "shutil.copy(sys.argv[sys.argv.index('-i') + 1], sys.argv[-1])\n"
+        )
+        script.chmod(0o755)
+        monkeypatch.setenv("PATH", f"{script.parent}:{os.environ['PATH']}")
+        writer = VideoWriter(tmp_path / "out.mp4", fps=5, width=32, height=32, sound_of=clip)
+        writer.write(np.zeros((32, 32, 3), np.uint8))
+        writer.close()
+        assert writer.sound.startswith(words)
+        assert (tmp_path / "out.mp4").stat().st_size > 0
+    assert f"-i {clip} -map 0:v -map 1:a? -c copy" in (tmp_path / "asked").read_text()
+    monkeypatch.setattr(shutil, "which", lambda _: None)
+    writer = VideoWriter(tmp_path / "out.mp4", fps=5, width=32, height=32, sound_of=clip)
+    writer.write(np.zeros((32, 32, 3), np.uint8))
+    writer.close()
+    assert writer.sound == "left out: ffmpeg is not installed"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["asked", "bin", "out.mp4"]
+
+
+def test_a_video_is_parsed_frame_by_frame(cli: Cli, faces: Path, tmp_path: Path) -> None:
+    done = cli(
+        "parse", faces, "-o", tmp_path / "out.mp4", "--jsonl", tmp_path / "out.jsonl", "--every", 4, "--json", "-",
+        "--order", "lapa",
+    )  # fmt: skip
+    assert (done.code, done.err) == (0, "")
+    document = json.loads(done.out)
+    assert document["frames"] == 3
+    lines = [json.loads(line) for line in (tmp_path / "out.jsonl").read_text().splitlines()]
+    assert [(line["frame"], line["seconds"]) for line in lines] == [(0, 0.0), (4, 0.4), (8, 0.8)]
+    assert {line["label_order"] for line in lines} == {"lapa"}
+    # The face moves to the right, and its box with it.
+    left = [line["faces"][0]["box"][0] for line in lines]
+    assert np.diff(left) == pytest.approx([40, 40], abs=8)
+    with Video(str(tmp_path / "out.mp4")) as video:
+        assert (video.width, video.height, video.fps, video.count) == (240, 120, 2.5, 3)
+        first = next(iter(video)).image
+    with Video(str(faces)) as video:
+        plain = next(iter(video)).image
+    assert np.abs(first.astype(int) - plain).mean() > 5  # colours lie on it
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["out.jsonl", "out.mp4"]
+
+
+def test_what_was_done_is_kept(cli: Cli, clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    content = clip.read_bytes()
+    (tmp_path / "cut.avi").write_bytes(content[: len(content) * 3 // 4])
+    done = cli("parse", tmp_path / "cut.avi", "-o", tmp_path / "out.mp4", "--every", 5, "--locate", "whole")
+    assert (done.code, len(done.err.splitlines())) == (1, 1)
+    assert "breaks off after" in done.err
+    assert f"frames are in {tmp_path / 'out.mp4'}; copy or download it again" in done.err
+    with Video(str(tmp_path / "out.mp4")) as video:
+        assert len(list(video)) >= 2
+
+    free = iter([2**40, 0])
+    monkeypatch.setattr(video_module, "_FRAMES_A_LOOK", 2)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=next(free, 0)))
+    done = cli("parse", clip, "-o", tmp_path / "full.mp4", "--every", 5, "--locate", "whole")
+    assert (done.code, len(done.err.splitlines())) == (1, 1)
+    assert "the disk is full after 2 frames" in done.err
+    with Video(str(tmp_path / "full.mp4")) as video:
+        assert len(list(video)) == 2
+
+
+def test_ctrl_c_keeps_what_was_done(clip: Path, tmp_path: Path) -> None:
+    program = (
+        "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
+        "import segface_edge.cli as c; c.main()"
+    )
+    lines = tmp_path / ".out.jsonl.part"
+    command = [
+        sys.executable,
+        "-c",
+        program,
+        "parse",
+        str(clip),
+        "-o",
+        "out.mp4",
+        "--jsonl",
+        "out.jsonl",
+        "--threads",
+        "1",
+    ]
+    child = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline and not (lines.exists() and lines.read_text().count("\n") >= 2):
+        time.sleep(0.05)
+    child.send_signal(signal.SIGINT)
+    _, said = child.communicate(timeout=120)
+    assert child.returncode == 130
+    assert "stopped" in said
+    count = (tmp_path / "out.jsonl").read_text().count("\n")
+    assert 2 <= count < FRAMES
+    with Video(str(tmp_path / "out.mp4")) as video:
+        assert len(list(video)) == count
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (["{clip}", "-o", "out.gif"], 2, "is no name of a video that can be written"),
+        (["{clip}", "-o", "-"], 2, "cannot take a video"),
+        (["{clip}", "-o", "out.mp4", "--visualize", "mask"], 2, "is not for videos"),
+        (["{clip}", "-o", "no/out.mp4"], 1, "its folder does not exist"),
+        (["{clip}", "--jsonl", "no/out.jsonl"], 1, "its folder does not exist"),
+        (["{clip}"], 2, "has nowhere to put its result"),
+        (["absent.mp4", "-o", "out.mp4"], 1, "no such file"),
+        (["{photo}", "-o", "out.png", "--every", "2"], 2, "--every: is for videos and cameras"),
+        (["{photo}", "-o", "out.png", "--jsonl", "x"], 2, "--jsonl: is for videos and cameras"),
+    ],
+)
+def test_what_does_not_fit_is_one_line(
+    arguments: list[str],
+    code: int,
+    words: str,
+    cli: Cli,
+    clip: Path,
+    portrait: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    done = cli("parse", *(word.format(clip=clip, photo=portrait) for word in arguments))
+    assert (done.code, len(done.err.splitlines())) == (code, 1), done.err
+    assert words in done.err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_drawing_goes_on_beside_parsing() -> None:
+    """No thread is left behind by any of the above."""
+    names = [thread.name for thread in threading.enumerate()]
+    assert not [name for name in names if name.startswith(("decoder", "drawing"))]

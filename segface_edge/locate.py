@@ -25,7 +25,7 @@ PORTRAIT_OVERLAP, PORTRAIT_ANGLE = 0.6, 12.0
 _LARGEST_SIDE = 1280
 _LEAST_SCORE, _NMS = 0.6, 0.3
 # A part of fewer pixels, in shares of the frame's area, is not taken for one.
-_LEAST_EYE, _LEAST_MOUTH, _LEAST_FACE = 2e-5, 4e-5, 1e-3
+_LEAST_EYE, _LEAST_MOUTH, _LEAST_FACE, _LEAST_FEATURES = 2e-5, 4e-5, 1e-3, 2.5e-4
 _MOUTH = ("mouth", "u_lip", "l_lip")
 _ABOVE_NOSE = ("l_brow", "r_brow", "l_eye", "r_eye", "eye_g")
 _FEATURES = (*_ABOVE_NOSE, "nose", *_MOUTH)
@@ -180,10 +180,9 @@ def _face(labels: npt.NDArray[Any], order: LabelSet, geometry: Geometry) -> Face
         # The corners are not seen; what frames need of them is their middle.
         points = tuple(geometry.to_photo(*point) for point in (right, left, nose, mouth, mouth))
         return face_of(points)
-    parts = (mouth, centre("nose", least=_LEAST_MOUTH), centre(*_ABOVE_NOSE, least=_LEAST_EYE))
-    if sum(part is not None for part in parts) < 2:
-        return None
     y, x = np.nonzero(_mask(labels, order, *_FEATURES))
+    if len(x) < _LEAST_FEATURES * labels.size:
+        return None
     top, bottom = float(y.min()), float(y.max()) + 1
     side = _FEATURES_SIDE * (bottom - top)
     middle_x, middle_y = (

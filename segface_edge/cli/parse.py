@@ -30,6 +30,7 @@ _KEPT_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
 Examples:
   segface-edge parse photo.jpg -o overlay.png
   segface-edge parse photos/ -o out/ --visualize mask
+  segface-edge parse photos/ -o out/ --skip-existing
   segface-edge parse 'photos/*.png' -o out/ --visualize cutout --classes hair,hat
   segface-edge parse - -o - < photo.jpg > overlay.png
   segface-edge parse group.jpg -o overlay.png --min-face 40
@@ -67,6 +68,7 @@ an appsink. Of a camera the newest frame is parsed and older ones are dropped; C
 @click.option("--boxes", help="Faces that are known: left,top,right,bottom in pixels; several with ; between.")
 @click.option("--max-faces", type=click.IntRange(1), help="So many at most, the surest first.")
 @click.option("--min-face", type=click.FloatRange(0), default=0.0, help="Leave smaller ones out: pixels of their box.")
+@click.option("--skip-existing", is_flag=True, help="Leave photos out whose result is there: goes on where it stopped.")
 @click.option("--every", type=click.IntRange(1), default=1, help="Of a video, only each so many-th frame.")
 @click.option("--frames", type=click.IntRange(1), help="Of a video, so many frames at most.")
 @click.option("--jsonl", "lines_to", type=click.Path(path_type=Path), help="Of a video, a line of JSON for each frame.")
@@ -93,6 +95,7 @@ def command(
     boxes: str | None,
     max_faces: int | None,
     min_face: float,
+    skip_existing: bool,
     every: int,
     frames: int | None,
     lines_to: Path | None,
@@ -175,6 +178,15 @@ def command(
     # A folder or a glob means several, also where it holds one.
     several = len(photos) > 1 or (isinstance(photos[0].photo, Path) and photos[0].photo != Path(source))
     targets = _targets(photos, out, view, several=several)
+    if skip_existing:
+        # Results are written whole, so one that is there is done.
+        left = [index for index, target in enumerate(targets) if target is None or not target.exists()]
+        if len(left) < len(photos):
+            click.echo(f"{len(photos) - len(left)} of {len(photos)} are there already", err=True)
+        photos, targets = [photos[index] for index in left], [targets[index] for index in left]
+        if not photos:
+            say({"photos": [], "failed": []}, json_to, "")
+            return 0
     results: list[dict[str, Any]] = []
     failures: list[SegFaceEdgeError] = []
     with open_parser() as parser:

@@ -391,3 +391,18 @@ def test_cuda_without_cuda_is_an_error_and_not_the_cpu(cli: Cli, photo: Path, tm
     result = cli("parse", photo, "-o", tmp_path / "x.png", "--device", "cuda")
     assert (result.code, result.out) == (3, "")
     assert "pip install onnxruntime-gpu" in result.err
+
+
+def test_a_folder_goes_on_where_it_was_stopped(cli: Cli, photos: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    assert cli("parse", photos, "-o", out).code == 0
+    made = sorted(out.iterdir())
+    before = made[0].stat().st_mtime_ns
+    made[-1].unlink()
+    again = cli("parse", photos, "-o", out, "--skip-existing", "--json", "-")
+    assert again.code == 0
+    assert again.err.splitlines() == [f"{len(made) - 1} of {len(made)} are there already"]
+    assert [found["output"] for found in json.loads(again.out)["photos"]] == [str(made[-1])]
+    assert (sorted(out.iterdir()), made[0].stat().st_mtime_ns) == (made, before)
+    done = cli("parse", photos, "-o", out, "--skip-existing", "--json", "-")
+    assert (done.code, json.loads(done.out)) == (0, {"photos": [], "failed": []})

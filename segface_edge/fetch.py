@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import http.client
 import os
+import tempfile
 import urllib.error
 import urllib.request
 from collections.abc import Callable
@@ -47,7 +49,10 @@ MODELS = {
 
 def place_of(name: str) -> Path:
     """Where a model is kept: `$XDG_CACHE_HOME/segface-edge/models`, by default below `~/.cache`."""
-    root = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    try:
+        root = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    except RuntimeError:  # a user without a home, as services are
+        root = Path(tempfile.gettempdir())
     return root / "segface-edge" / "models" / f"{name}.onnx"
 
 
@@ -90,7 +95,7 @@ def _read(model: Model, progress: Callable[[int], None]) -> bytes:
                 progress(len(part))
                 if size > model.size:
                     break  # not the file that was expected, and maybe without end
-    except (urllib.error.URLError, OSError, ValueError) as error:
+    except (urllib.error.URLError, http.client.HTTPException, OSError, ValueError) as error:
         reason = getattr(error, "reason", None) or error
         raise InputError(
             model.url, f"cannot be fetched ({reason})", "check the network, or fetch it by hand"

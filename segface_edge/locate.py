@@ -55,11 +55,11 @@ def whole(image: UInt8Array) -> Located:
     return Located(face=FaceBox.whole(*image.shape[:2]), frame=None)
 
 
-def given(boxes: Any) -> list[Located]:
-    """Boxes of faces (N, 4): left, top, right, bottom in the photo's pixels, as detectors give them.
+def given(boxes: Any, image: UInt8Array) -> list[Located]:
+    """Boxes of faces (N, 4) of (H, W, 3) uint8: left, top, right, bottom in pixels, as detectors give them.
 
     Raises:
-        UsageError: another shape, or a box without area.
+        UsageError: another shape, or a box without area or outside of the photo.
     """
     values = np.asarray(boxes, dtype=float)
     if values.ndim == 1 and values.size == 4:
@@ -72,7 +72,12 @@ def given(boxes: Any) -> list[Located]:
         raise UsageError(
             "boxes", "hold one without area", "give left, top, right, bottom with right > left, bottom > top"
         )
+    height, width = image.shape[:2]
     faces = [FaceBox(left=row[0], top=row[1], right=row[2], bottom=row[3]) for row in values.tolist()]
+    for face in faces:
+        if min(face.right, width) - max(face.left, 0) < 1 or min(face.bottom, height) - max(face.top, 0) < 1:
+            edges = ", ".join(f"{edge:g}" for edge in (face.left, face.top, face.right, face.bottom))
+            raise UsageError(f"box {edges}", f"lies outside the picture of {width} x {height}", "give boxes inside it")
     return [Located(face=face, frame=frame_of(face)) for face in faces]
 
 
@@ -125,6 +130,16 @@ class YuNet:
         return sorted(faces, key=lambda face: -face.score)
 
 
+def seen(located: Sequence[Located], image: UInt8Array) -> list[Located]:
+    """Those whose frame the photo's middle part shows at all: a frame beside it has nothing to parse."""
+    height, width = image.shape[:2]
+    return [
+        one
+        for one in located
+        if one.frame is None or (0 <= one.frame.x <= width and 0 <= one.frame.y <= height and one.frame.side >= 2)
+    ]
+
+
 def is_portrait(located: Sequence[Located], image: UInt8Array) -> bool:
     """Whether the photo is one face's portrait, framed as the network knows it."""
     if len(located) != 1 or located[0].frame is None:
@@ -147,9 +162,11 @@ def faces_in(labels: UInt8Array, order: LabelSet, geometry: Geometry) -> list[Fa
     # Hair and hands part a face; a few pixels between its pieces do not.
     kernel = np.ones((side // 64 + 1,) * 2, np.uint8)
     joined = cv2.morphologyEx((inner | skin).astype(np.uint8), cv2.MORPH_CLOSE, kernel)
-    count, pieces = cv2.connectedComponents(joined)
+    count, pieces, about, _ = cv2.connectedComponentsWithStats(joined)
     found = []
     for piece in range(1, count):
+        if about[piece, cv2.CC_STAT_AREA] < _LEAST_FACE * labels.size:
+            continue  # most pieces, where there are many
         here = np.equal(pieces, piece)
         if (here & (inner | skin)).sum() >= _LEAST_FACE * labels.size:
             face = _face(np.where(here, labels, 0), order, geometry)

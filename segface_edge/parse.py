@@ -143,7 +143,7 @@ class FaceParse:
     def polygons(self, *classes: str, tolerance: float = 1.0) -> list[list[tuple[float, float]]]:
         """The outlines of where any of `classes` is: one polygon a piece, its points (x, y) in the photo's pixels.
 
-        Holes are left out; a mask with them is what `to_coco` gives. Pieces of fewer than three points are left out.
+        Outlines follow the edges of pixels. Holes are left out; a mask with them is what `to_coco` gives.
 
         Args:
             classes: as for `mask`.
@@ -152,18 +152,21 @@ class FaceParse:
         Raises:
             UsageError: as for `mask`.
         """
-        mask = self.mask(*classes).astype(np.uint8)
+        # Twice as large, with a margin, the outline of pixels is that of their edges.
+        mask = np.pad(self.mask(*classes).astype(np.uint8).repeat(2, 0).repeat(2, 1), 1)
         outlines, _ = cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
         found = []
         for outline in outlines:
-            points = cv2.approxPolyDP(outline, tolerance, True) if tolerance > 0 else outline
-            if len(points) >= 3:
-                # OpenCV's points are pixels; ours are continuous, so that a pixel's middle lies at + 0.5.
-                found.append([(float(x) + 0.5, float(y) + 0.5) for x, y in points[:, 0]])
+            # A pixel's middle half lies inside: its edges are half a pixel, one of these, further out.
+            x, y = (outline[:, 0, axis].astype(np.float32) - 1 for axis in (0, 1))
+            edges = np.stack([(x + x % 2) / 2, (y + y % 2) / 2], axis=1)
+            points = cv2.approxPolyDP(edges[:, None], tolerance, True)[:, 0] if tolerance > 0 else edges
+            points = points if len(points) >= 3 else cv2.approxPolyDP(edges[:, None], 0.01, True)[:, 0]
+            found.append([(float(px), float(py)) for px, py in points])
         return found
 
     def to_coco(self, *, file_name: str = "", image_id: int = 0, first_id: int = 1) -> dict[str, list[dict[str, Any]]]:
-        """The parse as COCO's: `images`, `categories` (ids are labels) and `annotations`, one a class that is there.
+        """The parse as COCO's: `images`, `categories` (ids are labels) and `annotations`, one a class of each face.
 
         Masks are run-length encoded down the columns, uncompressed, as COCO's tools read them.
 
@@ -174,9 +177,19 @@ class FaceParse:
         """
         height, width = self.labels.shape
         annotations: list[dict[str, Any]] = []
-        for label in np.unique(self.labels[self.labels > 0]).tolist():
-            mask = np.equal(self.labels, label)
-            rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
+        whole = FaceLabels(top=0, left=0, labels=self.labels)
+        several = self.face_labels if len(self.face_labels) > 1 else (whole,)
+        for face, label in (
+            (one, label) for one in several for label in np.unique(one.labels[one.labels > 0]).tolist()
+        ):
+            mask = np.zeros((height, width), bool)
+            rows = slice(face.top, face.top + face.labels.shape[0])
+            columns = slice(face.left, face.left + face.labels.shape[1])
+            # Where two faces claim a pixel, that of the merged labels has it.
+            mask[rows, columns] = np.equal(face.labels, label) & np.equal(self.labels[rows, columns], label)
+            if not mask.any():
+                continue
+            y, x = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
             annotations.append(
                 {
                     "id": first_id + len(annotations),
@@ -184,13 +197,8 @@ class FaceParse:
                     "category_id": label,
                     "segmentation": {"size": [height, width], "counts": _runs(mask)},
                     "area": int(mask.sum()),
-                    "bbox": [
-                        int(columns[0]),
-                        int(rows[0]),
-                        int(columns[-1] - columns[0] + 1),
-                        int(rows[-1] - rows[0] + 1),
-                    ],
-                    "iscrowd": 1,  # what COCO calls a mask that is run-length encoded
+                    "bbox": [int(x[0]), int(y[0]), int(x[-1] - x[0] + 1), int(y[-1] - y[0] + 1)],
+                    "iscrowd": 0,
                 }
             )
         return {

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from os import PathLike
 from pathlib import Path
@@ -16,7 +16,7 @@ from PIL import Image
 from . import imaging, zoo
 from . import locate as locating
 from .engines import Engine, open_engine
-from .errors import UsageError
+from .errors import ImageError, UsageError
 from .fetch import place_of
 from .framing import fit_square, frame_of
 from .imaging import Color, FaceBox, Fitted, Photo, UInt8Array
@@ -24,7 +24,9 @@ from .labels import LabelSet
 from .locate import Located, YuNet
 from .merge import merged
 from .parse import FaceParse
+from .sources import find
 from .spec import ModelSpec
+from .video import Video, is_video
 
 
 class FaceParser:
@@ -131,7 +133,7 @@ class FaceParser:
             image = imaging.load(photo, color=color, max_pixels=self._max_pixels)
             work = _Work(image, decode=perf_counter() - start)
             if boxes is not None:
-                work.located = locating.given(boxes[index])
+                work.located = locating.given(boxes[index], image)
             works.append(work)
         self._locate(works)
         self._infer(works, [work for work in works if work.located is not None and not work.fits])
@@ -146,11 +148,12 @@ class FaceParser:
             if self._name == "whole":
                 work.located = [locating.whole(work.image)]
             elif self._yunet is not None:
-                work.located = self._chosen(self._yunet(work.image))
+                faces = self._yunet(work.image)
+                work.located = self._chosen(faces, work.image)
                 if self._name == "auto":
                     if locating.is_portrait(work.located, work.image):
                         work.located = [replace(work.located[0], frame=None)]
-                    elif not work.located:
+                    elif not faces:
                         work.located = None  # a face that fills the frame may be too large for it
             work.locate = perf_counter() - start
         self._locate_in_labels([work for work in works if work.located is None])
@@ -165,17 +168,18 @@ class FaceParser:
         for work in works:
             start = perf_counter()
             faces = locating.faces_in(work.labels[0], self.labels, work.fits[0].geometry)
-            found = self._chosen(faces)
+            found = self._chosen(faces, work.image)
             if locating.is_portrait(found, work.image):
                 work.located = [replace(found[0], frame=None)]
             else:
                 work.located, work.fits, work.labels, work.confidences = found, [], [], []
             work.locate += perf_counter() - start
 
-    def _chosen(self, faces: list[FaceBox]) -> list[Located]:
-        """Those that are large enough, the first so many of them."""
+    def _chosen(self, faces: list[FaceBox], image: UInt8Array) -> list[Located]:
+        """Those that are large enough and in the photo, the first so many of them."""
         large = [face for face in faces if min(face.right - face.left, face.bottom - face.top) >= self._min_face]
-        return [Located(face=face, frame=frame_of(face)) for face in large[: self._max_faces]]
+        located = locating.seen([Located(face=face, frame=frame_of(face)) for face in large], image)
+        return located[: self._max_faces]
 
     def _infer(self, works: list[_Work], chosen: list[_Work]) -> None:
         """Runs all faces of the chosen photos in one call of the engine."""
@@ -223,6 +227,31 @@ class FaceParser:
             engine=f"{self._engine.describe()['runtime']} on {self._engine.device}",
         )
 
+    def stream(self, source: str | PathLike[str], *, every: int = 1, recursive: bool = False) -> Iterator[Streamed]:
+        """Parses what a source gives, one after another: frames of a video or camera, photos of a folder, glob or list.
+
+        Args:
+            source: as `segface-edge parse` takes it, but standard input.
+            every: of a video, only each so many-th frame.
+            recursive: of a folder, the pictures of its folders too.
+
+        Raises:
+            DataError: there is no such source, or it breaks off. A photo that cannot be read ends nothing: its `error`
+                says why.
+        """
+        name = str(source)
+        if is_video(name):
+            with Video(name, every=every) as video:
+                for frame in video:
+                    face = self(frame.image)
+                    yield Streamed(name=name, index=frame.index, seconds=frame.seconds, face=face)
+            return
+        for index, photo in enumerate(find(name, recursive=recursive)):
+            try:
+                yield Streamed(name=photo.name, index=index, face=self(photo.photo))
+            except ImageError as error:
+                yield Streamed(name=photo.name, index=index, error=error)
+
     def warmup(self, runs: int = 2) -> None:
         """Runs the engine on grey frames, so that the first photo does not pay for set-up."""
         size = self.spec.size
@@ -248,6 +277,25 @@ def _yunet(name: str, detector: str | PathLike[str] | None) -> YuNet | None:
         return None
     path = Path(detector) if detector is not None else place_of("yunet")
     return YuNet(path) if detector is not None or name == "yunet" or path.is_file() else None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Streamed:
+    """One of `FaceParser.stream`.
+
+    Attributes:
+        name: the photo, or the video.
+        index: its number, from 0.
+        seconds: of a frame, since the video's start; None of a photo.
+        face: the result; None where the photo could not be read.
+        error: why.
+    """
+
+    name: str
+    index: int
+    seconds: float | None = None
+    face: FaceParse | None = None
+    error: ImageError | None = None
 
 
 @dataclass

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import queue
 import shutil
@@ -9,6 +10,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -30,6 +32,10 @@ _LEAST_FREE, _FRAMES_A_LOOK = 32 * 2**20, 25
 # A file may say that it has a frame or two more than it has.
 _MISSING = 2
 _USUAL_FPS = 25.0
+_COUNTED = (".mp4", ".m4v", ".mov", ".avi")
+# A camera that hangs in a read is left to its own thread after so long.
+_PATIENCE_S = 2.0
+_COUNTER = itertools.count()
 
 
 @dataclass(frozen=True)
@@ -49,12 +55,14 @@ class Frame:
 
 def is_video(source: str) -> bool:
     """Whether a source is a video file by its suffix, a camera's index, a stream, or a GStreamer pipeline."""
-    return (
-        source.isdecimal()
-        or source.startswith(_STREAMS)
-        or "!" in source
-        or Path(source).suffix.lower() in VIDEO_SUFFIXES
-    )
+    path = Path(source)
+    if path.exists():  # a folder may be called 2024, and a photo party!.jpg
+        return path.is_file() and path.suffix.lower() in VIDEO_SUFFIXES
+    return _is_live(source) or path.suffix.lower() in VIDEO_SUFFIXES
+
+
+def _is_live(source: str) -> bool:
+    return source.isdecimal() or source.startswith(_STREAMS) or "!" in source
 
 
 class Video:
@@ -81,7 +89,7 @@ class Video:
         if every < 1:
             raise UsageError(f"every {every}", "is below 1", "use 1 for all frames")
         self.source, self._every = source, every
-        self.live = source.isdecimal() or source.startswith(_STREAMS) or "!" in source
+        self.live = _is_live(source) and not Path(source).exists()
         if not self.live and not Path(source).is_file():
             raise DataError(source, "no such file", "give a video, or a camera's index")
         self._capture = _open(source)
@@ -93,9 +101,12 @@ class Video:
         fps = self._capture.get(cv2.CAP_PROP_FPS)
         self.fps = fps if 0 < fps <= 1000 else _USUAL_FPS
         count = int(self._capture.get(cv2.CAP_PROP_FRAME_COUNT))
-        self._length = None if self.live or count <= 0 else count
+        # Other formats have no count of their own: theirs is guessed from how long the longest stream is.
+        counted = Path(source).suffix.lower() in _COUNTED
+        self._length = None if self.live or count <= 0 or not counted else count
         self.count = None if self._length is None else -(-self._length // every)
         self.dropped = 0
+        self._ended = False
         self._stop = threading.Event()
         self._frames: queue.Queue[Frame | DataError | None] = queue.Queue(1 if self.live else _AHEAD)
         self._thread = threading.Thread(target=self._decode, name=f"decoder of {source}", daemon=True)
@@ -103,21 +114,28 @@ class Video:
 
     def __iter__(self) -> Iterator[Frame]:
         """The frames. Raises DataError where it breaks off; what came before was sound."""
-        while True:
-            found = self._frames.get()
+        while not self._ended:
+            try:
+                found = self._frames.get(timeout=0.1)
+            except queue.Empty:
+                self._ended = self._stop.is_set() or not (self._thread.is_alive() or self._frames.qsize())
+                continue
             if found is None:
+                self._ended = True
                 return
             if isinstance(found, DataError):
+                self._ended = True
                 raise found
             yield found
 
     def close(self) -> None:
         """Ends decoding and lets go of the source."""
         self._stop.set()
-        while self._thread.is_alive():
+        self._ended = True
+        patience = time.monotonic() + _PATIENCE_S
+        while self._thread.is_alive() and time.monotonic() < patience:
             self._take()
             self._thread.join(0.05)
-        self._capture.release()
 
     def __enter__(self) -> Video:
         return self
@@ -128,8 +146,19 @@ class Video:
         self.close()
 
     def _decode(self) -> None:
+        try:
+            end = self._read_all()
+        except Exception as error:  # OpenCV's and FFmpeg's have no common base; nobody else would hear of it
+            end = DataError(self.source, f"cannot be read any further ({error})", _cure(self.source))
+        finally:
+            self._capture.release()
+        if end is not None:
+            self._put(end)
+        self._put(None)
+
+    def _read_all(self) -> DataError | None:
+        """Reads to the end, or until it is stopped; what is wrong with the end."""
         began, index = time.perf_counter(), 0
-        end: DataError | None = None
         while not self._stop.is_set():
             # Frames that are left out need not become pictures.
             if index % self._every:
@@ -139,22 +168,24 @@ class Video:
                 read, picture = self._capture.read()
                 if not read:
                     break
-                seconds = time.perf_counter() - began if self.live else index / self.fps
-                self._offer(Frame(index, seconds, np.ascontiguousarray(picture[:, :, ::-1])))
+                self._offer(Frame(index, self._seconds(index, began), _rgb(np.asarray(picture, np.uint8))))
             index += 1
         else:
-            return
+            return None
         if self.live:
-            end = DataError(self.source, f"gives no more frames after {index}", "check its cable or its network")
-        elif self._length is not None and index < self._length - _MISSING:
-            end = DataError(
+            return DataError(self.source, f"gives no more frames after {index}", "check its cable or its network")
+        if self._length is not None and index < self._length - _MISSING:
+            return DataError(
                 self.source, f"breaks off after {index} of {self._length} frames", "copy or download it again"
             )
-        elif not index:
-            end = DataError(self.source, "holds no frame", _cure(self.source))
-        if end is not None:
-            self._put(end)
-        self._put(None)
+        return None if index else DataError(self.source, "holds no frame", _cure(self.source))
+
+    def _seconds(self, index: int, began: float) -> float:
+        if self.live:
+            return time.perf_counter() - began
+        # The file's own time of the frame: not all are evenly spaced.
+        milliseconds = float(self._capture.get(cv2.CAP_PROP_POS_MSEC))
+        return milliseconds / 1000 if milliseconds > 0 or index == 0 else index / self.fps
 
     def _offer(self, frame: Frame) -> None:
         if not self.live:
@@ -187,9 +218,11 @@ class Video:
 class VideoWriter:
     """A video file, written frame by frame; it takes its place when it is closed, with what was written so far.
 
+    Its size is the first frame's, in even numbers of pixels (a last odd row or column is left out); others are fitted.
+
     Args:
         path: where to; its suffix names the format.
-        fps, width, height: of the video.
+        fps: frames a second.
         sound_of: a video whose sound is copied, where ffmpeg is installed.
 
     Attributes:
@@ -201,64 +234,94 @@ class VideoWriter:
         InputError: the place cannot be written to.
     """
 
-    def __init__(self, path: Path, *, fps: float, width: int, height: int, sound_of: Path | None = None) -> None:
+    def __init__(self, path: Path, *, fps: float, sound_of: Path | None = None) -> None:
         check_video_place(path)
         self.path, self.frames, self.sound = path, 0, "none"
-        self._sound_of, self._size = sound_of, (width, height)
-        self._part = path.with_name(f".{path.stem[:200]}.part{path.suffix}")
-        _keep_ffmpeg_quiet()
-        code = "MJPG" if path.suffix.lower() == ".avi" else "mp4v"
-        self._writer = cv2.VideoWriter(str(self._part), cv2.VideoWriter.fourcc(*code), fps, (width, height))
-        if not self._writer.isOpened():
-            raise InputError(path, "cannot be written as a video", "choose .mp4 or .avi, or another place")
+        # MPEG-4 counts time in parts of at most 1/65535 of a second.
+        self._fps, self._sound_of = round(fps, 2), sound_of
+        self._target = path.resolve()  # a link stays a link
+        self._part = self._target.with_name(f".{path.stem[:150]}.{os.getpid()}-{next(_COUNTER)}{path.suffix}")
+        self._writer: cv2.VideoWriter | None = None
+        self._size = (0, 0)
 
     def write(self, image: UInt8Array) -> None:
-        """Appends (H, W, 3) uint8 RGB. Raises InputError where the disk is nearly full; what is there is kept."""
-        if self.frames % _FRAMES_A_LOOK == 0 and shutil.disk_usage(self.path.parent).free < _LEAST_FREE:
+        """Appends (H, W, 3) uint8 RGB.
+
+        Raises:
+            InputError: the disk is nearly full, or this OpenCV cannot write the format; what is there is kept.
+        """
+        if self.frames % _FRAMES_A_LOOK == 0 and shutil.disk_usage(self._target.parent).free < _LEAST_FREE:
             raise InputError(
                 self.path, f"the disk is full after {self.frames} frames", "make room; what was done is kept"
+            )
+        if self._writer is None:
+            self._writer = self._start(image)
+        if image.shape[1::-1] != self._size:
+            width, height = self._size
+            image = (
+                image[:height, :width]
+                if 0 <= image.shape[0] - height <= 1 and 0 <= image.shape[1] - width <= 1
+                else np.asarray(cv2.resize(image, self._size, interpolation=cv2.INTER_AREA))
             )
         self._writer.write(np.ascontiguousarray(image[:, :, ::-1]))
         self.frames += 1
 
     def close(self) -> None:
-        """Finishes the file and puts it in its place; one without frames is not kept."""
-        self._writer.release()
-        if not self.frames:
+        """Finishes the file and puts it in its place; one without frames is not kept.
+
+        Raises:
+            InputError: it cannot be put there.
+        """
+        try:
+            if self._writer is not None:
+                self._writer.release()
+            if self.frames:
+                if self._sound_of is not None:
+                    self._add_sound(self._sound_of)
+                self._part.replace(self._target)
+        except OSError as error:
+            reason = (error.strerror or str(error)).lower()
+            raise InputError(self.path, f"cannot be written ({reason})", "choose another place or make room") from error
+        finally:
             self._part.unlink(missing_ok=True)
-            return
-        if self._sound_of is not None:
-            self._add_sound(self._sound_of)
-        self._part.replace(self.path)
+
+    def _start(self, image: UInt8Array) -> cv2.VideoWriter:
+        _keep_ffmpeg_quiet()
+        height, width = image.shape[:2]
+        self._size = (max(2, width // 2 * 2), max(2, height // 2 * 2))
+        code = cv2.VideoWriter.fourcc(*("MJPG" if self.path.suffix.lower() == ".avi" else "mp4v"))
+        with _quiet_opencv():
+            try:
+                writer = cv2.VideoWriter(str(self._part), code, self._fps, self._size)
+            except cv2.error:
+                writer = cv2.VideoWriter()
+        if not writer.isOpened():
+            width, height = self._size
+            raise InputError(
+                self.path,
+                f"cannot be written as a video of {width} x {height}, {self._fps:g} frames a second",
+                "try .avi",
+            )
+        return writer
 
     def _add_sound(self, source: Path) -> None:
         if shutil.which("ffmpeg") is None:
             self.sound = "left out: ffmpeg is not installed"
             return
-        both = self._part.with_name(f".{self.path.stem[:200]}.sound{self.path.suffix}")
-        command = [
-            "ffmpeg",
-            "-v",
-            "error",
-            "-y",
-            "-i",
-            str(self._part),
-            "-i",
-            str(source),
-            "-map",
-            "0:v",
-            "-map",
-            "1:a?",
-        ]
-        done = subprocess.run(
-            [*command, "-c", "copy", "-shortest", str(both)], capture_output=True, text=True, check=False
-        )
-        if done.returncode or not both.is_file():
+        both = self._part.with_name(f"{self._part.stem}-sound{self._part.suffix}")
+        # As long as the pictures; no shorter where the sound ends first.
+        length = f"{self.frames / self._fps:.3f}"
+        command = ["ffmpeg", "-nostdin", "-v", "error", "-y", "-i", str(self._part), "-i", str(source)]
+        command += ["-map", "0:v", "-map", "1:a?", "-c", "copy", "-t", length, str(both)]
+        try:
+            done = subprocess.run(command, capture_output=True, text=True, check=False)
+            if done.returncode or not both.is_file():
+                self.sound = f"left out: ffmpeg failed ({' '.join(done.stderr.split())[:200]})"
+                return
+            both.replace(self._part)
+            self.sound = "copied"
+        finally:
             both.unlink(missing_ok=True)
-            self.sound = f"left out: ffmpeg failed ({' '.join(done.stderr.split())[:200]})"
-            return
-        both.replace(self._part)
-        self.sound = "copied"
 
 
 def check_video_place(path: Path) -> None:
@@ -273,14 +336,30 @@ def _keep_ffmpeg_quiet() -> None:
     os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
 
 
+def _rgb(picture: UInt8Array) -> UInt8Array:
+    """A frame as OpenCV gives it: BGR, or grey from some cameras."""
+    if picture.ndim == 2 or picture.shape[2] == 1:
+        return np.asarray(cv2.cvtColor(picture, cv2.COLOR_GRAY2RGB))
+    return np.ascontiguousarray(picture[:, :, 2::-1])
+
+
 def _open(source: str) -> cv2.VideoCapture:
     _keep_ffmpeg_quiet()
-    level = cv2.utils.logging.getLogLevel()
-    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)  # what fails is said in our words
-    try:
+    with _quiet_opencv():
+        if Path(source).exists():
+            return cv2.VideoCapture(source)
         if source.isdecimal():
             return cv2.VideoCapture(int(source))
         return cv2.VideoCapture(source, cv2.CAP_GSTREAMER) if "!" in source else cv2.VideoCapture(source)
+
+
+@contextmanager
+def _quiet_opencv() -> Iterator[None]:
+    """What fails is said in our words."""
+    level = cv2.utils.logging.getLogLevel()
+    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+    try:
+        yield
     finally:
         cv2.utils.logging.setLogLevel(level)
 

@@ -83,6 +83,16 @@ def test_what_is_not_the_model_is_not_kept(served: Any, content: bytes, status: 
 
 
 @pytest.mark.usefixtures("served")
+def test_an_answer_that_is_no_http_is_one_line(cli: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def garbage(*_: Any, **__: Any) -> Any:
+        raise fetch_module.http.client.BadStatusLine("garbage")
+
+    monkeypatch.setattr(fetch_module.urllib.request, "urlopen", garbage)
+    done = cli("fetch", "small")
+    assert (done.code, len(done.err.splitlines())) == (1, 1)
+
+
+@pytest.mark.usefixtures("served")
 def test_no_network_is_one_line(cli: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     def offline(*_: Any, **__: Any) -> Any:
         raise fetch_module.urllib.error.URLError("Name or service not known")

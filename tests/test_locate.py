@@ -145,12 +145,16 @@ def test_boxes_are_taken_as_they_are_given(portrait: np.ndarray, parser: FacePar
         ([[1, 2, 1, 5]], "hold one without area"),
         ([[1, 2, float("nan"), 5]], "hold one without area"),
         ([1, 2, 3, 4, 5], r"are not \(N, 4\)"),
+        ([[0, 0, 9, 9], [70, 0, 90, 9]], r"box 70, 0, 90, 9: lies outside the picture of 60 x 60"),
+        ([[5, 5, 5.1, 5.1]], r"lies outside the picture"),
     ],
 )
 def test_boxes_that_are_none(boxes: Any, words: str) -> None:
     with pytest.raises(UsageError, match=words):
-        given(boxes)
-    assert given([10, 20, 30, 50])[0].face == FaceBox(left=10, top=20, right=30, bottom=50)
+        given(boxes, np.zeros((60, 60, 3), np.uint8))
+    assert given([10, 20, 30, 50], np.zeros((60, 60, 3), np.uint8))[0].face == FaceBox(
+        left=10, top=20, right=30, bottom=50
+    )
 
 
 def test_faces_are_found_in_labels(portrait: np.ndarray, parser: FaceParser) -> None:
@@ -177,9 +181,9 @@ def test_faces_are_found_in_labels(portrait: np.ndarray, parser: FaceParser) -> 
 
 def test_a_portrait_is_one_upright_face_that_fills_the_photo(portrait: np.ndarray) -> None:
     box = [132.0, 136.0, 380.0, 454.0]
-    assert is_portrait(given([box]), portrait)
-    assert not is_portrait(given([box, box]), portrait)
-    assert not is_portrait(given([[200, 200, 280, 300]]), portrait)
+    assert is_portrait(given([box], portrait), portrait)
+    assert not is_portrait(given([box, box], portrait), portrait)
+    assert not is_portrait(given([[200, 200, 280, 300]], portrait), portrait)
     assert not is_portrait([], portrait)
 
 
@@ -235,3 +239,44 @@ def test_the_command_line(cli: Any, tmp_path: Path, portrait: np.ndarray, yunet:
         refused = cli("parse", tmp_path / "group.png", "--boxes", boxes, "--json", "-")
         assert (refused.code, len(refused.err.splitlines())) == (2, 1)
         assert "write left,top,right,bottom" in refused.err
+
+
+def test_corners_without_a_face_end_nothing(faces: Path, parser: FaceParser) -> None:
+    """Backgrounds of portraits, enlarged: whatever the parser sees in them, it comes to an end."""
+    for path in sorted((faces / "images").iterdir())[:12]:
+        photo = imaging.load(path)
+        corner = cv2.resize(photo[:100, :100], (400, 300), interpolation=cv2.INTER_CUBIC)
+        face = parser(corner)
+        assert face.labels.shape == (300, 400)
+        for one in face.faces:
+            frame = frame_of(one)
+            assert 0 <= frame.x <= 400
+            assert 0 <= frame.y <= 300
+
+
+def test_a_large_photo_is_looked_at_smaller(portrait: np.ndarray, yunet: Path) -> None:
+    photo = placed(portrait, (2000, 700, 600, 0), size=(1500, 2600))
+    with FaceParser(locate="yunet", detector=yunet) as anywhere:
+        (box,) = anywhere(photo).faces
+    frame = frame_of(box)
+    assert np.hypot(frame.x - 2000, frame.y - 700) < 60
+    assert box.landmarks is not None
+    assert box.left < box.landmarks[0][0] < box.right
+
+
+def test_small_faces_that_are_left_out_are_not_looked_for_again(portrait: np.ndarray, yunet: Path) -> None:
+    photo = placed(portrait, (150, 150, 120, 0), size=(300, 400))
+    with FaceParser(detector=yunet, min_face=200) as anywhere:
+        calls: list[int] = []
+        infer = anywhere.engine.infer
+        anywhere.engine.infer = lambda frames: calls.append(len(frames)) or infer(frames)  # type: ignore[method-assign]
+        assert anywhere(photo).faces == ()
+    assert calls == []
+
+
+def test_a_box_is_framed_as_its_portrait(portrait: np.ndarray, yunet: Path) -> None:
+    """The frame of a detector's box alone is near that of its landmarks."""
+    (box,) = YuNet(yunet)(portrait)
+    alone, pointed = frame_of(FaceBox(left=box.left, top=box.top, right=box.right, bottom=box.bottom)), frame_of(box)
+    assert alone.side == pytest.approx(pointed.side, rel=0.15)
+    assert np.hypot(alone.x - pointed.x, alone.y - pointed.y) < 0.08 * pointed.side

@@ -31,7 +31,7 @@ def test_a_folder_gives_its_own_pictures_sorted(album: Path) -> None:
 
 def test_a_folder_source_holds_its_path(album: Path) -> None:
     first = find(str(album))[0]
-    assert first == Source(str(album / "a.png"), album / "a.png")
+    assert first == Source(str(album / "a.png"), album / "a.png", Path("a.png"))
 
 
 def test_a_glob_gives_the_pictures_that_match(album: Path) -> None:
@@ -96,3 +96,25 @@ def test_endless_standard_input_is_refused(monkeypatch: pytest.MonkeyPatch) -> N
     assert len(find("-", io.BytesIO(b"x" * 100))) == 1
     with pytest.raises(DataError, match="over 100 bytes"):
         find("-", io.BytesIO(b"x" * 101))
+
+
+def test_a_folder_and_what_is_below_it(tmp_path: Path) -> None:
+    for name in ("b.png", "a/x.jpg", "a/deep/y.webp", "a/notes.txt"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    assert [str(one.below) for one in find(str(tmp_path))] == ["b.png"]
+    found = find(str(tmp_path), recursive=True)
+    assert [str(one.below) for one in found] == ["a/deep/y.webp", "a/x.jpg", "b.png"]
+    assert all(one.photo == tmp_path / one.below for one in found if one.below)
+
+
+def test_a_list_names_photos_in_its_order(tmp_path: Path) -> None:
+    paths = tmp_path / "list.txt"
+    paths.write_text(f"# mine\nz.jpg\n\n  sub/a.png  \n{tmp_path}/b.png\n")
+    assert [one.photo for one in find(str(paths))] == [tmp_path / "z.jpg", tmp_path / "sub/a.png", tmp_path / "b.png"]
+    paths.write_text("# nothing\n")
+    with pytest.raises(DataError, match="names no picture"):
+        find(str(paths))
+    paths.write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(DataError, match="is no list of paths"):
+        find(str(paths))

@@ -18,8 +18,9 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
+from PIL import Image
 
-from segface_edge import imaging, zoo
+from segface_edge import FaceParser, imaging, zoo
 from segface_edge import video as video_module
 from segface_edge.errors import DataError, InputError, UsageError
 from segface_edge.video import Video, VideoWriter, is_video
@@ -32,7 +33,7 @@ FRAMES, FPS = 30, 10
 def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Thirty grey frames, each a little brighter, 96 x 64, ten a second."""
     path = tmp_path_factory.mktemp("video") / "clip.avi"
-    writer = VideoWriter(path, fps=FPS, width=96, height=64)
+    writer = VideoWriter(path, fps=FPS)
     for index in range(FRAMES):
         writer.write(np.full((64, 96, 3), 8 * index, np.uint8))
     writer.close()
@@ -44,7 +45,7 @@ def faces(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The portrait, moving to the right: 12 frames."""
     path = tmp_path_factory.mktemp("video") / "faces.mp4"
     small = cv2.resize(imaging.load(zoo.PORTRAIT), (120, 120), interpolation=cv2.INTER_AREA)
-    writer = VideoWriter(path, fps=FPS, width=240, height=120)
+    writer = VideoWriter(path, fps=FPS)
     for index in range(12):
         frame = np.full((120, 240, 3), 128, np.uint8)
         frame[:, 10 * index : 10 * index + 120] = small
@@ -172,17 +173,17 @@ def test_a_camera_or_pipeline_that_is_not_there() -> None:
 
 
 def test_a_written_video_is_whole_or_not_there(tmp_path: Path) -> None:
-    writer = VideoWriter(tmp_path / "a.mp4", fps=5, width=32, height=32)
+    writer = VideoWriter(tmp_path / "a.mp4", fps=5)
     writer.write(np.zeros((32, 32, 3), np.uint8))
     assert not (tmp_path / "a.mp4").exists()
     writer.close()
     assert [path.name for path in tmp_path.iterdir()] == ["a.mp4"]
-    VideoWriter(tmp_path / "b.mp4", fps=5, width=32, height=32).close()
+    VideoWriter(tmp_path / "b.mp4", fps=5).close()
     assert [path.name for path in tmp_path.iterdir()] == ["a.mp4"]
     with pytest.raises(UsageError, match="is no name of a video that can be written"):
-        VideoWriter(tmp_path / "c.gif", fps=5, width=32, height=32)
+        VideoWriter(tmp_path / "c.gif", fps=5)
     with pytest.raises(InputError, match="its folder does not exist"):
-        VideoWriter(tmp_path / "no" / "c.mp4", fps=5, width=32, height=32)
+        VideoWriter(tmp_path / "no" / "c.mp4", fps=5)
 
 
 def test_sound_is_copied_where_ffmpeg_is(clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -199,14 +200,14 @@ def test_sound_is_copied_where_ffmpeg_is(clip: Path, tmp_path: Path, monkeypatch
         )
         script.chmod(0o755)
         monkeypatch.setenv("PATH", f"{script.parent}:{os.environ['PATH']}")
-        writer = VideoWriter(tmp_path / "out.mp4", fps=5, width=32, height=32, sound_of=clip)
+        writer = VideoWriter(tmp_path / "out.mp4", fps=5, sound_of=clip)
         writer.write(np.zeros((32, 32, 3), np.uint8))
         writer.close()
         assert writer.sound.startswith(words)
         assert (tmp_path / "out.mp4").stat().st_size > 0
-    assert f"-i {clip} -map 0:v -map 1:a? -c copy" in (tmp_path / "asked").read_text()
+    assert f"-i {clip} -map 0:v -map 1:a? -c copy -t 0.200" in (tmp_path / "asked").read_text()
     monkeypatch.setattr(shutil, "which", lambda _: None)
-    writer = VideoWriter(tmp_path / "out.mp4", fps=5, width=32, height=32, sound_of=clip)
+    writer = VideoWriter(tmp_path / "out.mp4", fps=5, sound_of=clip)
     writer.write(np.zeros((32, 32, 3), np.uint8))
     writer.close()
     assert writer.sound == "left out: ffmpeg is not installed"
@@ -261,7 +262,6 @@ def test_ctrl_c_keeps_what_was_done(clip: Path, tmp_path: Path) -> None:
         "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
         "import segface_edge.cli as c; c.main()"
     )
-    lines = tmp_path / ".out.jsonl.part"
     command = [
         sys.executable,
         "-c",
@@ -277,7 +277,9 @@ def test_ctrl_c_keeps_what_was_done(clip: Path, tmp_path: Path) -> None:
     ]
     child = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True)
     deadline = time.monotonic() + 120
-    while time.monotonic() < deadline and not (lines.exists() and lines.read_text().count("\n") >= 2):
+    while time.monotonic() < deadline:
+        if any(path.read_text().count("\n") >= 2 for path in tmp_path.glob(".out.jsonl*")):
+            break
         time.sleep(0.05)
     child.send_signal(signal.SIGINT)
     _, said = child.communicate(timeout=120)
@@ -320,7 +322,130 @@ def test_what_does_not_fit_is_one_line(
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_result_that_is_the_source_is_refused(cli: Cli, clip: Path, tmp_path: Path) -> None:
+    source = tmp_path / "same.avi"
+    shutil.copy(clip, source)
+    (tmp_path / "link.avi").symlink_to(source)
+    before = source.read_bytes()
+    for arguments in (["-o", source], ["-o", tmp_path / "link.avi"], ["--jsonl", source], ["--json", source]):
+        done = cli("parse", source, *arguments, *([] if "-o" in arguments else ["-o", tmp_path / "x.mp4"]))
+        assert (done.code, len(done.err.splitlines())) == (2, 1)
+        assert "is the video itself" in done.err
+    done = cli("parse", source, "--jsonl", tmp_path / "a", "--json", tmp_path / "a")
+    assert (done.code, "is named twice" in done.err) == (2, True)
+    assert source.read_bytes() == before
+
+
+@pytest.mark.parametrize("frame", [2, 29])
+@pytest.mark.parametrize("error", [OSError(28, "No space left on device"), ValueError("what OpenCV says")])
+def test_whatever_fails_in_drawing_ends_it(
+    frame: int, error: Exception, cli: Cli, clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also in the last frames; nothing hangs, and no half of a file is left."""
+    write = VideoWriter.write
+
+    def fails(self: VideoWriter, image: np.ndarray) -> None:
+        if self.frames == frame:
+            raise error
+        write(self, image)
+
+    monkeypatch.setattr(VideoWriter, "write", fails)
+    done = cli("parse", clip, "-o", tmp_path / "out.mp4", "--jsonl", tmp_path / "out.jsonl", "--locate", "whole")
+    assert (done.code, len(done.err.splitlines())) == (1, 1)
+    assert f"cannot be drawn or written ({error})" in done.err
+    assert f"{frame} frames are in {tmp_path / 'out.mp4'}" in done.err
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["out.jsonl", "out.mp4"]
+    assert len((tmp_path / "out.jsonl").read_text().splitlines()) == frame
+
+
+def test_colours_and_odd_sizes_come_back(tmp_path: Path) -> None:
+    frame = np.zeros((49, 65, 3), np.uint8)
+    frame[:, :, 0] = 220  # red
+    writer = VideoWriter(tmp_path / "red.avi", fps=29.97)
+    writer.write(frame)
+    writer.write(cv2.resize(frame, (130, 98)))  # another size is fitted
+    writer.close()
+    with Video(str(tmp_path / "red.avi")) as video:
+        frames = list(video)
+    assert [one.image.shape for one in frames] == [(48, 64, 3)] * 2
+    assert all(one.image[20, 20, 0] > 180 and one.image[20, 20, 2] < 60 for one in frames)
+
+
+class Strange(Camera):
+    """A camera of grey frames, or one that fails, or one that hangs."""
+
+    def __init__(self, what: str) -> None:
+        super().__init__(3)
+        self.what = what
+
+    def read(self) -> tuple[bool, np.ndarray | None]:
+        read, picture = super().read()
+        if picture is None:
+            return read, picture
+        if self.what == "fails":
+            raise cv2.error("the driver is gone")
+        if self.what == "hangs":
+            time.sleep(30)
+        return read, picture[:, :, 0]
+
+
+def test_strange_cameras(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(video_module, "_PATIENCE_S", 0.3)
+    for what in ("grey", "fails", "hangs"):
+        monkeypatch.setattr(video_module, "_open", lambda _, what=what: Strange(what))
+        video = Video("0")
+        began = time.monotonic()
+        if what == "grey":
+            assert next(iter(video)).image.shape == (16, 32, 3)
+        elif what == "fails":
+            with pytest.raises(DataError, match=r"cannot be read any further \(the driver is gone\)"):
+                next(iter(video))
+        video.close()
+        assert list(video) == []  # closed, or ended: no more, and no waiting
+        assert time.monotonic() - began < 10
+
+
+def test_what_lies_on_the_disk_is_no_camera(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "2024").mkdir()
+    (tmp_path / "party!.jpg").touch()
+    assert not is_video("2024")
+    assert not is_video("party!.jpg")
+
+
+def test_lines_go_to_standard_output(cli: Cli, clip: Path) -> None:
+    done = cli("parse", clip, "--jsonl", "-", "--frames", 2, "--locate", "whole")
+    assert done.code == 0
+    assert [json.loads(line)["frame"] for line in done.out.splitlines()] == [0, 1]
+
+
 def test_drawing_goes_on_beside_parsing() -> None:
     """No thread is left behind by any of the above."""
     names = [thread.name for thread in threading.enumerate()]
-    assert not [name for name in names if name.startswith(("decoder", "drawing"))]
+    assert not [name for name in names if name.startswith(("decoder of /", "drawing"))]
+
+
+def test_the_library_streams_photos_and_frames(faces: Path, tmp_path: Path) -> None:
+    Image.fromarray(imaging.load(zoo.PORTRAIT)).resize((96, 96)).save(tmp_path / "a.png")
+    (tmp_path / "b.png").write_bytes(b"no picture")
+    (tmp_path / "c").mkdir()
+    shutil.copy(tmp_path / "a.png", tmp_path / "c" / "d.png")
+    with FaceParser() as parser:
+        found = list(parser.stream(tmp_path, recursive=True))
+        frames = list(parser.stream(faces, every=6))
+    assert [Path(one.name).name for one in found] == ["a.png", "b.png", "d.png"]
+    assert [one.face is None for one in found] == [False, True, False]
+    assert "is not a picture that can be read" in str(found[1].error)
+    assert [(one.index, one.error) for one in frames] == [(0, None), (6, None)]
+    assert [one.seconds for one in frames] == pytest.approx([0, 0.6])
+    assert all(one.face is not None and "hair" in one.face.present() for one in frames)
+
+
+def test_a_folder_of_folders_is_parsed_into_one_like_it(cli: Cli, portrait: Path, tmp_path: Path) -> None:
+    for name in ("in/a.jpg", "in/sub/a.jpg", "in/sub/b.jpg"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.open(portrait).resize((64, 64)).save(tmp_path / name)
+    done = cli("parse", tmp_path / "in", "-o", tmp_path / "out", "--recursive", "--visualize", "mask")
+    assert done.code == 0, done.err
+    made = sorted(str(path.relative_to(tmp_path / "out")) for path in (tmp_path / "out").rglob("*.png"))
+    assert made == ["a.png", "sub/a.png", "sub/b.png"]

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from segface_edge.errors import ImageError, InputError, SegFaceEdgeError, UsageError
-from segface_edge.files import check_place
 from segface_edge.imaging import DEFAULT_MAX_PIXELS, LARGEST_MAX_PIXELS
 
 from .options import check_json, json_option, model_options, progress_bar, say
@@ -68,10 +67,16 @@ an appsink. Of a camera the newest frame is parsed and older ones are dropped; C
 @click.option("--boxes", help="Faces that are known: left,top,right,bottom in pixels; several with ; between.")
 @click.option("--max-faces", type=click.IntRange(1), help="So many at most, the surest first.")
 @click.option("--min-face", type=click.FloatRange(0), default=0.0, help="Leave smaller ones out: pixels of their box.")
+@click.option("--recursive", is_flag=True, help="Of a folder, the pictures of its folders too.")
 @click.option("--skip-existing", is_flag=True, help="Leave photos out whose result is there: goes on where it stopped.")
 @click.option("--every", type=click.IntRange(1), default=1, help="Of a video, only each so many-th frame.")
 @click.option("--frames", type=click.IntRange(1), help="Of a video, so many frames at most.")
-@click.option("--jsonl", "lines_to", type=click.Path(path_type=Path), help="Of a video, a line of JSON for each frame.")
+@click.option(
+    "--jsonl",
+    "lines_to",
+    type=click.Path(path_type=Path),
+    help="Of a video, a line of JSON a frame; - for standard output.",
+)
 @click.option("--show", is_flag=True, help="Of a video, show it in a window.")
 @click.option(
     "--max-pixels",
@@ -95,6 +100,7 @@ def command(
     boxes: str | None,
     max_faces: int | None,
     min_face: float,
+    recursive: bool,
     skip_existing: bool,
     every: int,
     frames: int | None,
@@ -106,16 +112,16 @@ def command(
     spec: Path | None,
     json_to: str | None,
 ) -> int:
-    """Parse SOURCE: a picture, a folder, a glob, - for standard input, a video or a camera.
+    """Parse SOURCE: a picture, a folder, a glob, a list (.txt), - for standard input, a video or a camera.
 
     Bad pictures among several are listed and skipped; the exit code is then 1.
     """
     from segface_edge.labels import label_set
     from segface_edge.parser import FaceParser
     from segface_edge.sources import find
-    from segface_edge.video import is_video
+    from segface_edge.video import check_video_place, is_video
 
-    from .video import describe, parse_video
+    from .video import check_places, describe, parse_video
 
     if out == "" or (out is None and json_to is None and lines_to is None and not show):
         raise UsageError("parse", "has nowhere to put its result", "give -o OUT or --json -")
@@ -146,9 +152,12 @@ def command(
             raise UsageError("-o -", "cannot take a video", "name a file: -o overlay.mp4")
         if view not in ("overlay", "color"):
             raise UsageError(f"--visualize {view}", "is not for videos", "use overlay or color, or --jsonl")
-        for place in (lines_to, None if json_to in (None, "-") else Path(str(json_to))):
-            if place is not None:
-                check_place(place)
+        if str(lines_to) == "-" and json_to == "-":
+            raise UsageError("--jsonl - and --json -", "both want standard output", "write one of them to a file")
+        if out is not None:
+            check_video_place(Path(out))
+        results_to = None if json_to in (None, "-") else Path(str(json_to))
+        check_places(source, lines_to, results_to, None if out is None else Path(out))
         with open_parser() as parser:
             (label_set(order) if order else parser.labels).indices(chosen)
 
@@ -169,12 +178,12 @@ def command(
                 show=show,
                 boxes=known,
             )
-        say(document, json_to, describe(document))
+        say(document, json_to, "" if str(lines_to) == "-" else describe(document))
         return 0
     for name, given in (("--every", every > 1), ("--frames", frames), ("--jsonl", lines_to), ("--show", show)):
         if given:
             raise UsageError(name, "is for videos and cameras", "leave it out, or give a video")
-    photos = find(source, sys.stdin.buffer)
+    photos = find(source, sys.stdin.buffer, recursive=recursive)
     # A folder or a glob means several, also where it holds one.
     several = len(photos) > 1 or (isinstance(photos[0].photo, Path) and photos[0].photo != Path(source))
     targets = _targets(photos, out, view, several=several)
@@ -192,7 +201,8 @@ def command(
     with open_parser() as parser:
         (label_set(order) if order else parser.labels).indices(chosen)
         if several or str(out).endswith("/"):
-            _make_folder(targets[0])
+            for folder in {target.parent: target for target in targets if target is not None}.values():
+                _make_folder(folder)
         check_json(json_to)
         with progress_bar(len(photos), "parsing") as advance:
             for photo, target in zip(photos, targets, strict=True):
@@ -258,11 +268,12 @@ def _targets(photos: list[Source], out: str | None, view: View, *, several: bool
             raise UsageError(folder, "is a file, and several pictures need a folder", "name a folder")
         if not folder.exists() and folder.suffix.lower() in _KEPT_SUFFIXES and not out.endswith("/"):
             raise UsageError(folder, "is the name of one picture", "name a folder for several, -o out/ for example")
-        names = [_name(photo, view) for photo in photos]
+        # As they lie in the folder that was named.
+        names = [(photo.below.parent if photo.below else Path()) / _name(photo, view) for photo in photos]
         uses = Counter(names)
         # photo.jpg and photo.png must not overwrite each other's result.
         targets = [
-            folder / (name if uses[name] == 1 else f"{Path(photo.name).name}{Path(name).suffix}")
+            folder / (name if uses[name] == 1 else name.with_name(f"{Path(photo.name).name}{name.suffix}"))
             for name, photo in zip(names, photos, strict=True)
         ]
     for target, count in Counter(targets).items():

@@ -66,7 +66,7 @@ def workshop(
             group.paste(picture.resize((160, 160)), (x, 0))
         group.save(tmp_path / "group.jpg")
         if "video.mp4" in request.node.name:
-            writer = VideoWriter(tmp_path / "video.mp4", fps=5, width=160, height=160)
+            writer = VideoWriter(tmp_path / "video.mp4", fps=5)
             for _ in range(6):
                 writer.write(np.asarray(picture.resize((160, 160)).convert("RGB")))
             writer.close()

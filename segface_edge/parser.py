@@ -220,7 +220,8 @@ class FaceParser:
             image=work.image,
             labels=labels,
             label_set=self.labels,
-            confidence=confidence if "confidence" in self.spec.outputs else None,
+            # Where there is no face, whether there would be one is what the model says of itself.
+            confidence=confidence if work.fits or "confidence" in self.spec.outputs else None,
             faces=tuple(one.face for one in work.located or ()),
             face_labels=own,
             timings={name: 1000 * value for name, value in seconds.items()},

@@ -1,0 +1,139 @@
+"""Whether a video is parsed as fast as its engine goes, whether memory stays flat, and what a group costs.
+
+    python benchmarks/video.py
+
+- A 512 x 512 video of the bundled portrait through `segface-edge parse` (decode, fit, parse, draw, write) against the
+  engine alone, in turn, several times.
+- Memory of the same over 10,000 frames, with an engine that computes nothing.
+- A photo of one to ten faces, given as boxes: milliseconds a face.
+
+Writes results/anywhere/video.json.
+"""
+
+from __future__ import annotations
+
+import json
+import resource
+import statistics
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import click
+import cv2
+import numpy as np
+
+from segface_edge import FaceParser, imaging, zoo
+from segface_edge.bench.machine import environment
+from segface_edge.cli.video import parse_video
+from segface_edge.engines import FakeEngine
+from segface_edge.files import write_whole
+from segface_edge.video import VideoWriter
+
+RESULT = Path(__file__).parent / "results" / "anywhere" / "video.json"
+SIDE = 512
+MANY = 10_000
+
+
+def clip(path: Path, frames: int) -> None:
+    """The portrait, moving a little."""
+    portrait = np.pad(imaging.load(zoo.PORTRAIT), ((16, 16), (16, 16), (0, 0)), mode="edge")
+    writer = VideoWriter(path, fps=25)
+    for index in range(frames):
+        x, y = (round(16 + 16 * f(index / 9)) for f in (np.sin, np.cos))
+        writer.write(portrait[y : y + SIDE, x : x + SIDE])
+    writer.close()
+
+
+def through(parser: FaceParser, source: Path, out: Path | None) -> float:
+    """Seconds a frame of the whole way."""
+    began = time.perf_counter()
+    document = parse_video(
+        parser,
+        str(source),
+        out=out,
+        lines_to=None,
+        draw=lambda face: face,
+        view="overlay",
+        alpha=0.5,
+        every=1,
+        limit=None,
+        show=False,
+        boxes=None,
+    )
+    return (time.perf_counter() - began) / document["frames"]
+
+
+def peak_mib() -> float:
+    """Of this process so far."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+@click.command(help=__doc__)
+@click.option("--rounds", default=6, show_default=True)
+@click.option("--frames", default=40, show_default=True, help="Of the video, a round.")
+@click.option("--threads", default=2, show_default=True)
+def main(rounds: int, frames: int, threads: int) -> None:
+    """Measure, write."""
+    with tempfile.TemporaryDirectory() as folder:
+        source = Path(folder) / "clip.avi"
+        clip(source, frames)
+        document: dict[str, Any] = {"environment": environment(), "threads": threads, "frames": frames}
+        with FaceParser(locate="whole", threads=threads) as parser:
+            parser.warmup(3)
+            frame = imaging.fit(imaging.load(zoo.PORTRAIT), parser.spec.size).pixels[None]
+            engine, whole = [], []
+            for _ in range(rounds):
+                began = time.perf_counter()
+                for _ in range(frames):
+                    parser.engine.infer(frame)
+                engine.append((time.perf_counter() - began) / frames)
+                whole.append(through(parser, source, Path(folder) / "out.mp4"))
+            ratios = [a / b for a, b in zip(engine, whole, strict=True)]
+            document["video"] = {
+                "engine_ms": [1000 * value for value in engine],
+                "whole_ms": [1000 * value for value in whole],
+                "throughput_over_engine": statistics.median(ratios),
+                "least": min(ratios),
+                "most": max(ratios),
+            }
+            click.echo(
+                f"engine {1000 * statistics.median(engine):.1f} ms, video {1000 * statistics.median(whole):.1f} ms: "
+                f"{statistics.median(ratios):.1%} of the engine's rate ({min(ratios):.1%} to {max(ratios):.1%})"
+            )
+            document["group"] = group(parser, rounds)
+        many = Path(folder) / "many.avi"
+        small = np.zeros((64, 64), np.uint8)
+        small[16:48, 16:48] = 2
+        clip(many, MANY // 10)
+        with FaceParser(FakeEngine(small), locate="whole") as parser:
+            peaks = []
+            for _ in range(10):
+                through(parser, many, Path(folder) / "out.avi")
+                peaks.append(peak_mib())
+        document["memory"] = {"frames": MANY, "peak_mib_after_each_tenth": peaks}
+        click.echo(f"memory after each {MANY // 10} frames: " + " ".join(f"{value:.0f}" for value in peaks) + " MiB")
+    RESULT.parent.mkdir(parents=True, exist_ok=True)
+    write_whole(RESULT, (json.dumps(document, indent=1) + "\n").encode())
+
+
+def group(parser: FaceParser, rounds: int) -> list[dict[str, float]]:
+    """Milliseconds of a photo with n faces."""
+    portrait = cv2.resize(imaging.load(zoo.PORTRAIT), (240, 240), interpolation=cv2.INTER_AREA)
+    photo = np.vstack([np.hstack([portrait] * 5)] * 2)
+    boxes = [[240 * x + 62, 240 * y + 64, 240 * x + 178, 240 * y + 213] for y in range(2) for x in range(5)]
+    found = []
+    for count in (1, 2, 5, 10):
+        times = []
+        for _ in range(rounds):
+            began = time.perf_counter()
+            parser(photo, boxes=boxes[:count])
+            times.append(1000 * (time.perf_counter() - began))
+        found.append({"faces": count, "ms": statistics.median(times), "ms_a_face": statistics.median(times) / count})
+        click.echo(f"{count} faces: {found[-1]['ms']:.0f} ms, {found[-1]['ms_a_face']:.0f} a face")
+    return found
+
+
+if __name__ == "__main__":
+    main()

@@ -246,6 +246,7 @@ def recipe_with(recipe_of: Callable[..., Path], steps: int) -> Path:
     return path
 
 
+@pytest.mark.slow
 def test_a_run_stopped_and_resumed_is_the_uninterrupted_one(
     recipe_of: Callable[..., Path], labelled: Path, tmp_path: Path
 ) -> None:

@@ -112,6 +112,7 @@ def test_scenarios_and_spans_can_be_chosen(cli: Cli, options: tuple[object, ...]
     assert (document["camera"] is not None) == (options[1] == "camera")
 
 
+@pytest.mark.slow
 def test_a_gate_that_is_not_reached_ends_with_6_and_keeps_the_report(cli: Cli, tmp_path: Path) -> None:
     target = tmp_path / "bench.json"
     result = cli(*BRIEF, "--min-fps", 1e6, "--json", target)

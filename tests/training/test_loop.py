@@ -171,6 +171,7 @@ def test_a_run_killed_and_resumed_ends_with_the_uninterrupted_runs_weights(
     assert steps == list(range(1, 26))
 
 
+@pytest.mark.slow
 def test_ctrl_c_saves_the_state_and_says_how_to_go_on(recipe_of: Callable[..., Path], tmp_path: Path) -> None:
     recipe = recipe_of(500)
     out = tmp_path / "run"
@@ -234,6 +235,7 @@ def test_a_log_cut_off_in_a_line_is_mended(recipe_of: Callable[..., Path], tmp_p
     assert [json.loads(line)["step"] for line in log.read_text().splitlines()] == [1, 2, 3, 4, 4]
 
 
+@pytest.mark.slow
 def test_nan_ends_with_the_state_before_it(
     recipe_of: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -254,6 +256,7 @@ def test_nan_ends_with_the_state_before_it(
     assert same(state(tmp_path / "run"), state(tmp_path / "whole"))
 
 
+@pytest.mark.slow
 def test_a_full_disk_ends_with_one_line_and_nothing_half_written(
     recipe_of: Callable[..., Path], tmp_path: Path
 ) -> None:

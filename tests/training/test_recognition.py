@@ -288,6 +288,7 @@ def test_a_study_that_cannot_be_is_one_line(options: dict[str, Any], says: str) 
         StudyConfig(**options)
 
 
+@pytest.mark.slow
 def test_the_command(cli: Callable[..., Any], tmp_path: Path) -> None:
     pytest.importorskip("sklearn", reason="digits come with scikit-learn")
     pictures = [tmp_path / "accuracy.png", tmp_path / "subclasses.png"]

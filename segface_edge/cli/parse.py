@@ -55,7 +55,7 @@ an appsink. Of a camera the newest frame is parsed and older ones are dropped; C
 @click.option("--alpha", type=click.FloatRange(0, 1), default=0.5, show_default=True, help="Strength of the overlay.")
 @click.option("--classes", help="Show these only, comma-separated (eyes,lips,hair); default: all but background.")
 @click.option("--order", help="Label order of the result (see `segface-edge labels`); default: the model's.")
-@click.option("--model", type=click.Path(path_type=Path), help="ONNX file or checkpoint; default: the bundled model.")
+@click.option("--model", type=click.Path(path_type=Path), help="ONNX file, plan or checkpoint; default: the bundled.")
 @click.option(
     "--locate",
     type=click.Choice(["auto", "yunet", "self", "whole"]),

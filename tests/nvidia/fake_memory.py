@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NoReturn
@@ -39,7 +40,7 @@ class Block:
         return first <= where < first + len(self.data)
 
 
-class Memory:
+class Memory(ABC):
     """Who is current where, and what is allocated."""
 
     def __init__(self, memory: int, out_of_memory_after: int | None) -> None:
@@ -56,13 +57,13 @@ class Memory:
         self._blocks: list[Block] = []
         self._next_pointer = _FIRST_POINTER
 
+    @abstractmethod
     def _no_capture(self, call: str) -> None:
         """Refuses CALL while a stream is captured."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _is_pending(self, block: Block) -> bool:
         """Whether queued work uses BLOCK."""
-        raise NotImplementedError
 
     def refuse(self, problem: str, kind: type[AssertionError] = FakeCudaError) -> NoReturn:
         """Ends the call, and is remembered."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import enum
 import threading
+from abc import abstractmethod
 from types import ModuleType
 from typing import Any
 
@@ -155,8 +156,9 @@ def _names(device: FakeDevice) -> dict[str, Any]:
                 device.notes.append(f"{type(self).__name__} freed {problem}: pycuda leaks it")
             return bool(problem)
 
+        @abstractmethod
         def _give(self) -> None:
-            raise NotImplementedError
+            """Gives the device its own back."""
 
         def _release(self) -> None:
             self._freed = True

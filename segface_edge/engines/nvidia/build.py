@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import re
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,11 +34,10 @@ from .inspector import LayerTypes, found_fault, layer_types, log_types
 from .log import Record, listening, plain, start
 from .plan import PlanInfo, sidecar
 from .runtimes import RUNTIMES, load
+from .watch import Progress, monitor, stoppable
 
 # Of the memory that is free, for the builder's trials: a Jetson's is the CPU's, too.
 WORKSPACE_SHARE = 0.5
-_POLL_S = 0.1
-Progress = Callable[[str, float], None]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -165,7 +164,7 @@ def build(onnx: Path, config: BuildConfig, *, progress: Progress = lambda *_: No
             types = log_types(record.layers) if config.runtime == "rtx" else layer_types(trt, plan, onnx)
             return _Made(plan, cache, workspace, types, tuple(record.warnings))
 
-    made = _stoppable(work, stop)
+    made = stoppable(work, stop)
     problem = found_fault(about.spec.precision, made.types)
     if problem:
         raise ParityError(onnx, problem, "nothing was written; report it with the version of TensorRT")
@@ -285,7 +284,7 @@ class _Work:
         if spec.batch is None:
             self._set_profile(builder, options, network, batches)
         cache = self._timing_cache(options) if config.timing_cache else None
-        options.progress_monitor = _monitor(trt, progress, stop)
+        options.progress_monitor = monitor(trt, progress, stop)
         plan = builder.build_serialized_network(network, options)
         if stop.is_set():
             raise KeyboardInterrupt
@@ -385,74 +384,3 @@ def _brief(words: str, most: int = 300) -> str:
     line = plain(words)
     line = re.sub(r"In (?:node|function) \S+ .*?\(\w+\): ", "", line)
     return line if len(line) <= most else line[: most - 1] + "…"
-
-
-def _stoppable(work: Callable[[], _Made], stop: threading.Event) -> _Made:
-    """What `work` gives, from a thread of its own: this one stays free to hear Ctrl-C.
-
-    It ends NVIDIA's builder at its next step; a second one ends the process, when nothing is written yet.
-    """
-    found: list[_Made] = []
-    failed: list[BaseException] = []
-    done = threading.Event()  # not `join`: one that is interrupted takes the thread for ended
-
-    def run() -> None:
-        try:
-            found.append(work())
-        except BaseException as error:
-            failed.append(error)
-        finally:
-            done.set()
-
-    threading.Thread(target=run, name="TensorRT builder", daemon=True).start()
-    while not done.is_set():
-        try:
-            done.wait(_POLL_S)
-        except KeyboardInterrupt:
-            if stop.is_set():
-                raise
-            stop.set()
-    if failed:
-        raise failed.pop()  # not kept: its trace holds NVIDIA's builder
-    return found[0]
-
-
-def _monitor(trt: ModuleType, progress: Progress, stop: threading.Event) -> Any:
-    """NVIDIA's account of its progress: phases within phases, each of so many steps."""
-
-    class Monitor(trt.IProgressMonitor):  # type: ignore[misc, name-defined]
-        def __init__(self) -> None:
-            super().__init__()
-            self.lock = threading.Lock()  # phases may be told of from several threads
-            self.phases: dict[str, tuple[str | None, int, int]] = {}
-            self.told = 0.0
-
-        def phase_start(self, phase_name: str, parent_phase: str | None, num_steps: int) -> None:
-            with self.lock:
-                self.phases[phase_name] = (parent_phase, max(1, num_steps), 0)
-                self.tell(phase_name)
-
-        def step_complete(self, phase_name: str, step: int) -> bool:
-            with self.lock:
-                if phase_name in self.phases:
-                    parent, steps, _ = self.phases[phase_name]
-                    self.phases[phase_name] = (parent, steps, min(step + 1, steps))
-                    self.tell(phase_name)
-            return not stop.is_set()
-
-        def phase_finish(self, phase_name: str) -> None:
-            with self.lock:
-                self.phases.pop(phase_name, None)
-
-        def tell(self, phase: str) -> None:
-            share, name = 0.0, phase
-            while name in self.phases:
-                parent, steps, done = self.phases[name]
-                share = min(1.0, (done + share) / steps)
-                if parent is None or parent == name:
-                    break
-                name = parent
-            self.told = max(self.told, share)  # phases beside each other may seem to go back
-            progress(phase, self.told)
-
-    return Monitor()

@@ -51,7 +51,8 @@ class FaceParse:
         confidence: (H, W) uint8, probability of the label times 255; None where the model does not give it.
         faces: where the faces are, with score and landmarks where they are known; empty: none was found.
         face_labels: of each of `faces`, the labels of its own, where several are merged in `labels`.
-        timings: milliseconds of `decode`, `fit`, `inference`, `restore`; a batch's inference is shared evenly.
+        locator: who found them: `boxes` (they were given), `yunet`, `self` or `whole`.
+        timings: milliseconds of `decode`, `locate`, `fit`, `inference`, `restore`; a batch shares its inference evenly.
         engine: what computed it, and where.
     """
 
@@ -61,6 +62,7 @@ class FaceParse:
     confidence: UInt8Array | None = None
     faces: tuple[FaceBox, ...] = ()
     face_labels: tuple[FaceLabels, ...] = ()
+    locator: str = ""
     timings: Mapping[str, float] = field(default_factory=dict)
     engine: str = ""
 
@@ -98,6 +100,7 @@ class FaceParse:
             label_set=self.label_set,
             confidence=None,
             faces=(box.moved(-own.left, -own.top),),
+            locator=self.locator,
             engine=self.engine,
         )
 
@@ -112,7 +115,10 @@ class FaceParse:
 
     def color(self) -> UInt8Array:
         """(H, W, 3) uint8 RGB: each class in its colour."""
-        return self.label_set.palette[self.labels]
+        table = np.zeros((256, 1, 3), np.uint8)
+        table[: len(self.label_set), 0] = self.label_set.palette[: len(self.label_set)]
+        # OpenCV's table lookup, some ten times as fast as NumPy's.
+        return np.asarray(cv2.LUT(cv2.cvtColor(self.labels, cv2.COLOR_GRAY2RGB), table), np.uint8)
 
     def overlay(self, alpha: float = 0.5) -> UInt8Array:
         """(H, W, 3) uint8 RGB: the photo with the classes' colours laid over it, background untouched.
@@ -228,6 +234,7 @@ class FaceParse:
                 }
                 for box in self.faces
             ],
+            "locator": self.locator,
             "timings_ms": {name: round(value, 3) for name, value in self.timings.items()},
             "engine": self.engine,
         }

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Generator, Iterable, Sequence
+from contextlib import ExitStack
 from os import PathLike
 from pathlib import Path
-from time import perf_counter
 from types import TracebackType
 from typing import Any
 
@@ -16,16 +15,16 @@ from PIL import Image
 from . import imaging, zoo
 from . import locate as locating
 from .engines import Engine, open_engine
-from .errors import ImageError, UsageError
+from .errors import UsageError
 from .fetch import place_of
-from .framing import fit_square, frame_of
-from .imaging import Color, FaceBox, Fitted, Photo, UInt8Array
+from .imaging import Color, Photo
 from .labels import LabelSet
-from .locate import Located, YuNet
-from .merge import merged
+from .locate import YuNet
 from .parse import FaceParse
-from .sources import find
+from .sources import Source, find
 from .spec import ModelSpec
+from .stages import Stages
+from .stream import Streamed, streamed
 from .video import Video, is_video
 
 
@@ -49,6 +48,8 @@ class FaceParser:
         max_faces: so many of a photo at most, the surest (`self`: the largest) first; None: all.
         min_face: faces whose box is smaller, in pixels of the photo, are left out.
         threads: CPU threads per operator; None leaves it to the engine.
+        in_flight: calls of the engine at a time in `stream`. On a CPU as many as cores, with `threads=1`, give the most
+            photos a second; each needs memory of its own.
         spec: for a plan that says nothing of itself: the ONNX file, or another plan's `.json`, that tells.
         max_pixels: larger photos are refused before they are decoded.
 
@@ -67,6 +68,7 @@ class FaceParser:
         max_faces: int | None = None,
         min_face: float = 0.0,
         threads: int | None = None,
+        in_flight: int = 1,
         spec: str | PathLike[str] | None = None,
         max_pixels: int = imaging.DEFAULT_MAX_PIXELS,
     ) -> None:
@@ -74,14 +76,22 @@ class FaceParser:
             raise UsageError(f"locate={locate!r}", "is unknown", f"use one of: {', '.join(locating.NAMES)}")
         if max_faces is not None and max_faces < 1:
             raise UsageError(f"max_faces {max_faces}", "is below 1", "use 1 or more")
-        self._name, self._max_faces, self._min_face = locate, max_faces, min_face
-        self._yunet = _yunet(locate, detector)
-        self._max_pixels = max_pixels
-        if isinstance(model, Engine):
-            self._engine = model
-        else:
+        if in_flight < 1:
+            raise UsageError(f"in_flight {in_flight}", "is below 1", "use 1 or more")
+        self._in_flight = in_flight
+        yunet = _yunet(locate, detector)
+        if not isinstance(model, Engine):
             path = zoo.DEFAULT_MODEL if model is None else model
-            self._engine = open_engine(path, device=device, engine=engine, threads=threads, spec=spec)
+            model = open_engine(path, device=device, engine=engine, threads=threads, spec=spec)
+        self._engine = model
+        self._stages = Stages(
+            engine=model,
+            locate=locate,
+            yunet=yunet,
+            max_faces=max_faces,
+            min_face=min_face,
+            max_pixels=max_pixels,
+        )
 
     @property
     def engine(self) -> Engine:
@@ -127,131 +137,48 @@ class FaceParser:
             return []
         if boxes is not None and len(boxes) != len(photos):
             raise UsageError(f"boxes of {len(boxes)} photos", f"do not fit {len(photos)} photos", "give as many")
-        works = []
-        for index, photo in enumerate(photos):
-            start = perf_counter()
-            image = imaging.load(photo, color=color, max_pixels=self._max_pixels)
-            work = _Work(image, decode=perf_counter() - start)
-            if boxes is not None:
-                work.located = locating.given(boxes[index], image)
-            works.append(work)
-        self._locate(works)
-        self._infer(works, [work for work in works if work.located is not None and not work.fits])
-        return [self._result(work) for work in works]
-
-    def _locate(self, works: list[_Work]) -> None:
-        """Finds the faces of photos whose faces are not given."""
+        stages = self._stages
+        works = [
+            stages.take(photo, color=color, boxes=None if boxes is None else boxes[index])
+            for index, photo in enumerate(photos)
+        ]
         for work in works:
-            if work.located is not None:
-                continue
-            start = perf_counter()
-            if self._name == "whole":
-                work.located = [locating.whole(work.image)]
-            elif self._yunet is not None:
-                faces = self._yunet(work.image)
-                work.located = self._chosen(faces, work.image)
-                if self._name == "auto":
-                    if locating.is_portrait(work.located, work.image):
-                        work.located = [replace(work.located[0], frame=None)]
-                    elif not faces:
-                        work.located = None  # a face that fills the frame may be too large for it
-            work.locate = perf_counter() - start
-        self._locate_in_labels([work for work in works if work.located is None])
+            stages.find(work)
+        stages.infer(works)
+        return [stages.finish(work) for work in works]
 
-    def _locate_in_labels(self, works: list[_Work]) -> None:
-        """Parses whole photos and looks for the faces in their label maps; a portrait's is its result already."""
-        if not works:
-            return
-        for work in works:
-            work.located = [locating.whole(work.image)]
-        self._infer(works, works)
-        for work in works:
-            start = perf_counter()
-            faces = locating.faces_in(work.labels[0], self.labels, work.fits[0].geometry)
-            found = self._chosen(faces, work.image)
-            if locating.is_portrait(found, work.image):
-                work.located = [replace(found[0], frame=None)]
-            else:
-                work.located, work.fits, work.labels, work.confidences = found, [], [], []
-            work.locate += perf_counter() - start
-
-    def _chosen(self, faces: list[FaceBox], image: UInt8Array) -> list[Located]:
-        """Those that are large enough and in the photo, the first so many of them."""
-        large = [face for face in faces if min(face.right - face.left, face.bottom - face.top) >= self._min_face]
-        located = locating.seen([Located(face=face, frame=frame_of(face)) for face in large], image)
-        return located[: self._max_faces]
-
-    def _infer(self, works: list[_Work], chosen: list[_Work]) -> None:
-        """Runs all faces of the chosen photos in one call of the engine."""
-        size = self.spec.size
-        for work in chosen:
-            start = perf_counter()
-            work.fits = [
-                imaging.fit(work.image, size) if one.frame is None else fit_square(work.image, size, one.frame)
-                for one in work.located or ()
-            ]
-            work.fit += perf_counter() - start
-        frames = [fitted.pixels for work in chosen for fitted in work.fits]
-        if not frames:
-            return
-        start = perf_counter()
-        output = self._engine.infer(np.stack(frames))
-        inference = (perf_counter() - start) / len(works)
-        first = 0
-        for work in chosen:
-            last = first + len(work.fits)
-            work.labels = list(output.labels[first:last])
-            work.confidences = (
-                [None] * len(work.fits) if output.confidence is None else list(output.confidence[first:last])
-            )
-            first = last
-        for work in works:
-            work.inference += inference
-
-    def _result(self, work: _Work) -> FaceParse:
-        start = perf_counter()
-        height, width = work.image.shape[:2]
-        labels, confidence, own = merged(
-            work.labels, work.confidences, [fitted.geometry for fitted in work.fits], height, width
-        )
-        seconds = {"decode": work.decode, "locate": work.locate, "fit": work.fit, "inference": work.inference}
-        seconds["restore"] = perf_counter() - start
-        return FaceParse(
-            image=work.image,
-            labels=labels,
-            label_set=self.labels,
-            # Where there is no face, whether there would be one is what the model says of itself.
-            confidence=confidence if work.fits or "confidence" in self.spec.outputs else None,
-            faces=tuple(one.face for one in work.located or ()),
-            face_labels=own,
-            timings={name: 1000 * value for name, value in seconds.items()},
-            engine=f"{self._engine.describe()['runtime']} on {self._engine.device}",
-        )
-
-    def stream(self, source: str | PathLike[str], *, every: int = 1, recursive: bool = False) -> Iterator[Streamed]:
+    def stream(
+        self,
+        source: str | PathLike[str] | Video | Iterable[Source],
+        *,
+        every: int = 1,
+        limit: int | None = None,
+        recursive: bool = False,
+        boxes: Any = None,
+    ) -> Generator[Streamed, None, None]:
         """Parses what a source gives, one after another: frames of a video or camera, photos of a folder, glob or list.
 
+        Decoding, fitting and bringing back go on beside the engine, in threads, a few photos at a time.
+
         Args:
-            source: as `segface-edge parse` takes it, but standard input.
-            every: of a video, only each so many-th frame.
+            source: as `segface-edge parse` takes it, but standard input; or an open `Video`, or photos that
+                `sources.find` found.
+            every: of a video by its name, only each so many-th frame.
+            limit: so many at most.
             recursive: of a folder, the pictures of its folders too.
+            boxes: faces that are known, in each of the photos, as for one.
 
         Raises:
             DataError: there is no such source, or it breaks off. A photo that cannot be read ends nothing: its `error`
                 says why.
         """
-        name = str(source)
-        if is_video(name):
-            with Video(name, every=every) as video:
-                for frame in video:
-                    face = self(frame.image)
-                    yield Streamed(name=name, index=frame.index, seconds=frame.seconds, face=face)
-            return
-        for index, photo in enumerate(find(name, recursive=recursive)):
-            try:
-                yield Streamed(name=photo.name, index=index, face=self(photo.photo))
-            except ImageError as error:
-                yield Streamed(name=photo.name, index=index, error=error)
+        with ExitStack() as stack:
+            if isinstance(source, str | PathLike):
+                name = str(source)
+                source = (
+                    stack.enter_context(Video(name, every=every)) if is_video(name) else find(name, recursive=recursive)
+                )
+            yield from streamed(self._stages, source, limit=limit, boxes=boxes, in_flight=self._in_flight)
 
     def warmup(self, runs: int = 2) -> None:
         """Runs the engine on grey frames, so that the first photo does not pay for set-up."""
@@ -278,44 +205,3 @@ def _yunet(name: str, detector: str | PathLike[str] | None) -> YuNet | None:
         return None
     path = Path(detector) if detector is not None else place_of("yunet")
     return YuNet(path) if detector is not None or name == "yunet" or path.is_file() else None
-
-
-@dataclass(frozen=True, kw_only=True)
-class Streamed:
-    """One of `FaceParser.stream`.
-
-    Attributes:
-        name: the photo, or the video.
-        index: its number, from 0.
-        seconds: of a frame, since the video's start; None of a photo.
-        face: the result; None where the photo could not be read.
-        error: why.
-    """
-
-    name: str
-    index: int
-    seconds: float | None = None
-    face: FaceParse | None = None
-    error: ImageError | None = None
-
-
-@dataclass
-class _Work:
-    """A photo on its way.
-
-    Attributes:
-        image: (H, W, 3) uint8 RGB.
-        decode, locate, fit, inference: seconds so far.
-        located: its faces, None while nobody has looked for them.
-        fits, labels, confidences: one of each face.
-    """
-
-    image: UInt8Array
-    decode: float
-    locate: float = 0.0
-    fit: float = 0.0
-    inference: float = 0.0
-    located: list[Located] | None = None
-    fits: list[Fitted] = field(default_factory=list)
-    labels: list[UInt8Array] = field(default_factory=list)
-    confidences: list[UInt8Array | None] = field(default_factory=list)

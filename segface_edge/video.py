@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import itertools
 import os
-import queue
 import shutil
 import subprocess
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,6 +16,7 @@ from types import TracebackType
 import cv2
 import numpy as np
 
+from .ahead import Ahead
 from .errors import DataError, InputError, UsageError
 from .files import check_place
 from .imaging import UInt8Array
@@ -33,8 +32,6 @@ _LEAST_FREE, _FRAMES_A_LOOK = 32 * 2**20, 25
 _MISSING = 2
 _USUAL_FPS = 25.0
 _COUNTED = (".mp4", ".m4v", ".mov", ".avi")
-# A camera that hangs in a read is left to its own thread after so long.
-_PATIENCE_S = 2.0
 _COUNTER = itertools.count()
 
 
@@ -58,10 +55,13 @@ def is_video(source: str) -> bool:
     path = Path(source)
     if path.exists():  # a folder may be called 2024, and a photo party!.jpg
         return path.is_file() and path.suffix.lower() in VIDEO_SUFFIXES
-    return _is_live(source) or path.suffix.lower() in VIDEO_SUFFIXES
+    return is_live(source) or path.suffix.lower() in VIDEO_SUFFIXES
 
 
-def _is_live(source: str) -> bool:
+def is_live(source: str) -> bool:
+    """Whether a source is a camera's index, a stream or a GStreamer pipeline."""
+    if Path(source).exists():
+        return False
     return source.isdecimal() or source.startswith(_STREAMS) or "!" in source
 
 
@@ -78,7 +78,6 @@ class Video:
         live: whether it is a camera or a stream.
         width, height, fps: as the source says; 25 where it does not.
         count: frames that there will be, None where that is unknown.
-        dropped: frames that nobody took, so far.
 
     Raises:
         DataError: there is no such source, or no video in it.
@@ -89,7 +88,7 @@ class Video:
         if every < 1:
             raise UsageError(f"every {every}", "is below 1", "use 1 for all frames")
         self.source, self._every = source, every
-        self.live = _is_live(source) and not Path(source).exists()
+        self.live = is_live(source)
         if not self.live and not Path(source).is_file():
             raise DataError(source, "no such file", "give a video, or a camera's index")
         self._capture = _open(source)
@@ -105,37 +104,22 @@ class Video:
         counted = Path(source).suffix.lower() in _COUNTED
         self._length = None if self.live or count <= 0 or not counted else count
         self.count = None if self._length is None else -(-self._length // every)
-        self.dropped = 0
-        self._ended = False
-        self._stop = threading.Event()
-        self._frames: queue.Queue[Frame | DataError | None] = queue.Queue(1 if self.live else _AHEAD)
-        self._thread = threading.Thread(target=self._decode, name=f"decoder of {source}", daemon=True)
-        self._thread.start()
+        self._frames = Ahead(
+            self._read(), waiting=1 if self.live else _AHEAD, newest=self.live, name=f"decoder of {source}"
+        )
+
+    @property
+    def dropped(self) -> int:
+        """Frames that nobody took, so far."""
+        return self._frames.dropped
 
     def __iter__(self) -> Iterator[Frame]:
         """The frames. Raises DataError where it breaks off; what came before was sound."""
-        while not self._ended:
-            try:
-                found = self._frames.get(timeout=0.1)
-            except queue.Empty:
-                self._ended = self._stop.is_set() or not (self._thread.is_alive() or self._frames.qsize())
-                continue
-            if found is None:
-                self._ended = True
-                return
-            if isinstance(found, DataError):
-                self._ended = True
-                raise found
-            yield found
+        return self._frames
 
     def close(self) -> None:
         """Ends decoding and lets go of the source."""
-        self._stop.set()
-        self._ended = True
-        patience = time.monotonic() + _PATIENCE_S
-        while self._thread.is_alive() and time.monotonic() < patience:
-            self._take()
-            self._thread.join(0.05)
+        self._frames.close()
 
     def __enter__(self) -> Video:
         return self
@@ -145,40 +129,33 @@ class Video:
     ) -> None:
         self.close()
 
-    def _decode(self) -> None:
+    def _read(self) -> Iterator[Frame]:
+        """The frames as they are decoded. Raises DataError where there ought to be more."""
+        began, index = time.perf_counter(), 0
         try:
-            end = self._read_all()
-        except Exception as error:  # OpenCV's and FFmpeg's have no common base; nobody else would hear of it
-            end = DataError(self.source, f"cannot be read any further ({error})", _cure(self.source))
+            while True:
+                # Frames that are left out need not become pictures.
+                if index % self._every:
+                    if not self._capture.grab():
+                        break
+                else:
+                    read, picture = self._capture.read()
+                    if not read:
+                        break
+                    yield Frame(index, self._seconds(index, began), _rgb(np.asarray(picture, np.uint8)))
+                index += 1
+        except Exception as error:  # OpenCV's and FFmpeg's have no common base
+            raise DataError(self.source, f"cannot be read any further ({error})", _cure(self.source)) from error
         finally:
             self._capture.release()
-        if end is not None:
-            self._put(end)
-        self._put(None)
-
-    def _read_all(self) -> DataError | None:
-        """Reads to the end, or until it is stopped; what is wrong with the end."""
-        began, index = time.perf_counter(), 0
-        while not self._stop.is_set():
-            # Frames that are left out need not become pictures.
-            if index % self._every:
-                if not self._capture.grab():
-                    break
-            else:
-                read, picture = self._capture.read()
-                if not read:
-                    break
-                self._offer(Frame(index, self._seconds(index, began), _rgb(np.asarray(picture, np.uint8))))
-            index += 1
-        else:
-            return None
         if self.live:
-            return DataError(self.source, f"gives no more frames after {index}", "check its cable or its network")
+            raise DataError(self.source, f"gives no more frames after {index}", "check its cable or its network")
         if self._length is not None and index < self._length - _MISSING:
-            return DataError(
+            raise DataError(
                 self.source, f"breaks off after {index} of {self._length} frames", "copy or download it again"
             )
-        return None if index else DataError(self.source, "holds no frame", _cure(self.source))
+        if not index:
+            raise DataError(self.source, "holds no frame", _cure(self.source))
 
     def _seconds(self, index: int, began: float) -> float:
         if self.live:
@@ -186,33 +163,6 @@ class Video:
         # The file's own time of the frame: not all are evenly spaced.
         milliseconds = float(self._capture.get(cv2.CAP_PROP_POS_MSEC))
         return milliseconds / 1000 if milliseconds > 0 or index == 0 else index / self.fps
-
-    def _offer(self, frame: Frame) -> None:
-        if not self.live:
-            self._put(frame)
-            return
-        # The newest wins: a camera does not wait.
-        while True:
-            try:
-                self._frames.put_nowait(frame)
-                return
-            except queue.Full:
-                self.dropped += self._take()
-
-    def _put(self, what: Frame | DataError | None) -> None:
-        while not self._stop.is_set():
-            try:
-                self._frames.put(what, timeout=0.1)
-                return
-            except queue.Full:
-                continue
-
-    def _take(self) -> int:
-        try:
-            self._frames.get_nowait()
-        except queue.Empty:
-            return 0
-        return 1
 
 
 class VideoWriter:
@@ -263,7 +213,7 @@ class VideoWriter:
                 if 0 <= image.shape[0] - height <= 1 and 0 <= image.shape[1] - width <= 1
                 else np.asarray(cv2.resize(image, self._size, interpolation=cv2.INTER_AREA))
             )
-        self._writer.write(np.ascontiguousarray(image[:, :, ::-1]))
+        self._writer.write(cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
         self.frames += 1
 
     def close(self) -> None:
@@ -340,7 +290,7 @@ def _rgb(picture: UInt8Array) -> UInt8Array:
     """A frame as OpenCV gives it: BGR, or grey from some cameras."""
     if picture.ndim == 2 or picture.shape[2] == 1:
         return np.asarray(cv2.cvtColor(picture, cv2.COLOR_GRAY2RGB))
-    return np.ascontiguousarray(picture[:, :, 2::-1])
+    return np.asarray(cv2.cvtColor(picture, cv2.COLOR_BGRA2RGB if picture.shape[2] == 4 else cv2.COLOR_BGR2RGB))
 
 
 def _open(source: str) -> cv2.VideoCapture:

@@ -20,8 +20,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from segface_edge import FaceParser, imaging, zoo
+from segface_edge import FaceParser, ahead, imaging, zoo
 from segface_edge import video as video_module
+from segface_edge.engines import FakeEngine
 from segface_edge.errors import DataError, InputError, UsageError
 from segface_edge.video import Video, VideoWriter, is_video
 
@@ -83,8 +84,8 @@ def test_few_frames_wait(clip: Path) -> None:
     with Video(str(clip)) as video:
         next(iter(video))
         time.sleep(0.3)
-        assert video._frames.qsize() <= 4
-    assert not video._thread.is_alive()
+        assert video._frames._queue.qsize() <= 4
+    assert not video._frames._thread.is_alive()
 
 
 def test_a_file_that_breaks_off_gives_what_it_has(clip: Path, tmp_path: Path) -> None:
@@ -302,7 +303,8 @@ def test_ctrl_c_keeps_what_was_done(clip: Path, tmp_path: Path) -> None:
         (["{clip}"], 2, "has nowhere to put its result"),
         (["absent.mp4", "-o", "out.mp4"], 1, "no such file"),
         (["{photo}", "-o", "out.png", "--every", "2"], 2, "--every: is for videos and cameras"),
-        (["{photo}", "-o", "out.png", "--jsonl", "x"], 2, "--jsonl: is for videos and cameras"),
+        (["{photo}", "-o", "out.png", "--jsonl", "{photo}"], 2, "is the source itself"),
+        (["{clip}", "--jsonl", "-", "--json", "-"], 2, "--json - and --jsonl -: cannot share standard output"),
     ],
 )
 def test_what_does_not_fit_is_one_line(
@@ -330,7 +332,7 @@ def test_a_result_that_is_the_source_is_refused(cli: Cli, clip: Path, tmp_path: 
     for arguments in (["-o", source], ["-o", tmp_path / "link.avi"], ["--jsonl", source], ["--json", source]):
         done = cli("parse", source, *arguments, *([] if "-o" in arguments else ["-o", tmp_path / "x.mp4"]))
         assert (done.code, len(done.err.splitlines())) == (2, 1)
-        assert "is the video itself" in done.err
+        assert "is the source itself" in done.err
     done = cli("parse", source, "--jsonl", tmp_path / "a", "--json", tmp_path / "a")
     assert (done.code, "is named twice" in done.err) == (2, True)
     assert source.read_bytes() == before
@@ -390,7 +392,7 @@ class Strange(Camera):
 
 
 def test_strange_cameras(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(video_module, "_PATIENCE_S", 0.3)
+    monkeypatch.setattr(ahead, "PATIENCE_S", 0.3)
     for what in ("grey", "fails", "hangs"):
         monkeypatch.setattr(video_module, "_open", lambda _, what=what: Strange(what))
         video = Video("0")
@@ -422,7 +424,7 @@ def test_lines_go_to_standard_output(cli: Cli, clip: Path) -> None:
 def test_drawing_goes_on_beside_parsing() -> None:
     """No thread is left behind by any of the above."""
     names = [thread.name for thread in threading.enumerate()]
-    assert not [name for name in names if name.startswith(("decoder of /", "drawing"))]
+    assert not [name for name in names if name.startswith(("decoder of /", "preparing", "inferring", "drawing"))]
 
 
 def test_the_library_streams_photos_and_frames(faces: Path, tmp_path: Path) -> None:
@@ -439,6 +441,46 @@ def test_the_library_streams_photos_and_frames(faces: Path, tmp_path: Path) -> N
     assert [(one.index, one.error) for one in frames] == [(0, None), (6, None)]
     assert [one.seconds for one in frames] == pytest.approx([0, 0.6])
     assert all(one.face is not None and "hair" in one.face.present() for one in frames)
+
+
+@pytest.mark.parametrize("locate", ["self", "whole"])
+def test_a_stream_gives_what_one_at_a_time_gives(locate: str, faces: Path) -> None:
+    """In order, however many are in flight."""
+    with FaceParser(locate=locate, threads=1) as parser, Video(str(faces), every=2) as video:
+        expected = [parser(frame.image) for frame in video]
+        with pytest.raises(UsageError, match="in_flight 0: is below 1"):
+            FaceParser(in_flight=0)
+    for in_flight in (1, 3):
+        with FaceParser(locate=locate, threads=1, in_flight=in_flight) as parser:
+            found = [one.face for one in parser.stream(faces, every=2)]
+        assert len(found) == len(expected) == 6
+        for one, other in zip(found, expected, strict=True):
+            assert one is not None
+            assert np.array_equal(one.labels, other.labels)
+            assert (one.faces, one.locator) == (other.faces, locate)
+
+
+def test_a_stream_that_is_left_ends_its_threads(faces: Path) -> None:
+    before = set(threading.enumerate())
+    with FaceParser(locate="whole", in_flight=2) as parser:
+        stream = parser.stream(faces)
+        next(stream)
+        stream.close()
+        assert [one.index for one in parser.stream(faces, limit=2)] == [0, 1]
+    assert set(threading.enumerate()) <= before
+
+
+def test_of_a_camera_little_is_made_ahead(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What comes out is not old: one frame was taken, one waits, and one is done and waits for its place."""
+    monkeypatch.setattr(video_module, "_open", lambda _: Camera(10_000))
+    engine = FakeEngine(np.zeros((64, 64), np.uint8))
+    with FaceParser(engine, locate="whole", in_flight=4) as parser, Video("0") as video:
+        stream = parser.stream(video, limit=100)
+        next(stream)
+        time.sleep(0.3)
+        assert 1 <= len(engine.calls) <= 3
+        assert video.dropped > 50
+        stream.close()
 
 
 def test_a_folder_of_folders_is_parsed_into_one_like_it(cli: Cli, portrait: Path, tmp_path: Path) -> None:

@@ -2,25 +2,19 @@
 
 from __future__ import annotations
 
-import io
 import sys
-from collections import Counter
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
-from segface_edge.errors import ImageError, InputError, SegFaceEdgeError, UsageError
+from segface_edge.errors import UsageError
 from segface_edge.imaging import DEFAULT_MAX_PIXELS, LARGEST_MAX_PIXELS
 
-from .options import check_json, json_option, model_options, progress_bar, say
+from .options import json_option, model_options, say
 
 if TYPE_CHECKING:
     from segface_edge.parse import FaceParse, View
-    from segface_edge.sources import Source
-
-_LOSSLESS_VIEWS = ("mask", "cutout")
-_KEPT_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
 
 
 @click.command(
@@ -29,7 +23,7 @@ _KEPT_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
 Examples:
   segface-edge parse photo.jpg -o overlay.png
   segface-edge parse photos/ -o out/ --visualize mask
-  segface-edge parse photos/ -o out/ --skip-existing
+  segface-edge parse photos/ -o out/ --jsonl out.jsonl --skip-existing
   segface-edge parse 'photos/*.png' -o out/ --visualize cutout --classes hair,hat
   segface-edge parse - -o - < photo.jpg > overlay.png
   segface-edge parse group.jpg -o overlay.png --min-face 40
@@ -75,7 +69,7 @@ an appsink. Of a camera the newest frame is parsed and older ones are dropped; C
     "--jsonl",
     "lines_to",
     type=click.Path(path_type=Path),
-    help="Of a video, a line of JSON a frame; - for standard output.",
+    help="A line of JSON a photo or frame, as they come; - for standard output.",
 )
 @click.option("--show", is_flag=True, help="Of a video, show it in a window.")
 @click.option(
@@ -119,14 +113,18 @@ def command(
     from segface_edge.labels import label_set
     from segface_edge.parser import FaceParser
     from segface_edge.sources import find
-    from segface_edge.video import check_video_place, is_video
+    from segface_edge.stream import cores, lanes
+    from segface_edge.video import check_video_place, is_live, is_video
 
+    from .photos import parse_photos
     from .video import check_places, describe, parse_video
 
     if out == "" or (out is None and json_to is None and lines_to is None and not show):
         raise UsageError("parse", "has nowhere to put its result", "give -o OUT or --json -")
-    if out == "-" and json_to == "-":
-        raise UsageError("-o - and --json -", "both want standard output", "write one of them to a file")
+    to_output = {"-o -": out == "-", "--json -": json_to == "-", "--jsonl -": str(lines_to) == "-"}
+    if sum(to_output.values()) > 1:
+        names = " and ".join(name for name, wanted in to_output.items() if wanted)
+        raise UsageError(names, "cannot share standard output", "write one of them to a file")
     if out == "-" and sys.stdout.isatty():
         raise UsageError("-o -", "would write a picture to the terminal", "redirect it: > overlay.png")
     chosen = tuple(name.strip() for name in classes.split(",")) if classes else ()
@@ -134,11 +132,15 @@ def command(
     if order:
         label_set(order)
 
-    def open_parser() -> FaceParser:
+    def open_parser(*, several: bool) -> FaceParser:
+        # Of many photos on a CPU not each is to be done soon, but all.
+        on_cpu = device == "cpu" and (model is None or model.suffix.lower() == ".onnx")
+        in_flight, threads_each = lanes(threads or cores()) if several and on_cpu else (1, threads)
         return FaceParser(
             model,
             device=device,
-            threads=threads,
+            threads=threads_each,
+            in_flight=in_flight,
             spec=spec,
             locate=locate,
             detector=detector,
@@ -152,13 +154,11 @@ def command(
             raise UsageError("-o -", "cannot take a video", "name a file: -o overlay.mp4")
         if view not in ("overlay", "color"):
             raise UsageError(f"--visualize {view}", "is not for videos", "use overlay or color, or --jsonl")
-        if str(lines_to) == "-" and json_to == "-":
-            raise UsageError("--jsonl - and --json -", "both want standard output", "write one of them to a file")
         if out is not None:
             check_video_place(Path(out))
         results_to = None if json_to in (None, "-") else Path(str(json_to))
         check_places(source, lines_to, results_to, None if out is None else Path(out))
-        with open_parser() as parser:
+        with open_parser(several=not is_live(source)) as parser:
             (label_set(order) if order else parser.labels).indices(chosen)
 
             def draw(face: FaceParse) -> FaceParse:
@@ -180,61 +180,26 @@ def command(
             )
         say(document, json_to, "" if str(lines_to) == "-" else describe(document))
         return 0
-    for name, given in (("--every", every > 1), ("--frames", frames), ("--jsonl", lines_to), ("--show", show)):
+    for name, given in (("--every", every > 1), ("--frames", frames), ("--show", show)):
         if given:
             raise UsageError(name, "is for videos and cameras", "leave it out, or give a video")
+    if lines_to is not None:
+        check_places(source, lines_to, None if json_to in (None, "-") else Path(str(json_to)))
     photos = find(source, sys.stdin.buffer, recursive=recursive)
-    # A folder or a glob means several, also where it holds one.
-    several = len(photos) > 1 or (isinstance(photos[0].photo, Path) and photos[0].photo != Path(source))
-    targets = _targets(photos, out, view, several=several)
-    if skip_existing:
-        # Results are written whole, so one that is there is done.
-        left = [index for index, target in enumerate(targets) if target is None or not target.exists()]
-        if len(left) < len(photos):
-            click.echo(f"{len(photos) - len(left)} of {len(photos)} are there already", err=True)
-        photos, targets = [photos[index] for index in left], [targets[index] for index in left]
-        if not photos:
-            say({"photos": [], "failed": []}, json_to, "")
-            return 0
-    results: list[dict[str, Any]] = []
-    failures: list[SegFaceEdgeError] = []
-    with open_parser() as parser:
-        (label_set(order) if order else parser.labels).indices(chosen)
-        if several or str(out).endswith("/"):
-            for folder in {target.parent: target for target in targets if target is not None}.values():
-                _make_folder(folder)
-        check_json(json_to)
-        with progress_bar(len(photos), "parsing") as advance:
-            for photo, target in zip(photos, targets, strict=True):
-                try:
-                    face = parser(photo.photo, boxes=known)
-                except ImageError as error:
-                    named = (
-                        error if isinstance(photo.photo, Path) else ImageError(photo.name, error.problem, error.cure)
-                    )
-                    if not several:
-                        raise named from error
-                    failures.append(named)
-                    advance(1)
-                    continue
-                face = face.remap(order) if order else face
-                shown = face.only(*chosen) if chosen else face
-                if out == "-":
-                    sys.stdout.buffer.write(_png(shown, view, alpha))
-                elif target is not None:
-                    shown.save(target, view, alpha=alpha)
-                results.append(_document(photo, target, face))
-                advance(1)
-    for failure in failures:
-        click.echo(f"error: {failure}", err=True)
-    document = {"photos": results, "failed": [{"source": f.subject, "error": str(f)} for f in failures]}
-    if out != "-":
-        say(document, json_to, "\n".join(_line(result) for result in results))
-    elif json_to:
-        say(document, json_to, "")
-    if failures:
-        click.echo(f"{len(failures)} of {len(photos)} pictures could not be parsed", err=True)
-    return 1 if failures else 0
+    return parse_photos(
+        open_parser,
+        source,
+        photos,
+        out=out,
+        lines_to=lines_to,
+        json_to=json_to,
+        view=view,
+        alpha=alpha,
+        order=order,
+        classes=chosen,
+        boxes=known,
+        skip_existing=skip_existing,
+    )
 
 
 def _boxes(text: str) -> list[list[float]]:
@@ -245,77 +210,3 @@ def _boxes(text: str) -> list[list[float]]:
     if not boxes or any(len(box) != 4 for box in boxes):
         raise UsageError(f"--boxes {text}", "is no list of boxes", "write left,top,right,bottom;left,top,right,bottom")
     return boxes
-
-
-def _targets(photos: list[Source], out: str | None, view: View, *, several: bool) -> list[Path | None]:
-    """Where each result goes; checked before anything is parsed."""
-    from segface_edge.parse import check_view
-
-    if out is None or out == "-":
-        if out == "-" and len(photos) > 1:
-            raise UsageError("-o -", f"cannot take {len(photos)} pictures", "give a folder")
-        return [None] * len(photos)
-    folder = Path(out)
-    into_folder = several or folder.is_dir() or out.endswith("/")
-    targets: list[Path | None]
-    if not into_folder:
-        if not folder.suffix:
-            raise UsageError(folder, "has no suffix that names a format", f"give {out}.png, or {out}/ for a folder")
-        check_view(view, folder.suffix)
-        targets = [folder]
-    else:
-        if folder.exists() and not folder.is_dir():
-            raise UsageError(folder, "is a file, and several pictures need a folder", "name a folder")
-        if not folder.exists() and folder.suffix.lower() in _KEPT_SUFFIXES and not out.endswith("/"):
-            raise UsageError(folder, "is the name of one picture", "name a folder for several, -o out/ for example")
-        # As they lie in the folder that was named.
-        names = [(photo.below.parent if photo.below else Path()) / _name(photo, view) for photo in photos]
-        uses = Counter(names)
-        # photo.jpg and photo.png must not overwrite each other's result.
-        targets = [
-            folder / (name if uses[name] == 1 else name.with_name(f"{Path(photo.name).name}{name.suffix}"))
-            for name, photo in zip(names, photos, strict=True)
-        ]
-    for target, count in Counter(targets).items():
-        if target is not None and count > 1:
-            raise UsageError(target, f"would be the result of {count} pictures", "parse one folder at a time")
-    for photo, target in zip(photos, targets, strict=True):
-        if target is not None and isinstance(photo.photo, Path) and _same(photo.photo, target):
-            raise UsageError(target, "is the picture itself", "choose another output")
-    return targets
-
-
-def _make_folder(target: Path | None) -> None:
-    """Makes the folder of a result; not before everything else is known to be right."""
-    if target is None:
-        return
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(target.parent, f"cannot be made ({error.strerror})", "choose another place") from error
-
-
-def _name(photo: Source, view: View) -> str:
-    path = Path(photo.name) if isinstance(photo.photo, Path) else Path("stdin.png")
-    keep = view not in _LOSSLESS_VIEWS and path.suffix.lower() in _KEPT_SUFFIXES
-    return path.name if keep else f"{path.stem}.png"
-
-
-def _same(source: Path, target: Path) -> bool:
-    return target.exists() and source.exists() and source.samefile(target)
-
-
-def _png(face: FaceParse, view: View, alpha: float) -> bytes:
-    buffer = io.BytesIO()
-    face.picture(view, alpha=alpha).save(buffer, "PNG")
-    return buffer.getvalue()
-
-
-def _document(photo: Source, target: Path | None, face: FaceParse) -> dict[str, Any]:
-    return {"source": photo.name, "output": None if target is None else str(target), **face.to_json()}
-
-
-def _line(result: dict[str, Any]) -> str:
-    where = f" -> {result['output']}" if result["output"] else ""
-    milliseconds = sum(result["timings_ms"].values())
-    return f"{result['source']}{where}: {', '.join(result['present']) or 'no face'} ({milliseconds:.0f} ms)"

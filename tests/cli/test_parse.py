@@ -234,6 +234,7 @@ def test_json_tells_what_was_found(cli: Cli, photo: Path, parser: FaceParser) ->
         "areas": face.areas(),
         "present": face.present(),
         "faces": found["faces"],
+        "locator": "self",
         "timings_ms": found["timings_ms"],
         "engine": "onnxruntime on cpu",
     }
@@ -348,7 +349,7 @@ def test_several_pictures_need_a_folder(cli: Cli, photos: Path, tmp_path: Path) 
     [
         ([], "give -o OUT or --json -"),
         (["-o", ""], "give -o OUT or --json -"),
-        (["-o", "-", "--json", "-"], "both want standard output"),
+        (["-o", "-", "--json", "-"], "cannot share standard output"),
         (["-o", "mask.jpg", "--visualize", "mask"], "save masks as .png"),
         (["-o", "cutout.jpg", "--visualize", "cutout"], "has no transparency"),
         (["-o", "overlay.txt"], "'.txt': is not a picture format"),
@@ -406,3 +407,32 @@ def test_a_folder_goes_on_where_it_was_stopped(cli: Cli, photos: Path, tmp_path:
     assert (sorted(out.iterdir()), made[0].stat().st_mtime_ns) == (made, before)
     done = cli("parse", photos, "-o", out, "--skip-existing", "--json", "-")
     assert (done.code, json.loads(done.out)) == (0, {"photos": [], "failed": []})
+
+
+def test_lines_of_photos_are_kept_and_added_to(cli: Cli, photos: Path, tmp_path: Path) -> None:
+    """What counts as done has both its picture and its line."""
+    out, lines = tmp_path / "out", tmp_path / "out.jsonl"
+    (photos / "c.png").write_bytes(b"no picture")
+    arguments = ("parse", photos, "-o", out, "--jsonl", lines, "--skip-existing")
+    done = cli(*arguments)
+    assert (done.code, done.err.splitlines()[-1]) == (1, "1 of 3 pictures could not be parsed")
+    first = lines.read_text().splitlines()
+    assert [Path(json.loads(line)["source"]).name for line in first] == ["a.jpg", "b.png"]
+
+    lines.write_text(first[1] + "\n")  # a.jpg has its picture and no line
+    (photos / "c.png").write_bytes((photos / "b.png").read_bytes())
+    done = cli(*arguments)
+    assert (done.code, done.err) == (0, "1 of 3 are there already\n")
+    again = lines.read_text().splitlines()
+    assert again[0] == first[1]
+    assert [Path(json.loads(line)["source"]).name for line in again] == ["b.png", "a.jpg", "c.png"]
+
+    alone = tmp_path / "alone.jsonl"
+    assert cli("parse", photos, "--jsonl", alone).code == 0
+    done = cli("parse", photos, "--jsonl", alone, "--skip-existing")
+    assert (done.code, done.err) == (0, "3 of 3 are there already\n")
+
+    lines.write_text("[1]\n")
+    done = cli(*arguments)
+    assert (done.code, len(done.err.splitlines()), "line 1 is of no photo" in done.err) == (1, 1, True)
+    assert lines.read_text() == "[1]\n"

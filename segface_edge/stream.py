@@ -1,0 +1,145 @@
+"""Many photos, or the frames of a video, parsed one after another: the stages of each beside those of the next."""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Generator, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from .ahead import Ahead
+from .errors import ImageError
+from .parse import FaceParse
+from .sources import Source
+from .stages import Stages, Work
+from .video import Video
+
+# Photos that wait between two stages.
+_WAITING = 2
+# Each photo in flight has memory of its own.
+_MOST_IN_FLIGHT = 8
+
+
+@dataclass(frozen=True, kw_only=True)
+class Streamed:
+    """One of `FaceParser.stream`.
+
+    Attributes:
+        name: the photo, or the video.
+        index: its number, from 0.
+        seconds: of a frame, since the video's start; None of a photo.
+        face: the result; None where the photo could not be read.
+        error: why.
+    """
+
+    name: str
+    index: int
+    seconds: float | None = None
+    face: FaceParse | None = None
+    error: ImageError | None = None
+
+
+@dataclass(frozen=True)
+class _Job:
+    """One on its way; without `work` it could not be read."""
+
+    name: str
+    index: int
+    seconds: float | None
+    work: Work | None
+    error: ImageError | None = None
+
+
+def cores() -> int:
+    """CPU cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1)
+
+
+def lanes(threads: int) -> tuple[int, int]:
+    """How a CPU parses the most photos a second: so many at a time, with so many threads each.
+
+    Threads that share a photo wait for each other at every layer, and for whoever decodes and draws beside them.
+    """
+    in_flight = max(1, min(threads, _MOST_IN_FLIGHT))
+    return in_flight, max(1, threads // in_flight)
+
+
+def streamed(
+    stages: Stages, source: Video | Iterable[Source], *, limit: int | None, boxes: Any, in_flight: int
+) -> Generator[Streamed, None, None]:
+    """Results in the source's order.
+
+    Photos are decoded and fitted in one thread, inferred in a second, and brought back in the caller's. Of a camera
+    nothing is made ready ahead of the engine, where it would grow old.
+
+    Args:
+        stages: what to do with each.
+        source: frames or photos.
+        limit: so many at most.
+        boxes: of the faces, in each of them.
+        in_flight: calls of the engine at a time; of a camera one, or frames would grow old.
+    """
+    taken = _frames(stages, source, boxes) if isinstance(source, Video) else _photos(stages, source, boxes)
+    jobs: Iterable[_Job] = (_prepared(stages, job) for job in islice(taken, limit))
+    live = isinstance(source, Video) and source.live
+    threads = []
+    try:
+        if not live:
+            jobs = Ahead(jobs, waiting=_WAITING, name="preparing")
+            threads.append(jobs)
+        jobs = Ahead(
+            _inferred(stages, jobs, 1 if live else in_flight), waiting=1 if live else _WAITING, name="inferring"
+        )
+        threads.append(jobs)
+        for job in jobs:
+            face = None if job.work is None else stages.finish(job.work)
+            yield Streamed(name=job.name, index=job.index, seconds=job.seconds, face=face, error=job.error)
+    finally:
+        for thread in threads:
+            thread.close()
+
+
+def _frames(stages: Stages, video: Video, boxes: Any) -> Iterator[_Job]:
+    for frame in video:
+        yield _Job(video.source, frame.index, frame.seconds, stages.take(frame.image, boxes=boxes))
+
+
+def _photos(stages: Stages, photos: Iterable[Source], boxes: Any) -> Iterator[_Job]:
+    for index, photo in enumerate(photos):
+        try:
+            yield _Job(photo.name, index, None, stages.take(photo.photo, boxes=boxes))
+        except ImageError as error:
+            named = error if isinstance(photo.photo, Path) else ImageError(photo.name, error.problem, error.cure)
+            yield _Job(photo.name, index, None, None, named)
+
+
+def _prepared(stages: Stages, job: _Job) -> _Job:
+    if job.work is not None:
+        stages.fit(stages.find(job.work))
+    return job
+
+
+def _inferred(stages: Stages, jobs: Iterable[_Job], in_flight: int) -> Iterator[_Job]:
+    """In the order that they come in, so many at a time."""
+
+    def infer(job: _Job) -> _Job:
+        if job.work is not None:
+            stages.infer([job.work])
+        return job
+
+    if in_flight == 1:
+        yield from map(infer, jobs)
+        return
+    with ThreadPoolExecutor(in_flight, thread_name_prefix="inferring") as pool:
+        running: deque[Future[_Job]] = deque()
+        for job in jobs:
+            running.append(pool.submit(infer, job))
+            # One more than can run: who is done has the next at once.
+            if len(running) > in_flight:
+                yield running.popleft().result()
+        while running:
+            yield running.popleft().result()

@@ -3,7 +3,7 @@
     python benchmarks/video.py
 
 - A 512 x 512 video of the bundled portrait through `segface-edge parse` (decode, fit, parse, draw, write) against the
-  engine alone, in turn, several times.
+  engine alone, in turn, several times; the video also with one frame in flight.
 - Memory of the same over 10,000 frames, with an engine that computes nothing.
 - A photo of one to ten faces, given as boxes: milliseconds a face.
 
@@ -29,6 +29,7 @@ from segface_edge.bench.machine import environment
 from segface_edge.cli.video import parse_video
 from segface_edge.engines import FakeEngine
 from segface_edge.files import write_whole
+from segface_edge.stream import lanes
 from segface_edge.video import VideoWriter
 
 RESULT = Path(__file__).parent / "results" / "anywhere" / "video.json"
@@ -81,34 +82,44 @@ def main(rounds: int, frames: int, threads: int) -> None:
         source = Path(folder) / "clip.avi"
         clip(source, frames)
         document: dict[str, Any] = {"environment": environment(), "threads": threads, "frames": frames}
-        with FaceParser(locate="whole", threads=threads) as parser:
-            parser.warmup(3)
+        in_flight, each = lanes(threads)
+        document["in_flight"], document["threads_each"] = in_flight, each
+        with (
+            FaceParser(locate="whole", threads=threads) as parser,
+            FaceParser(locate="whole", threads=each, in_flight=in_flight) as several,
+        ):
             frame = imaging.fit(imaging.load(zoo.PORTRAIT), parser.spec.size).pixels[None]
-            engine, whole = [], []
+            engine = []
+            ways: dict[str, list[float]] = {"several in flight": [], "one in flight": []}
+            for warm in (parser, several):
+                warm.warmup(3)
             for _ in range(rounds):
                 began = time.perf_counter()
                 for _ in range(frames):
                     parser.engine.infer(frame)
                 engine.append((time.perf_counter() - began) / frames)
-                whole.append(through(parser, source, Path(folder) / "out.mp4"))
-            ratios = [a / b for a, b in zip(engine, whole, strict=True)]
-            document["video"] = {
-                "engine_ms": [1000 * value for value in engine],
-                "whole_ms": [1000 * value for value in whole],
-                "throughput_over_engine": statistics.median(ratios),
-                "least": min(ratios),
-                "most": max(ratios),
-            }
-            click.echo(
-                f"engine {1000 * statistics.median(engine):.1f} ms, video {1000 * statistics.median(whole):.1f} ms: "
-                f"{statistics.median(ratios):.1%} of the engine's rate ({min(ratios):.1%} to {max(ratios):.1%})"
-            )
+                for times, way in zip(ways.values(), (several, parser), strict=True):
+                    times.append(through(way, source, Path(folder) / "out.mp4"))
+            document["engine_ms"] = [1000 * value for value in engine]
+            for name, times in ways.items():
+                ratios = [a / b for a, b in zip(engine, times, strict=True)]
+                document[name.replace(" ", "_")] = {
+                    "ms": [1000 * value for value in times],
+                    "throughput_over_engine": statistics.median(ratios),
+                    "least": min(ratios),
+                    "most": max(ratios),
+                }
+                click.echo(
+                    f"engine {1000 * statistics.median(engine):.1f} ms, video, {name}, "
+                    f"{1000 * statistics.median(times):.1f} ms: {statistics.median(ratios):.1%} of the engine's rate "
+                    f"({min(ratios):.1%} to {max(ratios):.1%})"
+                )
             document["group"] = group(parser, rounds)
         many = Path(folder) / "many.avi"
         small = np.zeros((64, 64), np.uint8)
         small[16:48, 16:48] = 2
         clip(many, MANY // 10)
-        with FaceParser(FakeEngine(small), locate="whole") as parser:
+        with FaceParser(FakeEngine(small), locate="whole", in_flight=in_flight) as parser:
             memory = []
             for _ in range(10):
                 through(parser, many, Path(folder) / "out.avi")

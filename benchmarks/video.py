@@ -4,7 +4,8 @@
 
 - A 512 x 512 video of the bundled portrait through `segface-edge parse` (decode, fit, parse, draw, write) against the
   engine alone, in turn, several times; the video also with one frame in flight.
-- Memory of the same over 10,000 frames, with an engine that computes nothing.
+- Memory of the same over 10,000 frames, and of a folder of 10,000 photos, with an engine that computes nothing.
+- Eight frames in one call of the engine, computed one after another and all at once.
 - A photo of one to ten faces, given as boxes: milliseconds a face.
 
 Writes results/anywhere/video.json.
@@ -60,6 +61,7 @@ def through(parser: FaceParser, source: Path, out: Path | None) -> float:
         alpha=0.5,
         every=1,
         limit=None,
+        steady=False,
         show=False,
         boxes=None,
     )
@@ -114,6 +116,7 @@ def main(rounds: int, frames: int, threads: int) -> None:
                     f"{1000 * statistics.median(times):.1f} ms: {statistics.median(ratios):.1%} of the engine's rate "
                     f"({min(ratios):.1%} to {max(ratios):.1%})"
                 )
+            document["eight_frames_ms"] = eights(parser, frame, rounds)
             document["group"] = group(parser, rounds)
         many = Path(folder) / "many.avi"
         small = np.zeros((64, 64), np.uint8)
@@ -124,10 +127,38 @@ def main(rounds: int, frames: int, threads: int) -> None:
             for _ in range(10):
                 through(parser, many, Path(folder) / "out.avi")
                 memory.append(resident_mib())
-        document["memory"] = {"frames": MANY, "resident_mib_after_each_tenth": memory}
-        click.echo(f"memory after each {MANY // 10} frames: " + " ".join(f"{value:.0f}" for value in memory) + " MiB")
+            document["memory"] = {"frames": MANY, "resident_mib_after_each_tenth": memory}
+            say_memory("frames", memory)
+            album = Path(folder) / "photos"
+            album.mkdir()
+            for index in range(MANY):
+                (album / f"{index}.jpg").symlink_to(zoo.PORTRAIT)
+            memory = [resident_mib() for one in parser.stream(album) if (one.index + 1) % (MANY // 10) == 0]
+            document["memory_of_photos"] = {"photos": MANY, "resident_mib_after_each_tenth": memory}
+            say_memory("photos", memory)
     RESULT.parent.mkdir(parents=True, exist_ok=True)
     write_whole(RESULT, (json.dumps(document, indent=1) + "\n").encode())
+
+
+def say_memory(what: str, values: list[float]) -> None:
+    """A line for people."""
+    click.echo(f"memory after each {MANY // 10} {what}: " + " ".join(f"{value:.0f}" for value in values) + " MiB")
+
+
+def eights(parser: FaceParser, frame: np.ndarray, rounds: int) -> dict[str, float]:
+    """Milliseconds a frame of eight, by how many the engine computes at once."""
+    batch, times = np.repeat(frame, 8, axis=0), dict[int, list[float]]({1: [], 8: []})
+    usual = parser.engine.max_batch
+    for _ in range(rounds):
+        for at_once, found in times.items():
+            parser.engine.max_batch = at_once
+            began = time.perf_counter()
+            parser.engine.infer(batch)
+            found.append(1000 * (time.perf_counter() - began) / len(batch))
+    parser.engine.max_batch = usual
+    alone, together = (statistics.median(found) for found in times.values())
+    click.echo(f"eight frames: {alone:.1f} ms each one after another, {together:.1f} all at once")
+    return {"one_after_another": alone, "all_at_once": together}
 
 
 def group(parser: FaceParser, rounds: int) -> list[dict[str, float]]:

@@ -46,6 +46,7 @@ class FaceBox:
         score: detection score in [0, 1]; 1 where the box was given.
         landmarks: (x, y) of the right eye, the left eye, the nose, the right and the left corner of the mouth (the
             subject's right, so mostly left in the photo), or None.
+        track: the face's number through a steady video, from 0; None elsewhere.
     """
 
     left: float
@@ -54,6 +55,7 @@ class FaceBox:
     bottom: float
     score: float = 1.0
     landmarks: tuple[tuple[float, float], ...] | None = None
+    track: int | None = None
 
     def moved(self, x: float, y: float) -> FaceBox:
         """The same, elsewhere."""

@@ -231,6 +231,7 @@ class FaceParse:
                     "box": [round(edge, 1) for edge in (box.left, box.top, box.right, box.bottom)],
                     "score": round(box.score, 3),
                     "landmarks": box.landmarks and [[round(x, 1), round(y, 1)] for x, y in box.landmarks],
+                    **({} if box.track is None else {"track": box.track}),
                 }
                 for box in self.faces
             ],

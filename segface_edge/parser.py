@@ -24,6 +24,7 @@ from .parse import FaceParse
 from .sources import Source, find
 from .spec import ModelSpec
 from .stages import Stages
+from .steady import Steady
 from .stream import Streamed, streamed
 from .video import Video, is_video
 
@@ -155,6 +156,7 @@ class FaceParser:
         limit: int | None = None,
         recursive: bool = False,
         boxes: Any = None,
+        steady: bool | Steady = False,
     ) -> Generator[Streamed, None, None]:
         """Parses what a source gives, one after another: frames of a video or camera, photos of a folder, glob or list.
 
@@ -167,8 +169,11 @@ class FaceParser:
             limit: so many at most.
             recursive: of a folder, the pictures of its folders too.
             boxes: faces that are known, in each of the photos, as for one.
+            steady: of a video, follow each face and let five frames vote on its labels: they flicker less, and are two
+                frames behind at most. Faces have a number then, their `track`. A `Steady` tells afterwards by how much.
 
         Raises:
+            UsageError: photos cannot be steady.
             DataError: there is no such source, or it breaks off. A photo that cannot be read ends nothing: its `error`
                 says why.
         """
@@ -178,7 +183,16 @@ class FaceParser:
                 source = (
                     stack.enter_context(Video(name, every=every)) if is_video(name) else find(name, recursive=recursive)
                 )
-            yield from streamed(self._stages, source, limit=limit, boxes=boxes, in_flight=self._in_flight)
+            if steady is not False and not isinstance(source, Video):
+                raise UsageError("steady", "is for videos and cameras", "leave it out, or give a video")
+            yield from streamed(
+                self._stages,
+                source,
+                limit=limit,
+                boxes=boxes,
+                in_flight=self._in_flight,
+                steady=Steady() if steady is True else steady or None,
+            )
 
     def warmup(self, runs: int = 2) -> None:
         """Runs the engine on grey frames, so that the first photo does not pay for set-up."""

@@ -18,6 +18,7 @@ from .imaging import Color, FaceBox, Fitted, Photo, UInt8Array
 from .locate import Located, YuNet
 from .merge import merged
 from .parse import FaceParse
+from .steady import Steady
 
 
 @dataclass
@@ -94,9 +95,9 @@ class Stages:
             work.fit += perf_counter() - start
         return work
 
-    def infer(self, works: Sequence[Work]) -> None:
+    def infer(self, works: Sequence[Work], steady: Steady | None = None) -> None:
         """Runs the engine on all faces of the photos in one call; first, on whole photos where the faces are sought in
-        labels."""
+        labels. `steady` follows the faces through a video's frames."""
         sought = [work for work in works if work.located is None]
         if sought:
             for work in sought:
@@ -104,11 +105,18 @@ class Stages:
             self._run(sought)
             for work in sought:
                 self._find_in_labels(work)
+        if steady is not None:
+            for work in works:
+                work.located = steady.follow(work.located or ())[: self.max_faces]
+                if len(work.located) != len(work.labels):  # a portrait's labels are there, and another face may be held
+                    work.fits, work.labels = [], []
         self._run([work for work in works if not work.labels])
 
-    def finish(self, work: Work) -> FaceParse:
-        """Label maps in the photo's pixels, merged."""
+    def finish(self, work: Work, steady: Steady | None = None) -> FaceParse:
+        """Label maps in the photo's pixels, merged; `steady` votes on them first."""
         start = perf_counter()
+        if steady is not None:
+            work.labels, work.confidences = steady.vote(work.located or (), work.fits, work.labels, work.confidences)
         height, width = work.image.shape[:2]
         labels, confidence, own = merged(
             work.labels, work.confidences, [fitted.geometry for fitted in work.fits], height, width

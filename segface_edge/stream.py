@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections import deque
 from collections.abc import Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -16,6 +15,7 @@ from .errors import ImageError
 from .parse import FaceParse
 from .sources import Source
 from .stages import Stages, Work
+from .steady import Steady
 from .video import Video
 
 # Photos that wait between two stages.
@@ -54,11 +54,6 @@ class _Job:
     error: ImageError | None = None
 
 
-def cores() -> int:
-    """CPU cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1)
-
-
 def lanes(threads: int) -> tuple[int, int]:
     """How a CPU parses the most photos a second: so many at a time, with so many threads each.
 
@@ -69,7 +64,13 @@ def lanes(threads: int) -> tuple[int, int]:
 
 
 def streamed(
-    stages: Stages, source: Video | Iterable[Source], *, limit: int | None, boxes: Any, in_flight: int
+    stages: Stages,
+    source: Video | Iterable[Source],
+    *,
+    limit: int | None,
+    boxes: Any,
+    in_flight: int,
+    steady: Steady | None,
 ) -> Generator[Streamed, None, None]:
     """Results in the source's order.
 
@@ -81,22 +82,23 @@ def streamed(
         source: frames or photos.
         limit: so many at most.
         boxes: of the faces, in each of them.
-        in_flight: calls of the engine at a time; of a camera one, or frames would grow old.
+        in_flight: calls of the engine at a time; one of a camera, whose frames would grow old, and of a steady video,
+            whose faces are followed from frame to frame.
+        steady: smooths the frames of a video.
     """
     taken = _frames(stages, source, boxes) if isinstance(source, Video) else _photos(stages, source, boxes)
-    jobs: Iterable[_Job] = (_prepared(stages, job) for job in islice(taken, limit))
+    jobs: Iterable[_Job] = (_prepared(stages, job, fit=steady is None) for job in islice(taken, limit))
     live = isinstance(source, Video) and source.live
+    in_flight = 1 if live or steady is not None else in_flight
     threads = []
     try:
         if not live:
             jobs = Ahead(jobs, waiting=_WAITING, name="preparing")
             threads.append(jobs)
-        jobs = Ahead(
-            _inferred(stages, jobs, 1 if live else in_flight), waiting=1 if live else _WAITING, name="inferring"
-        )
+        jobs = Ahead(_inferred(stages, jobs, in_flight, steady), waiting=1 if live else _WAITING, name="inferring")
         threads.append(jobs)
         for job in jobs:
-            face = None if job.work is None else stages.finish(job.work)
+            face = None if job.work is None else stages.finish(job.work, steady)
             yield Streamed(name=job.name, index=job.index, seconds=job.seconds, face=face, error=job.error)
     finally:
         for thread in threads:
@@ -117,18 +119,20 @@ def _photos(stages: Stages, photos: Iterable[Source], boxes: Any) -> Iterator[_J
             yield _Job(photo.name, index, None, None, named)
 
 
-def _prepared(stages: Stages, job: _Job) -> _Job:
+def _prepared(stages: Stages, job: _Job, *, fit: bool) -> _Job:
     if job.work is not None:
-        stages.fit(stages.find(job.work))
+        stages.find(job.work)
+        if fit:
+            stages.fit(job.work)
     return job
 
 
-def _inferred(stages: Stages, jobs: Iterable[_Job], in_flight: int) -> Iterator[_Job]:
+def _inferred(stages: Stages, jobs: Iterable[_Job], in_flight: int, steady: Steady | None) -> Iterator[_Job]:
     """In the order that they come in, so many at a time."""
 
     def infer(job: _Job) -> _Job:
         if job.work is not None:
-            stages.infer([job.work])
+            stages.infer([job.work], steady)
         return job
 
     if in_flight == 1:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from segface_edge.engines.base import cores
 from segface_edge.errors import UsageError
 from segface_edge.imaging import DEFAULT_MAX_PIXELS, LARGEST_MAX_PIXELS
 
@@ -31,6 +32,7 @@ Examples:
   segface-edge parse photo.jpg --json -
   segface-edge parse video.mp4 -o overlay.mp4 --every 5
   segface-edge parse video.mp4 --jsonl faces.jsonl --every 5
+  segface-edge parse video.mp4 -o overlay.mp4 --steady
 
 \b
 A video may be a file (mp4, mov, avi, mkv, webm), a camera's index (0), a stream (rtsp://…) or a GStreamer pipeline with
@@ -71,6 +73,7 @@ an appsink. Of a camera the newest frame is parsed and older ones are dropped; C
     type=click.Path(path_type=Path),
     help="A line of JSON a photo or frame, as they come; - for standard output.",
 )
+@click.option("--steady", is_flag=True, help="Of a video, follow faces and let 5 frames vote on labels: less flicker.")
 @click.option("--show", is_flag=True, help="Of a video, show it in a window.")
 @click.option(
     "--max-pixels",
@@ -99,6 +102,7 @@ def command(
     every: int,
     frames: int | None,
     lines_to: Path | None,
+    steady: bool,
     show: bool,
     max_pixels: int,
     device: str,
@@ -113,7 +117,7 @@ def command(
     from segface_edge.labels import label_set
     from segface_edge.parser import FaceParser
     from segface_edge.sources import find
-    from segface_edge.stream import cores, lanes
+    from segface_edge.stream import lanes
     from segface_edge.video import check_video_place, is_live, is_video
 
     from .photos import parse_photos
@@ -158,7 +162,7 @@ def command(
             check_video_place(Path(out))
         results_to = None if json_to in (None, "-") else Path(str(json_to))
         check_places(source, lines_to, results_to, None if out is None else Path(out))
-        with open_parser(several=not is_live(source)) as parser:
+        with open_parser(several=not (is_live(source) or steady)) as parser:
             (label_set(order) if order else parser.labels).indices(chosen)
 
             def draw(face: FaceParse) -> FaceParse:
@@ -175,12 +179,13 @@ def command(
                 alpha=alpha,
                 every=every,
                 limit=frames,
+                steady=steady,
                 show=show,
                 boxes=known,
             )
         say(document, json_to, "" if str(lines_to) == "-" else describe(document))
         return 0
-    for name, given in (("--every", every > 1), ("--frames", frames), ("--show", show)):
+    for name, given in (("--every", every > 1), ("--frames", frames), ("--steady", steady), ("--show", show)):
         if given:
             raise UsageError(name, "is for videos and cameras", "leave it out, or give a video")
     if lines_to is not None:

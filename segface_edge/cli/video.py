@@ -35,6 +35,7 @@ def parse_video(
     alpha: float,
     every: int,
     limit: int | None,
+    steady: bool,
     show: bool,
     boxes: list[list[float]] | None,
 ) -> dict[str, Any]:
@@ -43,11 +44,13 @@ def parse_video(
     Where the source breaks off or the disk is full, what was done is kept, and the error is raised then.
     """
     from segface_edge.ahead import Ahead
+    from segface_edge.steady import Steady
     from segface_edge.video import Video, VideoWriter
 
     if show:
         _check_windows()
     failed: BaseException | None = None
+    smoothing = Steady() if steady else None
     with ExitStack() as stack:
         video = stack.enter_context(Video(source, every=every))
         lines = stack.enter_context(Lines(lines_to)) if lines_to is not None else None
@@ -61,9 +64,8 @@ def parse_video(
         advance = stack.enter_context(
             progress_bar(min(filter(None, (video.count, limit)), default=1), f"parsing {source}")
         )
-        done = stack.enter_context(
-            Ahead(sink.write(parser.stream(video, limit=limit, boxes=boxes)), waiting=1, name="drawing")
-        )
+        frames = parser.stream(video, limit=limit, boxes=boxes, steady=smoothing or False)
+        done = stack.enter_context(Ahead(sink.write(frames), waiting=1, name="drawing"))
         try:
             for face in done:
                 advance(1)
@@ -84,6 +86,7 @@ def parse_video(
         "height": video.height,
         "fps": video.fps,
         "sound": writer.sound if writer else None,
+        "flicker_percent": smoothing.flicker.to_json() if smoothing else None,
     }
     if isinstance(failed, SegFaceEdgeError):
         kept = f"; {sink.frames} frames are in {out}" if out is not None and sink.frames else ""
@@ -195,4 +198,6 @@ def describe(document: dict[str, Any]) -> str:
     where = f" -> {document['output']}" if document["output"] else ""
     dropped = f", {document['dropped']} dropped" if document["dropped"] else ""
     sound = f", sound {document['sound']}" if document["sound"] not in (None, "none") else ""
-    return f"{document['source']}{where}: {document['frames']} frames{dropped}{sound}"
+    flicker = document["flicker_percent"]
+    calm = "" if flicker is None else f", flicker {flicker['before']:.2f} % made {flicker['after']:.2f} %"
+    return f"{document['source']}{where}: {document['frames']} frames{dropped}{sound}{calm}"

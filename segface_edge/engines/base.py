@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -20,6 +21,11 @@ MAX_BATCH = 8
 PLAN_SUFFIXES = (".plan", ".engine", ".trt")
 # More threads than any machine has cores only cost memory, without end.
 MAX_THREADS = 256
+
+
+def cores() -> int:
+    """CPU cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1)
 
 
 @dataclass(frozen=True)

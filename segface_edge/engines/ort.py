@@ -27,11 +27,14 @@ from segface_edge.imaging import UInt8Array
 from segface_edge.spec import METADATA_KEY, PARITY_KEY, PRECISION_KEY, ModelSpec
 
 from . import ort_gpu
-from .base import Engine, Output
+from .base import Engine, Output, cores
 from .ort_gpu import CPU, CUDA, TENSORRT, BoundSession, Tensor
 
 # ONNX Runtime's log levels "warning", its own default, and "fatal": what matters is raised, and said in our words.
 _DEFAULT, _SILENT = 2, 4
+# A CPU computes one frame after another where it has so few threads: of a batch, feature maps leave its caches between
+# layers. `benchmarks/video.py` measures it (two cores: a tenth less time a frame than in eights).
+_FEW_THREADS = 4
 _NO_CPU = "session.disable_cpu_ep_fallback"
 _DTYPES = {"tensor(uint8)": np.uint8, "tensor(float)": np.float32}
 
@@ -74,6 +77,8 @@ class OrtEngine(Engine):
         _check_contract(session, self.spec, self.source)
         feed, *outputs = _contract(self.spec)
         self._input = feed[0]
+        if index is None and (threads or cores()) <= _FEW_THREADS:
+            self.max_batch = 1
         self._providers = session.get_providers()
         self._session: ort.InferenceSession | None = session
         self._bound = None if index is None else BoundSession(session, self.source, _allocator(index), feed, outputs)

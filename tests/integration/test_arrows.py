@@ -26,7 +26,7 @@ ARROWS: dict[str, set[str]] = {
     "cli": {*RUNTIME, "network", "training", "export"},
 }
 CORE = ("errors", "files", "fetch", "labels", "spec", "imaging", "framing", "parse", "merge", "zoo")
-READING = ("locate", "sources", "video", "parser")
+READING = ("ahead", "locate", "sources", "stages", "steady", "stream", "tracks", "video", "parser")
 
 # Heavy package -> the modules, or folders of modules, that may import it. Nobody else may, in functions neither.
 HOMES: dict[str, tuple[str, ...]] = {

@@ -194,8 +194,8 @@ def _face(labels: npt.NDArray[Any], order: LabelSet, geometry: Geometry) -> Face
         right, left = (brow and _towards(mouth, brow) for brow in brows)
     if right and left and mouth:
         nose = centre("nose", least=_LEAST_MOUTH) or mouth
-        # The corners are not seen; what frames need of them is their middle.
-        points = tuple(geometry.to_photo(*point) for point in (right, left, nose, mouth, mouth))
+        corners = _corners(_mask(labels, order, *_MOUTH), mouth, (left[0] - right[0], left[1] - right[1]))
+        points = tuple(geometry.to_photo(*point) for point in (right, left, nose, *corners))
         return face_of(points)
     y, x = np.nonzero(_mask(labels, order, *_FEATURES))
     if len(x) < _LEAST_FEATURES * labels.size:
@@ -211,6 +211,18 @@ def _face(labels: npt.NDArray[Any], order: LabelSet, geometry: Geometry) -> Face
     photo_x, photo_y = geometry.to_photo(middle_x, middle_y)
     scale = 1 / float(np.hypot(geometry.scale_x, geometry.turn_y))
     return face_of(None, Square(x=photo_x, y=photo_y, side=side * scale))
+
+
+def _corners(
+    mask: npt.NDArray[np.bool_], middle: tuple[float, float], across: tuple[float, float]
+) -> tuple[tuple[float, float], tuple[float, float]]:
+    """The mouth's right and left corner: as wide as it is along the eyes, around its middle, which frames depend on."""
+    length = float(np.hypot(*across)) or 1.0
+    x, y = across[0] / length, across[1] / length
+    rows, columns = np.nonzero(mask)
+    along = (columns + 0.5) * x + (rows + 0.5) * y
+    half = float(along.max() - along.min()) / 2
+    return (middle[0] - half * x, middle[1] - half * y), (middle[0] + half * x, middle[1] + half * y)
 
 
 def _towards(mouth: tuple[float, float], brow: tuple[float, float]) -> tuple[float, float]:

@@ -264,6 +264,19 @@ def test_a_large_photo_is_looked_at_smaller(portrait: np.ndarray, yunet: Path) -
     assert box.left < box.landmarks[0][0] < box.right
 
 
+def test_landmarks_from_labels_are_near_those_of_the_detector(portrait: np.ndarray, yunet: Path) -> None:
+    """Eyes and corners of the mouth; the nose is its middle, not its tip."""
+    found = []
+    for how in ("self", "yunet"):
+        with FaceParser(locate=how, detector=yunet if how == "yunet" else None) as anywhere:
+            (face,) = anywhere(placed(portrait, (400, 300, 400, 15), size=(600, 800))).faces
+            found.append(np.array(face.landmarks))
+    apart = np.hypot(*(found[0] - found[1]).T)
+    eyes = np.hypot(*(found[1][0] - found[1][1]))
+    assert apart[[0, 1, 3, 4]].max() < 0.2 * eyes
+    assert apart[2] < 0.35 * eyes
+
+
 def test_small_faces_that_are_left_out_are_not_looked_for_again(portrait: np.ndarray, yunet: Path) -> None:
     photo = placed(portrait, (150, 150, 120, 0), size=(300, 400))
     with FaceParser(detector=yunet, min_face=200) as anywhere:

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import atexit
 import queue
 import threading
 import time
+import weakref
 from collections.abc import Iterable, Iterator
 from types import TracebackType
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 T = TypeVar("T")
 
 # How often who waits looks whether it is still to wait.
 _LOOK_S = 0.1
-# A thread that hangs, in a camera's driver for example, is left to itself after so long.
-PATIENCE_S = 2.0
+# Those that are not closed. A thread that is in the midst of OpenCV or an engine when Python ends takes it down.
+_OPEN: weakref.WeakSet[Ahead[Any]] = weakref.WeakSet()
 
 
 class Ahead(Generic[T]):
@@ -27,6 +29,8 @@ class Ahead(Generic[T]):
         items: iterated in the thread; an `Ahead` before it makes a pipeline, and is closed first.
         waiting: so many items wait to be taken at most, which bounds the memory.
         newest: never wait for who takes: the item that has waited longest makes room.
+        patience: seconds after which `close` leaves a thread that hangs, in a camera's driver for example, to itself;
+            None: it waits.
         name: of the thread.
 
     Attributes:
@@ -36,14 +40,24 @@ class Ahead(Generic[T]):
         Whatever `items` raised, where it was raised: the items before it come first.
     """
 
-    def __init__(self, items: Iterable[T], *, waiting: int, newest: bool = False, name: str = "ahead") -> None:
+    def __init__(
+        self,
+        items: Iterable[T],
+        *,
+        waiting: int,
+        newest: bool = False,
+        patience: float | None = None,
+        name: str = "ahead",
+    ) -> None:
         self.dropped = 0
+        self._patience = patience
         self._items, self._newest = items, newest
         self._stop = threading.Event()
         self._queue: queue.Queue[_Item[T] | _End] = queue.Queue(waiting)
         self._ended = False
         self._thread = threading.Thread(target=self._make, name=name, daemon=True)
         self._thread.start()
+        _OPEN.add(self)
 
     def __iter__(self) -> Iterator[T]:
         return self
@@ -66,10 +80,11 @@ class Ahead(Generic[T]):
         """Ends the thread; what waits is let go."""
         self._stop.set()
         self._ended = True
-        patience = time.monotonic() + PATIENCE_S
-        while self._thread.is_alive() and time.monotonic() < patience:
+        began = time.monotonic()
+        while self._thread.is_alive() and (self._patience is None or time.monotonic() - began < self._patience):
             self._take()
             self._thread.join(_LOOK_S / 2)
+        _OPEN.discard(self)
 
     def __enter__(self) -> Ahead[T]:
         return self
@@ -81,20 +96,21 @@ class Ahead(Generic[T]):
 
     def _make(self) -> None:
         end: BaseException | None = None
-        items = iter(self._items)
         try:
-            while not self._stop.is_set():
-                try:
-                    item = next(items)
-                except StopIteration:
-                    break
-                self._put(_Item(item))
+            items = iter(self._items)
+            try:
+                while not self._stop.is_set():
+                    try:
+                        item = next(items)
+                    except StopIteration:
+                        break
+                    self._put(_Item(item))
+            finally:
+                close = getattr(items, "close", None)
+                if close is not None:  # a generator has something open, maybe
+                    close()
         except BaseException as error:  # who takes the items hears of it, whatever it is
             end = error
-        finally:
-            close = getattr(items, "close", None)
-            if close is not None:  # a generator has something open, maybe
-                close()
         self._put(_End(end), last=True)
 
     def _put(self, what: _Item[T] | _End, *, last: bool = False) -> None:
@@ -126,3 +142,9 @@ class _End:
 
     def __init__(self, error: BaseException | None) -> None:
         self.error = error
+
+
+@atexit.register
+def _close_all() -> None:
+    for one in list(_OPEN):
+        one.close()

@@ -44,10 +44,12 @@ class Located:
     Attributes:
         face: in the photo's pixels.
         frame: what to show the network; None: the whole photo.
+        held: it was not found in this frame of a video, but a frame or two ago.
     """
 
     face: FaceBox
     frame: Square | None
+    held: bool = False
 
 
 def whole(image: UInt8Array) -> Located:

@@ -150,7 +150,7 @@ class FaceParser:
 
     def stream(
         self,
-        source: str | PathLike[str] | Video | Iterable[Source],
+        source: str | PathLike[str] | int | Video | Iterable[Source | str | PathLike[str] | bytes],
         *,
         every: int = 1,
         limit: int | None = None,
@@ -160,12 +160,13 @@ class FaceParser:
     ) -> Generator[Streamed, None, None]:
         """Parses what a source gives, one after another: frames of a video or camera, photos of a folder, glob or list.
 
-        Decoding, fitting and bringing back go on beside the engine, in threads, a few photos at a time.
+        Decoding, fitting and bringing back go on beside the engine, in threads, a few photos at a time; of a camera
+        nothing is done before it is asked for.
 
         Args:
-            source: as `segface-edge parse` takes it, but standard input; or an open `Video`, or photos that
-                `sources.find` found.
-            every: of a video by its name, only each so many-th frame.
+            source: as `segface-edge parse` takes it, but standard input; a camera's number; an open `Video`; or photos:
+                paths, the bytes of image files, or what `sources.find` found.
+            every: of a video, only each so many-th frame; an open `Video` has its own.
             limit: so many at most.
             recursive: of a folder, the pictures of its folders too.
             boxes: faces that are known, in each of the photos, as for one.
@@ -173,29 +174,40 @@ class FaceParser:
                 frames behind at most. Faces have a number then, their `track`. A `Steady` tells afterwards by how much.
 
         Raises:
-            UsageError: photos cannot be steady.
+            UsageError: photos cannot be steady; `limit` is below 1; `every` for an open `Video`.
             DataError: there is no such source, or it breaks off. A photo that cannot be read ends nothing: its `error`
                 says why.
         """
-        with ExitStack() as stack:
-            if isinstance(source, str | PathLike):
-                name = str(source)
-                source = (
-                    stack.enter_context(Video(name, every=every)) if is_video(name) else find(name, recursive=recursive)
+        name = str(source) if isinstance(source, str | PathLike | int) else None
+        of_video = isinstance(source, Video) or (name is not None and is_video(name))
+        if limit is not None and limit < 1:
+            raise UsageError(f"limit {limit}", "is below 1", "use 1 or more")
+        if steady is not False and not of_video:
+            raise UsageError("steady", "is for videos and cameras", "leave it out, or give a video")
+        if every != 1 and (name is None or not of_video):
+            raise UsageError(f"every {every}", "is for videos by their names", "say it where it is opened: Video(…)")
+
+        def run() -> Generator[Streamed, None, None]:
+            with ExitStack() as stack:
+                found: Video | Iterable[Source]
+                if name is None:
+                    found = source if isinstance(source, Video) else map(_source, source)  # type: ignore[arg-type]
+                elif of_video:
+                    found = stack.enter_context(Video(name, every=every))
+                else:
+                    found = find(name, recursive=recursive)
+                smoothing = Steady() if steady is True else steady or None
+                yield from streamed(
+                    self._stages, found, limit=limit, boxes=boxes, in_flight=self._in_flight, steady=smoothing
                 )
-            if steady is not False and not isinstance(source, Video):
-                raise UsageError("steady", "is for videos and cameras", "leave it out, or give a video")
-            yield from streamed(
-                self._stages,
-                source,
-                limit=limit,
-                boxes=boxes,
-                in_flight=self._in_flight,
-                steady=Steady() if steady is True else steady or None,
-            )
+
+        return run()
 
     def warmup(self, runs: int = 2) -> None:
-        """Runs the engine on grey frames, so that the first photo does not pay for set-up."""
+        """Runs the engine on grey frames, so that the first photo does not pay for set-up.
+
+        A TensorRT plan is set up for each thread: `stream`, which runs it in others, pays for its first frames again.
+        """
         size = self.spec.size
         for _ in range(runs):
             self._engine.infer(np.full((1, size, size, 3), 128, np.uint8))
@@ -211,6 +223,13 @@ class FaceParser:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def _source(photo: Source | str | PathLike[str] | bytes) -> Source:
+    """A photo of a list."""
+    if isinstance(photo, Source):
+        return photo
+    return Source("picture", photo) if isinstance(photo, bytes) else Source(str(photo), Path(photo))
 
 
 def _yunet(name: str, detector: str | PathLike[str] | None) -> YuNet | None:

@@ -73,7 +73,7 @@ class Stages:
         return work
 
     def find(self, work: Work) -> Work:
-        """Locates the faces, where that needs no engine."""
+        """Locates the faces, where that needs no engine; the surest first."""
         if work.located is None and self.locate != "self":
             start = perf_counter()
             if self.locate == "whole":
@@ -84,9 +84,10 @@ class Stages:
         return work
 
     def fit(self, work: Work) -> Work:
-        """Draws the network's frame of each located face."""
+        """Draws the network's frame of each face that is wanted."""
         if work.located is not None and not work.fits:
             start = perf_counter()
+            work.located = self._wanted(work.located, work)
             size = self.engine.spec.size
             work.fits = [
                 imaging.fit(work.image, size) if one.frame is None else fit_square(work.image, size, one.frame)
@@ -107,7 +108,8 @@ class Stages:
                 self._find_in_labels(work)
         if steady is not None:
             for work in works:
-                work.located = steady.follow(work.located or ())[: self.max_faces]
+                followed = locating.seen(steady.follow(work.located or ()), work.image)
+                work.located = self._wanted(followed, work)
                 if len(work.located) != len(work.labels):  # a portrait's labels are there, and another face may be held
                     work.fits, work.labels = [], []
         self._run([work for work in works if not work.labels])
@@ -116,7 +118,12 @@ class Stages:
         """Label maps in the photo's pixels, merged; `steady` votes on them first."""
         start = perf_counter()
         if steady is not None:
-            work.labels, work.confidences = steady.vote(work.located or (), work.fits, work.labels, work.confidences)
+            voted = steady.vote(work.located or (), work.fits, work.labels, work.confidences)
+            kept = [index for index, one in enumerate(voted) if one is not None]
+            work.located = [(work.located or [])[index] for index in kept]
+            work.fits = [work.fits[index] for index in kept]
+            work.labels = [one.labels for one in voted if one is not None]
+            work.confidences = [one.confidence for one in voted if one is not None]
         height, width = work.image.shape[:2]
         labels, confidence, own = merged(
             work.labels, work.confidences, [fitted.geometry for fitted in work.fits], height, width
@@ -139,31 +146,34 @@ class Stages:
 
     def _find_with(self, yunet: YuNet, work: Work) -> None:
         faces = yunet(work.image)
-        found, locator = self._chosen(faces, work.image), "yunet"
-        if self.locate == "auto":
-            if not faces:
-                return  # a face that fills the frame may be too large for it
-            if locating.is_portrait(found, work.image):
-                found = [replace(found[0], frame=None)]
-        work.located, work.locator = found, locator
+        if self.locate == "auto" and not faces:
+            return  # a face that fills the frame may be too large for it
+        work.located, work.locator = self._large(faces, work.image), "yunet"
+        if self.locate == "auto" and self._is_portrait(work):
+            work.located = [replace(work.located[0], frame=None)]
 
     def _find_in_labels(self, work: Work) -> None:
         """Looks for the faces in the label map of the whole photo; a portrait's is its result already."""
         start = perf_counter()
         faces = locating.faces_in(work.labels[0], self.engine.spec.labels, work.fits[0].geometry)
-        found = self._chosen(faces, work.image)
-        if locating.is_portrait(found, work.image):
-            work.located = [replace(found[0], frame=None)]
+        work.located, work.locator = self._large(faces, work.image), "self"
+        if self._is_portrait(work):
+            work.located = [replace(work.located[0], frame=None)]
         else:
-            work.located, work.fits, work.labels, work.confidences = found, [], [], []
-        work.locator = "self"
+            work.fits, work.labels, work.confidences = [], [], []
         work.locate += perf_counter() - start
 
-    def _chosen(self, faces: list[FaceBox], image: UInt8Array) -> list[Located]:
-        """Those that are large enough and in the photo, the first so many of them."""
+    def _large(self, faces: list[FaceBox], image: UInt8Array) -> list[Located]:
+        """Those that are large enough, and in the photo."""
         large = [face for face in faces if min(face.right - face.left, face.bottom - face.top) >= self.min_face]
-        located = locating.seen([Located(face=face, frame=frame_of(face)) for face in large], image)
-        return located[: self.max_faces]
+        return locating.seen([Located(face=face, frame=frame_of(face)) for face in large], image)
+
+    def _wanted(self, located: list[Located], work: Work) -> list[Located]:
+        """So many at most; those that were given are all wanted."""
+        return located if work.locator == "boxes" else located[: self.max_faces]
+
+    def _is_portrait(self, work: Work) -> bool:
+        return locating.is_portrait(self._wanted(work.located or [], work), work.image)
 
     def _run(self, works: list[Work]) -> None:
         """One call of the engine for all faces of these photos, which share its time evenly."""
@@ -172,13 +182,14 @@ class Stages:
             return
         start = perf_counter()
         output = self.engine.infer(np.stack(frames))
+        labels, confidence = output.labels, output.confidence
+        if self.engine.gives_views:  # the next call, before these are brought back, would overwrite them
+            labels, confidence = labels.copy(), None if confidence is None else confidence.copy()
         seconds = perf_counter() - start
         first = 0
         for work in works:
             last = first + len(work.fits)
-            work.labels = list(output.labels[first:last])
-            work.confidences = (
-                [None] * len(work.fits) if output.confidence is None else list(output.confidence[first:last])
-            )
+            work.labels = list(labels[first:last])
+            work.confidences = [None] * len(work.fits) if confidence is None else list(confidence[first:last])
             work.inference += seconds / len(works)
             first = last

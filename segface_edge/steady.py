@@ -1,22 +1,22 @@
 """Steady video: each face followed, its frame damped, and its labels voted over five frames.
 
-Labels are never more than two frames old: one that holds for three frames has three of five votes. Earlier frames are
-brought to where the face is now, first with its box and then by optical flow: hard labels that lie a pixel aside would
-vote for errors (`benchmarks/steady.py`).
+Labels are never more than two frames old: one that holds for three frames has three of five votes, or those before it
+have none. Earlier frames are brought to where the face is now, first with its box and then by optical flow: hard labels
+that lie a pixel aside would vote for errors (`benchmarks/steady.py`).
 """
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
 from .framing import Square, frame_of
-from .imaging import Fitted, Geometry, UInt8Array
+from .imaging import PADDING, Fitted, Geometry, UInt8Array
 from .locate import Located
 from .tracks import Tracks, motion
 
@@ -56,6 +56,14 @@ class Flicker:
         }
 
 
+@dataclass(frozen=True)
+class Voted:
+    """Of one face, (S, S) uint8 each."""
+
+    labels: UInt8Array
+    confidence: UInt8Array | None
+
+
 @dataclass
 class Steady:
     """What one video's frames have in common; of its frames in order.
@@ -81,8 +89,8 @@ class Steady:
         fits: Sequence[Fitted],
         labels: Sequence[UInt8Array],
         confidences: Sequence[UInt8Array | None],
-    ) -> tuple[list[UInt8Array], list[UInt8Array | None]]:
-        """Label maps and confidences of the next frame's faces, voted with those before.
+    ) -> list[Voted | None]:
+        """What votes make of the next frame's faces; None: it was held, but the scene is another, and it is gone.
 
         Args:
             located: as `follow` gave them.
@@ -90,43 +98,31 @@ class Steady:
         """
         voted = [self._vote(*one) for one in zip(located, fits, labels, confidences, strict=True)]
         self._frame += 1
+        # Votes are of frames without a gap.
         self._history = {
-            number: history for number, history in self._history.items() if self._frame - history[0].frame < VOTES
+            number: history
+            for number, history in self._history.items()
+            if history and history[0].frame == self._frame - 1
         }
-        return [one[0] for one in voted], [one[1] for one in voted]
+        return voted
 
-    def _vote(
-        self, one: Located, fitted: Fitted, labels: UInt8Array, confidence: UInt8Array | None
-    ) -> tuple[UInt8Array, UInt8Array | None]:
+    def _vote(self, one: Located, fitted: Fitted, labels: UInt8Array, confidence: UInt8Array | None) -> Voted | None:
         assert one.face.track is not None
-        history = self._history.setdefault(one.face.track, deque(maxlen=VOTES - 1))
-        while history and self._frame - history[-1].frame >= VOTES:
-            history.pop()
-        grey = cv2.cvtColor(fitted.pixels, cv2.COLOR_RGB2GRAY)
-        now = _Seen(
-            frame=self._frame,
-            labels=labels,
-            confidence=confidence,
-            grey=np.asarray(grey, np.uint8),
-            # Noise is no change of the picture.
-            smooth=np.asarray(cv2.GaussianBlur(grey, (0, 0), _GREY_SMOOTHING), np.uint8),
-            to_frame=_matrix(fitted.geometry),
-            anchor=frame_of(one.face),
-            place=_identity(labels.shape[0]),
-        )
-        if history:
-            newest = _place_before(history[0], now)
-            for before in history:
-                before.place = _sampled(before.place, newest)
-        earlier = [_as_now(before, now) for before in history]
-        if earlier and earlier[0].same.mean() < _SAME_SCENE:
+        history = self._history.get(one.face.track, deque(maxlen=VOTES - 1))
+        now = _seen(self._frame, one, fitted, labels, confidence)
+        earlier = _brought(history, now)
+        if earlier and earlier[0].same[now.shows].mean() < _SAME_SCENE:
             history.clear()
             earlier = []
-        now.voted, now.confidence = _majority(labels, confidence, earlier)
-        if earlier and history[0].frame == self._frame - 1:
+        if one.held and not earlier:
+            return None
+        voted = _majority(labels, confidence, earlier)
+        now.voted = voted.labels
+        if earlier:
             self._count(now, earlier[0])
         history.appendleft(now)
-        return now.voted, now.confidence
+        self._history[one.face.track] = history
+        return voted
 
     def _count(self, now: _Seen, before: _Earlier) -> None:
         shown = before.shown & ((now.labels > 0) | (before.labels > 0))
@@ -144,6 +140,7 @@ class _Seen:
         labels, confidence, grey, smooth: (S, S) uint8 of the network's frame.
         to_frame: (3, 3), photo -> network's frame.
         anchor: where the face is in the photo.
+        shows: (S, S) bool: where it is no padding.
         place: (S, S, 2), where each pixel of the newest frame lies here: x, y, pixel i's centre being i.
         voted: labels after the vote.
     """
@@ -155,6 +152,7 @@ class _Seen:
     smooth: UInt8Array
     to_frame: _Matrix
     anchor: Square
+    shows: npt.NDArray[np.bool_]
     place: _Floats
     voted: UInt8Array = field(default_factory=lambda: np.zeros((0, 0), np.uint8))
 
@@ -166,7 +164,7 @@ class _Earlier:
     Attributes:
         labels, voted, confidence: (S, S).
         shown: (S, S) bool: what that frame showed.
-        same: (S, S) bool: where its picture is this frame's.
+        same: (S, S) bool: where its picture, and that of each frame since, is this frame's.
     """
 
     labels: UInt8Array
@@ -174,6 +172,37 @@ class _Earlier:
     confidence: UInt8Array | None
     shown: npt.NDArray[np.bool_]
     same: npt.NDArray[np.bool_]
+
+
+def _seen(frame: int, one: Located, fitted: Fitted, labels: UInt8Array, confidence: UInt8Array | None) -> _Seen:
+    grey = np.asarray(cv2.cvtColor(fitted.pixels, cv2.COLOR_RGB2GRAY), np.uint8)
+    shows = (fitted.pixels != PADDING).any(axis=2)
+    return _Seen(
+        frame=frame,
+        labels=labels,
+        confidence=confidence,
+        grey=grey,
+        # Noise is no change of the picture.
+        smooth=np.asarray(cv2.GaussianBlur(grey, (0, 0), _GREY_SMOOTHING), np.uint8),
+        to_frame=_matrix(fitted.geometry),
+        anchor=frame_of(one.face),
+        shows=shows if shows.any() else ~shows,
+        place=_identity(labels.shape[0]),
+    )
+
+
+def _brought(history: Sequence[_Seen], now: _Seen) -> list[_Earlier]:
+    """Earlier frames, the newest first, brought to where the face is now."""
+    if not history:
+        return []
+    newest = _place_before(history[0], now)
+    earlier: list[_Earlier] = []
+    for before in history:
+        before.place = _sampled(before.place, newest)
+        found = _as_now(before, now)
+        # A frame counts where those since do: else an older label could have more votes than a newer one.
+        earlier.append(replace(found, same=found.same & earlier[-1].same) if earlier else found)
+    return earlier
 
 
 def _place_before(before: _Seen, now: _Seen) -> _Floats:
@@ -209,9 +238,7 @@ def _as_now(before: _Seen, now: _Seen) -> _Earlier:
     )
 
 
-def _majority(
-    labels: UInt8Array, confidence: UInt8Array | None, earlier: Sequence[_Earlier]
-) -> tuple[UInt8Array, UInt8Array | None]:
+def _majority(labels: UInt8Array, confidence: UInt8Array | None, earlier: Sequence[_Earlier]) -> Voted:
     """Each pixel's most frequent label; of equals the newest one's."""
     candidates = [(labels, confidence, np.ones_like(labels, dtype=bool))]
     candidates += [(one.labels, one.confidence, one.same) for one in earlier]
@@ -226,7 +253,7 @@ def _majority(
         np.copyto(best, label_map, where=wins)
         if sure is not None and its_confidence is not None:
             np.copyto(sure, its_confidence, where=wins)
-    return best, sure
+    return Voted(best, sure)
 
 
 def _sampled(places: _Floats, at: _Floats) -> _Floats:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -20,8 +20,8 @@ from .video import Video
 
 # Photos that wait between two stages.
 _WAITING = 2
-# Each photo in flight has memory of its own.
-_MOST_IN_FLIGHT = 8
+# Each photo in flight has memory of its own, and large ones have much.
+_MOST_IN_FLIGHT, _MOST_PIXELS = 8, 60_000_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,8 +59,8 @@ def lanes(threads: int) -> tuple[int, int]:
 
     Threads that share a photo wait for each other at every layer, and for whoever decodes and draws beside them.
     """
-    in_flight = max(1, min(threads, _MOST_IN_FLIGHT))
-    return in_flight, max(1, threads // in_flight)
+    each = -(-threads // _MOST_IN_FLIGHT)
+    return threads // each, each
 
 
 def streamed(
@@ -75,28 +75,28 @@ def streamed(
     """Results in the source's order.
 
     Photos are decoded and fitted in one thread, inferred in a second, and brought back in the caller's. Of a camera
-    nothing is made ready ahead of the engine, where it would grow old.
+    nothing is done before it is asked for: it would grow old.
 
     Args:
         stages: what to do with each.
         source: frames or photos.
         limit: so many at most.
         boxes: of the faces, in each of them.
-        in_flight: calls of the engine at a time; one of a camera, whose frames would grow old, and of a steady video,
-            whose faces are followed from frame to frame.
+        in_flight: calls of the engine at a time; one of a steady video, whose faces are followed from frame to frame.
         steady: smooths the frames of a video.
     """
+    live = isinstance(source, Video) and source.live
     taken = _frames(stages, source, boxes) if isinstance(source, Video) else _photos(stages, source, boxes)
     jobs: Iterable[_Job] = (_prepared(stages, job, fit=steady is None) for job in islice(taken, limit))
-    live = isinstance(source, Video) and source.live
-    in_flight = 1 if live or steady is not None else in_flight
     threads = []
     try:
         if not live:
             jobs = Ahead(jobs, waiting=_WAITING, name="preparing")
             threads.append(jobs)
-        jobs = Ahead(_inferred(stages, jobs, in_flight, steady), waiting=1 if live else _WAITING, name="inferring")
-        threads.append(jobs)
+        jobs = _inferred(stages, jobs, 1 if live or steady is not None else in_flight, steady)
+        if not live:
+            jobs = Ahead(jobs, waiting=_WAITING, name="inferring")
+            threads.append(jobs)
         for job in jobs:
             face = None if job.work is None else stages.finish(job.work, steady)
             yield Streamed(name=job.name, index=job.index, seconds=job.seconds, face=face, error=job.error)
@@ -120,10 +120,24 @@ def _photos(stages: Stages, photos: Iterable[Source], boxes: Any) -> Iterator[_J
 
 
 def _prepared(stages: Stages, job: _Job, *, fit: bool) -> _Job:
-    if job.work is not None:
-        stages.find(job.work)
+    def prepare(work: Work) -> None:
+        stages.find(work)
         if fit:
-            stages.fit(job.work)
+            stages.fit(work)
+
+    return _worked(job, prepare)
+
+
+def _worked(job: _Job, stage: Callable[[Work], None]) -> _Job:
+    """What a stage makes of it. A photo that it cannot be done with ends nothing; a video ends there."""
+    if job.work is None:
+        return job
+    try:
+        stage(job.work)
+    except ImageError as error:
+        if job.seconds is not None:
+            raise
+        return replace(job, work=None, error=ImageError(job.name, f"{error.subject} {error.problem}", error.cure))
     return job
 
 
@@ -131,19 +145,34 @@ def _inferred(stages: Stages, jobs: Iterable[_Job], in_flight: int, steady: Stea
     """In the order that they come in, so many at a time."""
 
     def infer(job: _Job) -> _Job:
-        if job.work is not None:
-            stages.infer([job.work], steady)
-        return job
+        return _worked(job, lambda work: stages.infer([work], steady))
 
     if in_flight == 1:
         yield from map(infer, jobs)
         return
-    with ThreadPoolExecutor(in_flight, thread_name_prefix="inferring") as pool:
-        running: deque[Future[_Job]] = deque()
-        for job in jobs:
-            running.append(pool.submit(infer, job))
-            # One more than can run: who is done has the next at once.
-            if len(running) > in_flight:
+    pool = ThreadPoolExecutor(in_flight, thread_name_prefix="inferring")
+    running: deque[Future[_Job]] = deque()
+    pixels: deque[int] = deque()
+    try:
+        failed = None
+        coming = iter(jobs)
+        while True:
+            try:
+                job = next(coming)
+            except StopIteration:
+                break
+            except Exception as error:  # what was taken before it is sound
+                failed = error
+                break
+            pixels.append(job.work.image.shape[0] * job.work.image.shape[1] if job.work else 0)
+            # One more than can run, so that who is done has the next at once; fewer of large photos.
+            while running and (len(running) > in_flight or sum(pixels) > _MOST_PIXELS):
+                pixels.popleft()
                 yield running.popleft().result()
+            running.append(pool.submit(infer, job))
         while running:
             yield running.popleft().result()
+        if failed is not None:
+            raise failed
+    finally:
+        pool.shutdown(cancel_futures=True)

@@ -42,8 +42,8 @@ class Tracks:
     _numbers: itertools.count[int] = field(default_factory=itertools.count)
 
     def follow(self, located: Sequence[Located]) -> list[Located]:
-        """The faces of the next frame, numbered and damped; with those that were there a frame or two ago and are not
-        found now."""
+        """The faces of the next frame, numbered and damped, those that are there longest first; with those that were
+        there a frame or two ago and are not found now."""
         pairs = _pairs([track.found for track in self._tracks], [one.face for one in located])
         found = []
         for index, one in enumerate(located):
@@ -52,8 +52,9 @@ class Tracks:
         lost = [track for index, track in enumerate(self._tracks) if index not in pairs.values()]
         for track in lost:
             track.missed += 1
+            track.located = replace(track.located, held=True)
         held = [track for track in lost if track.missed <= _HELD]
-        self._tracks = found + held
+        self._tracks = sorted(found + held, key=lambda track: track.number)
         return [track.located for track in self._tracks]
 
     def _seen(self, one: Located, track: _Track | None) -> _Track:

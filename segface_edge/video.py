@@ -32,6 +32,8 @@ _LEAST_FREE, _FRAMES_A_LOOK = 32 * 2**20, 25
 _MISSING = 2
 _USUAL_FPS = 25.0
 _COUNTED = (".mp4", ".m4v", ".mov", ".avi")
+# A camera that hangs in a read is left to its own thread after so long.
+_PATIENCE_S = 2.0
 _COUNTER = itertools.count()
 
 
@@ -105,7 +107,11 @@ class Video:
         self._length = None if self.live or count <= 0 or not counted else count
         self.count = None if self._length is None else -(-self._length // every)
         self._frames = Ahead(
-            self._read(), waiting=1 if self.live else _AHEAD, newest=self.live, name=f"decoder of {source}"
+            self._read(),
+            waiting=1 if self.live else _AHEAD,
+            newest=self.live,
+            patience=_PATIENCE_S,
+            name=f"decoder of {source}",
         )
 
     @property
@@ -226,9 +232,11 @@ class VideoWriter:
             if self._writer is not None:
                 self._writer.release()
             if self.frames:
-                if self._sound_of is not None:
-                    self._add_sound(self._sound_of)
-                self._part.replace(self._target)
+                try:
+                    if self._sound_of is not None:
+                        self._add_sound(self._sound_of)
+                finally:  # also where the user does not wait for the sound
+                    self._part.replace(self._target)
         except OSError as error:
             reason = (error.strerror or str(error)).lower()
             raise InputError(self.path, f"cannot be written ({reason})", "choose another place or make room") from error

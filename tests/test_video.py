@@ -20,10 +20,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from segface_edge import FaceParser, ahead, imaging, zoo
+from segface_edge import FaceParser, imaging, zoo
+from segface_edge import stream as stream_module
 from segface_edge import video as video_module
-from segface_edge.engines import FakeEngine
+from segface_edge.cli.lines import Lines
+from segface_edge.engines import FakeEngine, Output
 from segface_edge.errors import DataError, InputError, UsageError
+from segface_edge.stream import lanes
 from segface_edge.video import Video, VideoWriter, is_video
 
 Cli = Callable[..., Any]
@@ -279,7 +282,7 @@ def test_ctrl_c_keeps_what_was_done(clip: Path, tmp_path: Path) -> None:
     child = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True)
     deadline = time.monotonic() + 120
     while time.monotonic() < deadline:
-        if any(path.read_text().count("\n") >= 2 for path in tmp_path.glob(".out.jsonl*")):
+        if any(path.read_text().count("\n") >= 2 for path in tmp_path.glob("out.jsonl")):
             break
         time.sleep(0.05)
     child.send_signal(signal.SIGINT)
@@ -392,7 +395,7 @@ class Strange(Camera):
 
 
 def test_strange_cameras(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ahead, "PATIENCE_S", 0.3)
+    monkeypatch.setattr(video_module, "_PATIENCE_S", 0.3)
     for what in ("grey", "fails", "hangs"):
         monkeypatch.setattr(video_module, "_open", lambda _, what=what: Strange(what))
         video = Video("0")
@@ -421,8 +424,7 @@ def test_lines_go_to_standard_output(cli: Cli, clip: Path) -> None:
     assert [json.loads(line)["frame"] for line in done.out.splitlines()] == [0, 1]
 
 
-def test_drawing_goes_on_beside_parsing() -> None:
-    """No thread is left behind by any of the above."""
+def test_no_thread_is_left_by_any_of_the_above() -> None:
     names = [thread.name for thread in threading.enumerate()]
     assert not [name for name in names if name.startswith(("decoder of /", "preparing", "inferring", "drawing"))]
 
@@ -470,17 +472,197 @@ def test_a_stream_that_is_left_ends_its_threads(faces: Path) -> None:
     assert set(threading.enumerate()) <= before
 
 
-def test_of_a_camera_little_is_made_ahead(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What comes out is not old: one frame was taken, one waits, and one is done and waits for its place."""
-    monkeypatch.setattr(video_module, "_open", lambda _: Camera(10_000))
+@pytest.mark.parametrize("in_flight", [1, 2, 8])
+def test_what_was_taken_before_a_video_breaks_off_is_given(in_flight: int, clip: Path, tmp_path: Path) -> None:
+    content = clip.read_bytes()
+    (tmp_path / "cut.avi").write_bytes(content[: len(content) * 3 // 4])
+    with Video(str(tmp_path / "cut.avi")) as video, pytest.raises(DataError):
+        for frame in video:
+            last = frame.index
+    found = []
+    with (
+        FaceParser(FakeEngine(delay=0.01), locate="whole", in_flight=in_flight) as parser,
+        pytest.raises(DataError, match="breaks off"),
+    ):
+        for one in parser.stream(tmp_path / "cut.avi"):
+            found.append(one.index)
+    assert found == list(range(last + 1))
+
+
+def most_at_a_time(engine: FakeEngine, monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """At the start of each call, how many there are of it."""
+    lock, running, most = threading.Lock(), [], []
+    infer = engine.infer
+
+    def counted(frames: np.ndarray) -> Any:
+        with lock:
+            running.append(1)
+            most.append(len(running))
+        time.sleep(0.03)
+        with lock:
+            running.pop()
+        return infer(frames)
+
+    monkeypatch.setattr(engine, "infer", counted)
+    return most
+
+
+def test_several_frames_are_in_flight_and_no_more(clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    engine = FakeEngine()
+    most = most_at_a_time(engine, monkeypatch)
+    for in_flight, steady, expected in ((3, False, 3), (1, False, 1), (3, True, 1)):
+        most.clear()
+        with FaceParser(engine, locate="whole", in_flight=in_flight) as parser:
+            assert len(list(parser.stream(clip, steady=steady))) == FRAMES
+        assert max(most) == expected
+
+
+def test_one_large_photo_is_in_flight(clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many were asked for: memory is bounded by pixels too."""
+    monkeypatch.setattr(stream_module, "_MOST_PIXELS", 96 * 64)
+    engine = FakeEngine()
+    most = most_at_a_time(engine, monkeypatch)
+    with FaceParser(engine, locate="whole", in_flight=4) as parser:
+        assert [one.index for one in parser.stream(clip)] == list(range(FRAMES))
+    assert max(most) == 1
+
+
+@pytest.mark.parametrize(("threads", "expected"), [(1, (1, 1)), (2, (2, 1)), (8, (8, 1)), (12, (6, 2)), (32, (8, 4))])
+def test_a_cpu_has_as_many_photos_in_flight_as_threads(threads: int, expected: tuple[int, int]) -> None:
+    assert lanes(threads) == expected
+
+
+def test_the_command_has_several_frames_of_a_file_in_flight(
+    cli: Cli, clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+    opened = FaceParser.__init__
+
+    def noted(self: FaceParser, *arguments: Any, **options: Any) -> None:
+        asked.append((options["threads"], options["in_flight"]))
+        opened(self, *arguments, **options)
+
+    monkeypatch.setattr(FaceParser, "__init__", noted)
+    monkeypatch.setattr(video_module, "_open", lambda source: Camera(3) if source == "0" else open_capture(source))
+    open_capture = cv2.VideoCapture
+    arguments = ("--jsonl", tmp_path / "o.jsonl", "--frames", 1, "--threads", 4, "--locate", "whole")
+    assert cli("parse", clip, *arguments).code == 0
+    assert cli("parse", clip, *arguments, "--steady").code == 0
+    assert cli("parse", "0", *arguments).code == 0
+    assert cli("parse", zoo.PORTRAIT, "--jsonl", tmp_path / "o.jsonl", "--threads", 4).code == 0
+    assert asked == [(1, 4), (4, 1), (4, 1), (4, 1)]
+
+
+def test_of_a_camera_nothing_is_done_before_it_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What comes out is new, however slow its taker is."""
+    camera = Camera(10_000)
+    monkeypatch.setattr(video_module, "_open", lambda _: camera)
     engine = FakeEngine(np.zeros((64, 64), np.uint8))
     with FaceParser(engine, locate="whole", in_flight=4) as parser, Video("0") as video:
-        stream = parser.stream(video, limit=100)
-        next(stream)
-        time.sleep(0.3)
-        assert 1 <= len(engine.calls) <= 3
+        for count, one in enumerate(parser.stream(video, limit=5), 1):
+            assert len(engine.calls) == count
+            assert camera.taken - one.index < 60  # a frame a millisecond, against 100 ms of this loop
+            time.sleep(0.1)
         assert video.dropped > 50
-        stream.close()
+
+
+def test_results_are_kept_where_the_engine_overwrites_its_own(clip: Path) -> None:
+    class Views(FakeEngine):
+        """Each call's labels are in the memory of the call before."""
+
+        gives_views = True
+        memory = np.zeros((1, 64, 64), np.uint8)
+
+        def run(self, frames: np.ndarray) -> Any:
+            self.calls.append(len(frames))
+            self.memory[:] = len(self.calls) % 19
+            return Output(self.memory)
+
+    with FaceParser(Views(), locate="whole") as parser:
+        found = [int(one.face.labels[0, 48]) for one in parser.stream(clip) if one.face is not None]
+    assert found == [(index + 1) % 19 for index in range(FRAMES)]
+
+
+def test_a_stream_that_is_open_when_python_ends_ends_with_it(clip: Path) -> None:
+    program = (
+        "from segface_edge import FaceParser; from segface_edge.engines import FakeEngine;"
+        f"stream = FaceParser(FakeEngine(), locate='whole', in_flight=2).stream({str(clip)!r}); next(stream)"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=120, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_a_stream_takes_lists_and_says_what_it_does_not_take(clip: Path, portrait: Path) -> None:
+    with FaceParser(FakeEngine(), locate="whole") as parser:
+        found = list(parser.stream([portrait, str(portrait), portrait.read_bytes()]))
+        assert [(one.index, one.error) for one in found] == [(0, None), (1, None), (2, None)]
+        with Video(str(clip)) as video, pytest.raises(UsageError, match="every 2: is for videos by their names"):
+            parser.stream(video, every=2)
+        with pytest.raises(UsageError, match="limit 0: is below 1"):
+            parser.stream(clip, limit=0)
+        with pytest.raises(DataError, match="97: is no camera"):
+            next(parser.stream(97))
+
+
+def test_a_photo_that_cannot_be_fitted_ends_nothing(cli: Cli, portrait: Path, tmp_path: Path) -> None:
+    """Two of three are parsed, also where the box of the third misses it by its padding alone."""
+    (tmp_path / "in").mkdir()
+    for name, width in (("a", 400), ("b", 300), ("c", 400)):
+        Image.open(portrait).resize((width, 300)).save(tmp_path / "in" / f"{name}.png")
+    found = cli("parse", tmp_path / "in", "-o", tmp_path / "out", "--boxes", "298.5,20,330,40")
+    assert found.code == 1
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["a.png", "c.png"]
+    assert "b.png" in found.err
+
+
+def test_who_does_not_wait_for_the_sound_has_the_video(
+    clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shutil, "which", lambda _: "ffmpeg")
+
+    def stopped(*_: Any, **__: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(subprocess, "run", stopped)
+    writer = VideoWriter(tmp_path / "out.mp4", fps=5, sound_of=clip)
+    writer.write(np.zeros((32, 32, 3), np.uint8))
+    with pytest.raises(KeyboardInterrupt):
+        writer.close()
+    assert [path.name for path in tmp_path.iterdir()] == ["out.mp4"]
+
+
+def test_lines_are_there_as_they_come_and_whole(tmp_path: Path) -> None:
+    path = tmp_path / "lines.jsonl"
+    path.write_text("old\n")
+    with Lines(path) as lines:
+        assert path.read_text() == "old\n"
+        lines.write({"a": 1})
+        assert path.read_text() == '{"a": 1}\n'
+        lines.write({"b": 2})
+
+        class Full:
+            """A disk with room for half a line."""
+
+            def write(self, content: bytes) -> None:
+                with path.open("ab") as file:
+                    file.write(content[:4])
+                raise OSError(28, "No space left on device")
+
+            def close(self) -> None:
+                pass
+
+        assert lines._file is not None
+        lines._file.close()
+        lines._file = Full()  # type: ignore[assignment]
+        with pytest.raises(InputError, match="No space left on device"):
+            lines.write({"c": 3})
+    assert path.read_text() == '{"a": 1}\n{"b": 2}\n'
+    with Lines(path, go_on=True) as lines:
+        lines.write({"d": 4})
+    assert len(path.read_text().splitlines()) == 3
+    with Lines(path):
+        pass
+    assert path.read_text() == ""
 
 
 def test_a_folder_of_folders_is_parsed_into_one_like_it(cli: Cli, portrait: Path, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Files of JSON lines, one a photo or a frame."""
+"""Files of JSON lines, one a photo or a frame: written as they come, and gone on with."""
 
 from __future__ import annotations
 
@@ -11,51 +11,55 @@ from types import TracebackType
 from typing import IO, Any
 
 from segface_edge.errors import DataError, InputError
+from segface_edge.files import write_whole
 
 
 class Lines:
-    """A file of JSON, a line each, which takes its place when it is closed, with what was written so far; `-` is
-    standard output, and a pipe is written to as it is.
+    """A file of JSON, a line each, whole lines at any time; `-` is standard output.
 
     Args:
-        path: where to.
-        keep: lines that it begins with, as they are.
+        path: where to. What is there is replaced with the first line, or when it is closed without one.
+        go_on: what is there is kept and added to.
 
     Raises:
         InputError: it cannot be written.
     """
 
-    def __init__(self, path: Path, keep: list[str] | None = None) -> None:
-        self._path, self._target, self._part = path, path.resolve(), None
-        try:
-            if str(path) == "-":
-                self._file: IO[str] = sys.stdout
-            elif path.exists() and not path.is_file():
-                self._file = path.open("w", encoding="utf-8")
-            else:
-                self._part = self._target.with_name(f".{path.name[:150]}.{os.getpid()}.part")
-                self._file = self._part.open("w", encoding="utf-8")
-                self._file.writelines(f"{line}\n" for line in keep or ())
-        except OSError as error:
-            raise InputError(path, f"cannot be written ({error.strerror})", "choose another place") from error
+    def __init__(self, path: Path, *, go_on: bool = False) -> None:
+        self._path, self._mode = path, "a" if go_on else "w"
+        self._file: IO[bytes] | None = None
+        self._end, self._failed = 0, False
 
     def write(self, document: dict[str, Any]) -> None:
-        """Appends a line. Raises InputError where it cannot."""
+        """Appends a line. Raises InputError where it cannot; what was written before is kept."""
+        if str(self._path) == "-":
+            sys.stdout.write(json.dumps(document) + "\n")
+            sys.stdout.flush()
+            return
         try:
-            self._file.write(json.dumps(document) + "\n")
+            if self._file is None:
+                self._file = self._path.open(f"{self._mode}b")
+                self._end = self._file.tell() if self._file.seekable() else 0
+            line = (json.dumps(document) + "\n").encode()
+            self._file.write(line)
             self._file.flush()
+            self._end += len(line)
+        except BrokenPipeError:  # who reads it has enough
+            raise
         except OSError as error:
+            self._failed = True
+            self._cut()
             raise InputError(
                 self._path, f"cannot be written ({error.strerror})", "make room; what was done is kept"
             ) from error
 
     def close(self) -> None:
-        """Puts the file in its place."""
-        if self._file is not sys.stdout:
-            with suppress(OSError):  # what could not be written was said before
+        """Ends the file."""
+        with suppress(OSError):  # what could not be written was said before
+            if self._file is not None:
                 self._file.close()
-        if self._part is not None and self._part.exists():
-            self._part.replace(self._target)
+            elif self._mode == "w" and not self._failed and str(self._path) != "-":
+                self._path.write_bytes(b"")
 
     def __enter__(self) -> Lines:
         return self
@@ -65,18 +69,28 @@ class Lines:
     ) -> None:
         self.close()
 
+    def _cut(self) -> None:
+        """Takes away what there is of a line that did not fit."""
+        if self._file is not None and self._path.is_file():
+            with suppress(OSError):
+                self._file.close()
+            with suppress(OSError):
+                os.truncate(self._path, self._end)
+            self._file = None
+
 
 def lines_by_source(path: Path) -> dict[str, str]:
-    """The lines of an earlier run by the photo they are of; the last one of each.
+    """The lines of an earlier run by the photo they are of, the last one of each; one that was cut off does not count.
 
     Raises:
         DataError: it holds something else.
     """
-    if str(path) == "-" or not path.is_file():
+    if not path.is_file():
         return {}
     found = {}
     try:
-        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+        lines = path.read_text(encoding="utf-8").split("\n")
+        for number, line in enumerate(lines[:-1], 1):  # the last one has no end
             document = json.loads(line)
             if not isinstance(document, dict) or not isinstance(document.get("source"), str):
                 raise DataError(path, f"line {number} is of no photo", "name another file for --jsonl")
@@ -84,3 +98,10 @@ def lines_by_source(path: Path) -> dict[str, str]:
     except (OSError, ValueError) as error:
         raise DataError(path, f"is no file of JSON lines ({error})", "name another file for --jsonl") from error
     return found
+
+
+def keep_lines(path: Path, lines: list[str]) -> None:
+    """Leaves these lines in the file, and no others. Raises InputError where it cannot; the file is as it was then."""
+    content = "".join(f"{line}\n" for line in lines).encode()
+    if path.is_file() and path.read_bytes() != content:
+        write_whole(path, content)

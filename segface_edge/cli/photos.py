@@ -14,7 +14,7 @@ import click
 
 from segface_edge.errors import InputError, SegFaceEdgeError, UsageError
 
-from .lines import Lines, lines_by_source
+from .lines import Lines, keep_lines, lines_by_source
 from .options import check_json, progress_bar, say
 
 if TYPE_CHECKING:
@@ -50,12 +50,14 @@ def parse_photos(
     # A folder or a glob means several, also where it holds one.
     several = len(photos) > 1 or (isinstance(photos[0].photo, Path) and photos[0].photo != Path(source))
     targets = _targets(photos, out, view, several=several)
-    written = lines_by_source(lines_to) if skip_existing and lines_to is not None else {}
+    # Lines that go to standard output or a pipe are not there afterwards: pictures alone tell what is done.
+    kept_at = lines_to if lines_to is not None and str(lines_to) != "-" and _is_regular(lines_to) else None
+    written = lines_by_source(kept_at) if skip_existing and kept_at is not None else {}
     if skip_existing:
         left = [
             index
             for index, (photo, target) in enumerate(zip(photos, targets, strict=True))
-            if not _is_done(photo, target, written if lines_to is not None else None)
+            if not _is_done(photo, target, written if kept_at is not None else None)
         ]
         if len(left) < len(photos):
             click.echo(f"{len(photos) - len(left)} of {len(photos)} are there already", err=True)
@@ -73,9 +75,10 @@ def parse_photos(
             for folder in {target.parent: target for target in targets if target is not None}.values():
                 _make_folder(folder)
         check_json(json_to)
-        again = {photo.name for photo in photos}
-        kept = [line for name, line in written.items() if name not in again]
-        lines = stack.enter_context(Lines(lines_to, keep=kept)) if lines_to is not None else None
+        if written and kept_at is not None:
+            again = {photo.name for photo in photos}
+            keep_lines(kept_at, [line for name, line in written.items() if name not in again])
+        lines = stack.enter_context(Lines(lines_to, go_on=bool(written))) if lines_to is not None else None
         advance = stack.enter_context(progress_bar(len(photos), "parsing"))
         results = stack.enter_context(closing(parser.stream(photos, boxes=boxes)))
         for photo, target, result in zip(photos, targets, results, strict=True):
@@ -108,6 +111,10 @@ def parse_photos(
     if failures:
         click.echo(f"{len(failures)} of {len(photos)} pictures could not be parsed", err=True)
     return 1 if failures else 0
+
+
+def _is_regular(path: Path) -> bool:
+    return path.is_file() or not path.exists()
 
 
 def _is_done(photo: Source, target: Path | None, lines: dict[str, str] | None) -> bool:

@@ -15,6 +15,7 @@ from .lines import Lines
 from .options import progress_bar
 
 if TYPE_CHECKING:
+    from segface_edge.ahead import Ahead
     from segface_edge.imaging import UInt8Array
     from segface_edge.parse import FaceParse, View
     from segface_edge.parser import FaceParser
@@ -64,14 +65,18 @@ def parse_video(
         advance = stack.enter_context(
             progress_bar(min(filter(None, (video.count, limit)), default=1), f"parsing {source}")
         )
-        frames = parser.stream(video, limit=limit, boxes=boxes, steady=smoothing or False)
+        frames: Generator[Streamed, None, None] | Ahead[Streamed] = parser.stream(
+            video, limit=limit, boxes=boxes, steady=smoothing or False
+        )
+        if video.live:  # of which a stream does nothing ahead: the engine goes on while a frame is drawn
+            frames = Ahead(frames, waiting=1, name="inferring")
         done = stack.enter_context(Ahead(sink.write(frames), waiting=1, name="drawing"))
         try:
             for face in done:
                 advance(1)
                 if window is not None and not window.show(face):
                     break
-        except SegFaceEdgeError as error:
+        except Exception as error:
             failed = error
         except KeyboardInterrupt as error:
             click.echo("\nstopped; what was done is kept", err=True)
@@ -111,13 +116,13 @@ def check_places(source: str, *places: Path | None) -> None:
         seen.append(place.resolve())
 
 
-def _drain(end: Callable[[], None], done: Iterable[object]) -> SegFaceEdgeError | None:
+def _drain(end: Callable[[], None], done: Iterable[object]) -> Exception | None:
     """Ends the source and lets the frames on their way be finished, so that no thread writes to what is closed next."""
     end()
     try:
         for _ in done:
             pass
-    except SegFaceEdgeError as error:
+    except Exception as error:
         return error
     return None
 
@@ -136,7 +141,7 @@ class _Sink:
         self.frames = 0
         self._writer, self._lines, self._draw, self._view, self._alpha = writer, lines, draw, view, alpha
 
-    def write(self, frames: Generator[Streamed, None, None]) -> Iterator[FaceParse]:
+    def write(self, frames: Generator[Streamed, None, None] | Ahead[Streamed]) -> Iterator[FaceParse]:
         """Each frame, when it is written. Raises InputError where it cannot be."""
         with closing(frames):  # its threads end with this one, also where an error keeps it alive
             for frame in frames:
@@ -153,7 +158,7 @@ class _Sink:
                 self._writer.write(_picture(face, self._view, self._alpha))
             if self._lines is not None:
                 self._lines.write({"frame": frame.index, "seconds": round(frame.seconds, 4), **face.to_json()})
-        except SegFaceEdgeError:
+        except (SegFaceEdgeError, BrokenPipeError):
             raise
         except Exception as error:  # of OpenCV, of the disk
             raise InputError(
@@ -199,5 +204,5 @@ def describe(document: dict[str, Any]) -> str:
     dropped = f", {document['dropped']} dropped" if document["dropped"] else ""
     sound = f", sound {document['sound']}" if document["sound"] not in (None, "none") else ""
     flicker = document["flicker_percent"]
-    calm = "" if flicker is None else f", flicker {flicker['before']:.2f} % made {flicker['after']:.2f} %"
+    calm = "" if flicker is None else f", flicker {flicker['before']:.2f} % -> {flicker['after']:.2f} %"
     return f"{document['source']}{where}: {document['frames']} frames{dropped}{sound}{calm}"

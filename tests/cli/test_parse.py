@@ -436,3 +436,26 @@ def test_lines_of_photos_are_kept_and_added_to(cli: Cli, photos: Path, tmp_path:
     done = cli(*arguments)
     assert (done.code, len(done.err.splitlines()), "line 1 is of no photo" in done.err) == (1, 1, True)
     assert lines.read_text() == "[1]\n"
+
+
+def test_lines_to_standard_output_leave_pictures_to_tell_what_is_done(cli: Cli, photos: Path, tmp_path: Path) -> None:
+    arguments = ("parse", photos, "-o", tmp_path / "out", "--jsonl", "-", "--skip-existing")
+    assert len(cli(*arguments).out.splitlines()) == 2
+    done = cli(*arguments)
+    assert (done.code, done.out, done.err) == (0, "", "2 of 2 are there already\n")
+
+
+def test_a_line_whose_picture_is_gone_is_written_once(cli: Cli, photos: Path, tmp_path: Path) -> None:
+    out, lines = tmp_path / "out", tmp_path / "out.jsonl"
+    arguments = ("parse", photos, "-o", out, "--jsonl", lines, "--skip-existing")
+    assert cli(*arguments).code == 0
+    (out / "a.jpg").unlink()
+    with lines.open("a") as file:
+        file.write('{"source": "cut o')  # the power went
+    assert cli(*arguments).code == 0
+    assert [Path(json.loads(line)["source"]).name for line in lines.read_text().splitlines()] == ["b.png", "a.jpg"]
+
+
+def test_who_reads_enough_lines_is_no_error(script: Cli, photos: Path) -> None:
+    done = script(f"segface-edge parse {shlex.quote(str(photos))} --jsonl - | head -c 10")
+    assert (done.stdout, b"error" in done.stderr) == (b'{"source":', False)

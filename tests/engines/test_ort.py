@@ -114,6 +114,18 @@ def test_confidence_is_given_where_the_file_has_it(build: Build) -> None:
     assert np.array_equal(output.confidence, given[..., 1])
 
 
+@pytest.mark.parametrize(("threads", "expected"), [(2, [1, 1, 1]), (8, [3])])
+def test_with_few_threads_frames_are_computed_one_after_another(
+    threads: int, expected: list[int], build: Build, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given, calls = frames(3), []
+    with OrtEngine(build(DEPLOY, DEPLOY), threads=threads) as engine:
+        run = engine.run
+        monkeypatch.setattr(engine, "run", lambda part: (calls.append(len(part)), run(part))[1])
+        assert np.array_equal(engine.infer(given).labels, given[..., 0])
+    assert calls == expected
+
+
 def test_a_fixed_batch_is_kept(build: Build) -> None:
     spec = replace(DEPLOY, batch=2)
     given = frames(5)

@@ -16,6 +16,7 @@ from PIL import Image
 from segface_edge import FaceParser
 from segface_edge.imaging import load
 from segface_edge.labels import label_set
+from segface_edge.video import VideoWriter
 
 README = Path(__file__).parent.parent.parent / "README.md"
 
@@ -27,7 +28,11 @@ def blocks(language: str) -> list[str]:
 
 @pytest.fixture
 def workplace(tmp_path: Path, portrait: Path, parser: FaceParser) -> Path:
-    """What the examples take for granted: photo.jpg, photos/, faces/ with images and labels."""
+    """What the examples take for granted: photo.jpg, video.mp4, photos/, faces/ with images and labels."""
+    video = VideoWriter(tmp_path / "video.mp4", fps=5)
+    for _ in range(3):
+        video.write(load(portrait))
+    video.close()
     (tmp_path / "photo.jpg").write_bytes(portrait.read_bytes())
     for folder in ("photos", "faces/images"):
         (tmp_path / folder).mkdir(parents=True)
@@ -76,6 +81,7 @@ def test_command_line_examples_run_in_order(workplace: Path) -> None:
     with Image.open(workplace / "mask.png") as mask:
         assert set(np.unique(np.asarray(mask))) <= set(range(len(label_set("segface"))))
     assert (workplace / "out" / "one.png").is_file()
+    assert len((workplace / "faces.jsonl").read_text().splitlines()) == 3
 
 
 def test_the_model_s_figures_are_those_that_were_measured() -> None:

@@ -11,9 +11,9 @@ from .contracts import CONTRACTS
 from .world import BINDINGS, VERSIONS, World
 
 
-# Every version, and each binding twice.
+# The oldest and the newest version; those between have the same contracts, which run in all of them.
 @pytest.mark.slow
-@pytest.mark.parametrize(("version", "binding"), list(zip(VERSIONS, BINDINGS * 2, strict=True)))
+@pytest.mark.parametrize(("version", "binding"), [(VERSIONS[0], BINDINGS[0]), (VERSIONS[-1], BINDINGS[-1])])
 def test_every_name_that_is_used_is_missed(version: str, binding: str, tmp_path: Path) -> None:
     used: dict[str, list[str]] = {}
     for contract in CONTRACTS:

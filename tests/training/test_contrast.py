@@ -179,7 +179,7 @@ def test_it_goes_on_from_its_state() -> None:
 
 
 RANK = """
-import sys, torch, torch.distributed as dist
+import os, sys, torch, torch.distributed as dist
 from segface_edge.training.contrast import Contrast, ContrastiveConfig
 rank, world, folder = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
 if world > 1:
@@ -208,7 +208,9 @@ for step in range(3):
     losses.append(loss.item())
 torch.save((losses, layer.weight.grad, contrast.state()), f"{folder}/{world}-{rank}.pt")
 if world > 1:
+    dist.barrier()
     dist.destroy_process_group()
+os._exit(0)  # gloo's threads may be there still, and end Python with an error
 """
 
 

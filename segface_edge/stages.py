@@ -108,8 +108,7 @@ class Stages:
                 self._find_in_labels(work)
         if steady is not None:
             for work in works:
-                followed = locating.seen(steady.follow(work.located or ()), work.image)
-                work.located = self._wanted(followed, work)
+                work.located = locating.seen(steady.follow(work.located or ()), work.image)
                 if len(work.located) != len(work.labels):  # a portrait's labels are there, and another face may be held
                     work.fits, work.labels = [], []
         self._run([work for work in works if not work.labels])

@@ -23,8 +23,9 @@ from segface_edge.imaging import FaceBox
 from segface_edge.locate import Located
 from segface_edge.stages import Stages
 from segface_edge.steady import VOTES, Steady, Voted
+from segface_edge.stream import streamed
 from segface_edge.tracks import Tracks
-from segface_edge.video import VideoWriter
+from segface_edge.video import Video, VideoWriter
 
 Cli = Callable[..., Any]
 SIDE = 64
@@ -386,6 +387,65 @@ def test_of_two_faces_the_same_one_is_kept_and_frames_may_change_their_size() ->
         tracks.append([face.track for face in stages.finish(work, steady).faces])
     assert tracks[:4] == [[0]] * 4
     assert all(len(found) <= 1 for found in tracks)
+
+
+def test_a_portrait_beside_a_face_that_is_held_is_parsed_again(portrait: np.ndarray, parser: FaceParser) -> None:
+    """Its labels are there, of the whole photo; the held one's are not."""
+    stages = Stages(engine=parser.engine, locate="self", yunet=None, max_faces=None, min_face=0, max_pixels=10**8)
+    photo = portrait
+    first = stages.take(photo)
+    stages.infer([first])
+    assert [one.frame for one in first.located or ()] == [None]  # a portrait
+    steady = Steady()
+    steady.follow([face_at(40, 40)])
+    work = stages.take(photo)
+    stages.infer([work], steady)
+    assert len(work.located or ()) == len(work.fits) == len(work.labels) == 2
+    assert len(stages.finish(work, steady).faces) == 1  # nothing tells that the held one is there
+
+
+def test_a_face_that_is_gone_is_forgotten() -> None:
+    steady = Steady()
+    fitted = imaging.fit(np.zeros((SIDE, SIDE, 3), np.uint8), SIDE)
+    steady.vote(steady.follow([Located(face=WHOLE, frame=None)]), [fitted], [flat(3)], [None])
+    assert list(steady._history) == [0]
+    steady.vote([], [], [], [])
+    assert steady._history == {}
+
+
+def test_the_network_sees_damped_frames(noisy: Path) -> None:
+    """A detector that trembles by four pixels."""
+
+    class Detector:
+        """The portrait's face, a little to the left and to the right of where it is."""
+
+        calls = 0
+
+        def __call__(self, image: np.ndarray) -> list[FaceBox]:
+            self.calls += 1
+            assert image.shape == (256, 352, 3)
+            x = 120 + 2 * (-1) ** self.calls
+            return [FaceBox(left=x, top=60, right=x + 110, bottom=200)]
+
+    moved = []
+    for steady in (None, Steady()):
+        stages = Stages(
+            engine=FakeEngine(),
+            locate="yunet",
+            yunet=Detector(),  # type: ignore[arg-type]
+            max_faces=None,
+            min_face=0,
+            max_pixels=10**8,
+        )
+        with Video(str(noisy)) as video:
+            left = [
+                one.face.face_labels[0].left
+                for one in streamed(stages, video, limit=None, boxes=None, in_flight=1, steady=steady)
+                if one.face is not None
+            ]
+        moved.append(np.abs(np.diff(left[2:])).mean())
+    assert moved[0] == 4
+    assert moved[1] < 3
 
 
 def test_photos_cannot_be_steady(cli: Cli, tmp_path: Path) -> None:

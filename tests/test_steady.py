@@ -12,7 +12,7 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from segface_edge import FaceParser, imaging, zoo
@@ -90,6 +90,7 @@ def test_a_label_that_holds_for_three_frames_is_shown(labels: list[int]) -> None
 
 @settings(max_examples=60, deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 2), st.booleans()), min_size=3, max_size=12))
+@example([(1, False), (1, False), (2, True), (2, True), (2, False)])
 def test_so_it_is_where_the_picture_changes(frames: list[tuple[int, bool]]) -> None:
     """A patch that is brighter in some frames: a frame that has no vote takes those before it with it."""
     dark = np.full((SIDE, SIDE, 3), 90, np.uint8)

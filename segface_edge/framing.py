@@ -94,14 +94,16 @@ def face_of(landmarks: tuple[tuple[float, float], ...] | None, frame: Square | N
 
 
 def overlap(one: Square, width: int, height: int) -> float:
-    """How much of a frame and of the square around a photo is common to both, over what either has (IoU); turns do not
-    count."""
-    side = max(width, height)
-    a, b = one.box(), Square(x=width / 2, y=height / 2, side=side).box()
-    common_x = max(0.0, min(a.right, b.right) - max(a.left, b.left))
-    common_y = max(0.0, min(a.bottom, b.bottom) - max(a.top, b.top))
-    common = common_x * common_y
-    return common / (one.side**2 + side**2 - common)
+    """How much of a frame and of the square around a photo is common to both (`iou`); turns do not count."""
+    return iou(one.box(), Square(x=width / 2, y=height / 2, side=max(width, height)).box())
+
+
+def iou(one: FaceBox, other: FaceBox) -> float:
+    """The area that is common to two boxes, over what either has."""
+    width = max(0.0, min(one.right, other.right) - max(one.left, other.left))
+    height = max(0.0, min(one.bottom, other.bottom) - max(one.top, other.top))
+    both = (one.right - one.left) * (one.bottom - one.top) + (other.right - other.left) * (other.bottom - other.top)
+    return width * height / (both - width * height)
 
 
 def fit_square(image: UInt8Array, size: int, square: Square) -> Fitted:

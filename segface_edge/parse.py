@@ -116,7 +116,7 @@ class FaceParse:
     def color(self) -> UInt8Array:
         """(H, W, 3) uint8 RGB: each class in its colour."""
         table = np.zeros((256, 1, 3), np.uint8)
-        table[: len(self.label_set), 0] = self.label_set.palette[: len(self.label_set)]
+        table[: len(self.label_set), 0] = self.label_set.palette
         # OpenCV's table lookup, some ten times as fast as NumPy's.
         return np.asarray(cv2.LUT(cv2.cvtColor(self.labels, cv2.COLOR_GRAY2RGB), table), np.uint8)
 

@@ -111,9 +111,11 @@ class Steady:
         history = self._history.get(one.face.track, deque(maxlen=VOTES - 1))
         now = _seen(self._frame, one, fitted, labels, confidence)
         earlier = _brought(history, now)
-        if earlier and earlier[0].same[now.shows].mean() < _SAME_SCENE:
-            history.clear()
-            earlier = []
+        if earlier:
+            photo = (fitted.pixels != PADDING).any(axis=2)  # padding is always the same
+            if (earlier[0].same & photo).sum() < _SAME_SCENE * photo.sum():
+                history.clear()
+                earlier = []
         if one.held and not earlier:
             return None
         voted = _majority(labels, confidence, earlier)
@@ -140,7 +142,6 @@ class _Seen:
         labels, confidence, grey, smooth: (S, S) uint8 of the network's frame.
         to_frame: (3, 3), photo -> network's frame.
         anchor: where the face is in the photo.
-        shows: (S, S) bool: where it is no padding.
         place: (S, S, 2), where each pixel of the newest frame lies here: x, y, pixel i's centre being i.
         voted: labels after the vote.
     """
@@ -152,7 +153,6 @@ class _Seen:
     smooth: UInt8Array
     to_frame: _Matrix
     anchor: Square
-    shows: npt.NDArray[np.bool_]
     place: _Floats
     voted: UInt8Array = field(default_factory=lambda: np.zeros((0, 0), np.uint8))
 
@@ -176,7 +176,6 @@ class _Earlier:
 
 def _seen(frame: int, one: Located, fitted: Fitted, labels: UInt8Array, confidence: UInt8Array | None) -> _Seen:
     grey = np.asarray(cv2.cvtColor(fitted.pixels, cv2.COLOR_RGB2GRAY), np.uint8)
-    shows = (fitted.pixels != PADDING).any(axis=2)
     return _Seen(
         frame=frame,
         labels=labels,
@@ -186,7 +185,6 @@ def _seen(frame: int, one: Located, fitted: Fitted, labels: UInt8Array, confiden
         smooth=np.asarray(cv2.GaussianBlur(grey, (0, 0), _GREY_SMOOTHING), np.uint8),
         to_frame=_matrix(fitted.geometry),
         anchor=frame_of(one.face),
-        shows=shows if shows.any() else ~shows,
         place=_identity(labels.shape[0]),
     )
 

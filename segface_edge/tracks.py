@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import numpy.typing as npt
 
-from .framing import Square, frame_of
+from .framing import Square, frame_of, iou
 from .imaging import FaceBox
 from .locate import Located
 
@@ -72,20 +72,13 @@ class Tracks:
 def _pairs(before: Sequence[FaceBox], now: Sequence[FaceBox]) -> dict[int, int]:
     """Index now -> index before of the same faces: those with most in common first."""
     common = sorted(
-        ((_iou(one, other), i, j) for i, one in enumerate(now) for j, other in enumerate(before)), reverse=True
+        ((iou(one, other), i, j) for i, one in enumerate(now) for j, other in enumerate(before)), reverse=True
     )
     pairs: dict[int, int] = {}
     for share, i, j in common:
         if share >= _SAME and i not in pairs and j not in pairs.values():
             pairs[i] = j
     return pairs
-
-
-def _iou(one: FaceBox, other: FaceBox) -> float:
-    width = max(0.0, min(one.right, other.right) - max(one.left, other.left))
-    height = max(0.0, min(one.bottom, other.bottom) - max(one.top, other.top))
-    both = (one.right - one.left) * (one.bottom - one.top) + (other.right - other.left) * (other.bottom - other.top)
-    return width * height / (both - width * height)
 
 
 def _damped(before: Square, now: Square) -> Square:

@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -634,7 +635,7 @@ def test_who_does_not_wait_for_the_sound_has_the_video(
 def test_lines_are_there_as_they_come_and_whole(tmp_path: Path) -> None:
     path = tmp_path / "lines.jsonl"
     path.write_text("old\n")
-    with Lines(path) as lines:
+    with closing(Lines(path)) as lines:
         assert path.read_text() == "old\n"
         lines.write({"a": 1})
         assert path.read_text() == '{"a": 1}\n'
@@ -657,10 +658,10 @@ def test_lines_are_there_as_they_come_and_whole(tmp_path: Path) -> None:
         with pytest.raises(InputError, match="No space left on device"):
             lines.write({"c": 3})
     assert path.read_text() == '{"a": 1}\n{"b": 2}\n'
-    with Lines(path, go_on=True) as lines:
+    with closing(Lines(path, go_on=True)) as lines:
         lines.write({"d": 4})
     assert len(path.read_text().splitlines()) == 3
-    with Lines(path):
+    with closing(Lines(path)):
         pass
     assert path.read_text() == ""
 

@@ -13,6 +13,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from segface_edge.engines.base import cores
+
 UNKNOWN = "unknown"
 PACKAGES = (
     "numpy", "Pillow", "opencv-python-headless", "opencv-python", "onnxruntime", "onnxruntime-gpu", "torch",
@@ -33,7 +35,7 @@ def environment() -> dict[str, Any]:
     return {
         "machine": _read("/proc/device-tree/model") or platform.machine() or UNKNOWN,
         "cpu": _cpu_model(),
-        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or UNKNOWN),
+        "cores": cores() or UNKNOWN,
         "governor": _read("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor") or UNKNOWN,
         "memory_mib": _memory_mib(),
         "os": platform.platform(),

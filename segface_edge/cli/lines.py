@@ -7,7 +7,6 @@ import os
 import sys
 from contextlib import suppress
 from pathlib import Path
-from types import TracebackType
 from typing import IO, Any
 
 from segface_edge.errors import DataError, InputError
@@ -60,14 +59,6 @@ class Lines:
                 self._file.close()
             elif self._mode == "w" and not self._failed and str(self._path) != "-":
                 self._path.write_bytes(b"")
-
-    def __enter__(self) -> Lines:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def _cut(self) -> None:
         """Takes away what there is of a line that did not fit."""

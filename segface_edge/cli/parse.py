@@ -121,7 +121,7 @@ def command(
     from segface_edge.video import check_video_place, is_live, is_video
 
     from .photos import parse_photos
-    from .video import check_places, describe, parse_video
+    from .video import describe, parse_video
 
     if out == "" or (out is None and json_to is None and lines_to is None and not show):
         raise UsageError("parse", "has nowhere to put its result", "give -o OUT or --json -")
@@ -139,7 +139,7 @@ def command(
     def open_parser(*, several: bool) -> FaceParser:
         # Of many photos on a CPU not each is to be done soon, but all.
         on_cpu = device == "cpu" and (model is None or model.suffix.lower() == ".onnx")
-        in_flight, threads_each = lanes(threads or cores()) if several and on_cpu else (1, threads)
+        in_flight, threads_each = lanes(threads or cores() or 1) if several and on_cpu else (1, threads)
         return FaceParser(
             model,
             device=device,
@@ -161,7 +161,7 @@ def command(
         if out is not None:
             check_video_place(Path(out))
         results_to = None if json_to in (None, "-") else Path(str(json_to))
-        check_places(source, lines_to, results_to, None if out is None else Path(out))
+        _check_places(source, lines_to, results_to, None if out is None else Path(out))
         with open_parser(several=not (is_live(source) or steady)) as parser:
             (label_set(order) if order else parser.labels).indices(chosen)
 
@@ -189,7 +189,7 @@ def command(
         if given:
             raise UsageError(name, "is for videos and cameras", "leave it out, or give a video")
     if lines_to is not None:
-        check_places(source, lines_to, None if json_to in (None, "-") else Path(str(json_to)))
+        _check_places(source, lines_to, None if json_to in (None, "-") else Path(str(json_to)))
     photos = find(source, sys.stdin.buffer, recursive=recursive)
     return parse_photos(
         open_parser,
@@ -215,3 +215,18 @@ def _boxes(text: str) -> list[list[float]]:
     if not boxes or any(len(box) != 4 for box in boxes):
         raise UsageError(f"--boxes {text}", "is no list of boxes", "write left,top,right,bottom;left,top,right,bottom")
     return boxes
+
+
+def _check_places(source: str, *places: Path | None) -> None:
+    """Raises where two of the files are the same one, or a result cannot be written."""
+    from segface_edge.files import check_place
+
+    seen = [Path(source).resolve()] if Path(source).exists() else []
+    for place in places:
+        if place is None or str(place) == "-":
+            continue
+        check_place(place)
+        if place.resolve() in seen and (place.is_file() or not place.exists()):
+            what = "is the source itself" if place.resolve() == seen[0] else "is named twice"
+            raise UsageError(place, what, "choose another output")
+        seen.append(place.resolve())

@@ -78,7 +78,7 @@ def parse_photos(
         if written and kept_at is not None:
             again = {photo.name for photo in photos}
             keep_lines(kept_at, [line for name, line in written.items() if name not in again])
-        lines = stack.enter_context(Lines(lines_to, go_on=bool(written))) if lines_to is not None else None
+        lines = stack.enter_context(closing(Lines(lines_to, go_on=bool(written)))) if lines_to is not None else None
         advance = stack.enter_context(progress_bar(len(photos), "parsing"))
         results = stack.enter_context(closing(parser.stream(photos, boxes=boxes)))
         for photo, target, result in zip(photos, targets, results, strict=True):

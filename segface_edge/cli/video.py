@@ -54,7 +54,7 @@ def parse_video(
     smoothing = Steady() if steady else None
     with ExitStack() as stack:
         video = stack.enter_context(Video(source, every=every))
-        lines = stack.enter_context(Lines(lines_to)) if lines_to is not None else None
+        lines = stack.enter_context(closing(Lines(lines_to))) if lines_to is not None else None
         writer = None
         if out is not None:
             sound = Path(source) if not video.live and every == 1 and limit is None else None
@@ -99,21 +99,6 @@ def parse_video(
     if failed is not None:
         raise failed
     return document
-
-
-def check_places(source: str, *places: Path | None) -> None:
-    """Raises where two of the files are the same one, or a result cannot be written."""
-    from segface_edge.files import check_place
-
-    seen = [Path(source).resolve()] if Path(source).exists() else []
-    for place in places:
-        if place is None or str(place) == "-":
-            continue
-        check_place(place)
-        if place.resolve() in seen and (place.is_file() or not place.exists()):
-            what = "is the source itself" if place.resolve() == seen[0] else "is named twice"
-            raise UsageError(place, what, "choose another output")
-        seen.append(place.resolve())
 
 
 def _drain(end: Callable[[], None], done: Iterable[object]) -> Exception | None:

@@ -23,9 +23,9 @@ PLAN_SUFFIXES = (".plan", ".engine", ".trt")
 MAX_THREADS = 256
 
 
-def cores() -> int:
-    """CPU cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1)
+def cores() -> int | None:
+    """CPU cores that this process may use; None where that cannot be told."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
 
 
 @dataclass(frozen=True)

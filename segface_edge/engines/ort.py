@@ -77,7 +77,7 @@ class OrtEngine(Engine):
         _check_contract(session, self.spec, self.source)
         feed, *outputs = _contract(self.spec)
         self._input = feed[0]
-        if index is None and (threads or cores()) <= _FEW_THREADS:
+        if index is None and (threads or cores() or 1) <= _FEW_THREADS:
             self.max_batch = 1
         self._providers = session.get_providers()
         self._session: ort.InferenceSession | None = session

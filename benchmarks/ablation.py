@@ -22,9 +22,9 @@ from typing import Any
 import click
 
 from segface_edge.bench.machine import environment
-from segface_edge.evaluation.plots import ablation_figure, save_figure
 from segface_edge.files import write_whole
 from segface_edge.labels import RARE_PARTS
+from segface_edge.plots.figures import ablation_figure, save_figure
 
 HERE = Path(__file__).parent
 RECIPE = HERE / "ablation.toml"

@@ -15,8 +15,8 @@ import click
 import onnx
 
 from segface_edge.bench.machine import environment
+from segface_edge.datasets.opening import folder
 from segface_edge.engines import Engine, open_engine
-from segface_edge.evaluation.datasets import folder
 from segface_edge.evaluation.evaluate import evaluate
 from segface_edge.evaluation.parity import compare
 from segface_edge.evaluation.photos import own_faces

@@ -15,11 +15,12 @@ import click
 import numpy as np
 from PIL import Image
 
-from segface_edge import FaceParser, imaging, zoo
-from segface_edge.evaluation.datasets import folder
+from segface_edge import FaceParser, zoo
+from segface_edge.datasets.opening import folder
+from segface_edge.datasets.samples import read_labels
 from segface_edge.evaluation.histogram import Histogram
-from segface_edge.evaluation.samples import read_labels
 from segface_edge.labels import label_set
+from segface_edge.pictures import imaging
 
 THIN = ("neck_l", "ear_r", "eye_g", "l_brow", "u_lip")
 WIDTHS = (None, 0.01, 0.4, 0.6, 0.8, 1.0)  # None: nearest-neighbour; 0.01: no smoothing

@@ -29,14 +29,15 @@ import cv2
 import numpy as np
 from matplotlib.figure import Figure
 
-from segface_edge import FaceParser, imaging
+from segface_edge import FaceParser
 from segface_edge.bench.machine import environment
-from segface_edge.evaluation.datasets import open_dataset
+from segface_edge.datasets.opening import open_dataset
 from segface_edge.evaluation.histogram import Histogram
-from segface_edge.evaluation.plots import save_figure
 from segface_edge.files import write_whole
 from segface_edge.labels import RARE_PARTS, LabelSet, label_set
-from segface_edge.video import VideoWriter
+from segface_edge.pictures import imaging
+from segface_edge.plots.figures import save_figure
+from segface_edge.sources.video import VideoWriter
 
 RESULTS = Path(__file__).parent / "results" / "anywhere"
 HEIGHT, WIDTH, SIDE = 480, 640, 300

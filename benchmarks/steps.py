@@ -32,12 +32,12 @@ from segface_edge.export.finish import set_metadata
 from segface_edge.export.rewrite import rewrite
 from segface_edge.export.to_onnx import trace
 from segface_edge.files import write_whole
-from segface_edge.imaging import fit, load
 from segface_edge.network import SegFace, read_checkpoint
 from segface_edge.network.checkpoint import load_segface
 from segface_edge.network.decoder import WIDTH
 from segface_edge.network.deploy import DeployGraph, normalise
 from segface_edge.network.rows import RowFusion, TokensToImage, to_picture
+from segface_edge.pictures.imaging import fit, load
 from segface_edge.spec import METADATA_KEY, ModelSpec
 
 RESULTS = Path(__file__).resolve().parent / "results"

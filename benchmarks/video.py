@@ -27,14 +27,15 @@ import click
 import cv2
 import numpy as np
 
-from segface_edge import FaceParser, imaging, zoo
+from segface_edge import FaceParser, zoo
 from segface_edge.bench.machine import environment
 from segface_edge.cli.video import parse_video
 from segface_edge.engines import FakeEngine
 from segface_edge.files import write_whole
-from segface_edge.parse import FaceParse
-from segface_edge.stream import lanes
-from segface_edge.video import VideoWriter
+from segface_edge.parsing.result import FaceParse
+from segface_edge.parsing.stream import lanes
+from segface_edge.pictures import imaging
+from segface_edge.sources.video import VideoWriter
 
 RESULT = Path(__file__).parent / "results" / "anywhere" / "video.json"
 SIDE = 512

@@ -19,15 +19,15 @@ from segface_edge import FaceParser, zoo
 from segface_edge.bench.choice import openers
 from segface_edge.bench.run import bench
 from segface_edge.bench.scenarios import Scenario
+from segface_edge.datasets.opening import folder
 from segface_edge.engines import open_engine
-from segface_edge.evaluation.datasets import folder
 from segface_edge.evaluation.evaluate import Evaluation, Protocol, evaluate
-from segface_edge.evaluation.plots import confusion_figure, per_class_figure, save_figure, size_figure
 from segface_edge.export.config import ExportConfig
 from segface_edge.export.pipeline import run_export
 from segface_edge.files import write_whole
-from segface_edge.imaging import load
 from segface_edge.labels import RARE_PARTS, label_set
+from segface_edge.pictures.imaging import load
+from segface_edge.plots.figures import confusion_figure, per_class_figure, save_figure, size_figure
 
 ROOT = Path(__file__).parent.parent
 CARD = ROOT / "models" / "segface-mobilenet" / "README.md"

@@ -18,18 +18,18 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from .errors import SegFaceEdgeError
-    from .imaging import FaceBox
     from .labels import LabelSet
-    from .parse import FaceParse
-    from .parser import FaceParser
+    from .parsing.parser import FaceParser
+    from .parsing.result import FaceParse
+    from .pictures.imaging import FaceBox
     from .spec import ModelSpec
 
 __all__ = ["FaceBox", "FaceParse", "FaceParser", "LabelSet", "ModelSpec", "SegFaceEdgeError", "__version__"]
 
 _HOMES = {
-    "FaceBox": "imaging",
-    "FaceParse": "parse",
-    "FaceParser": "parser",
+    "FaceBox": "pictures.imaging",
+    "FaceParse": "parsing.result",
+    "FaceParser": "parsing.parser",
     "LabelSet": "labels",
     "ModelSpec": "spec",
     "SegFaceEdgeError": "errors",

@@ -6,10 +6,10 @@ from typing import Literal, get_args
 
 import numpy as np
 
-from segface_edge import imaging
 from segface_edge.engines import Engine
 from segface_edge.errors import UsageError
-from segface_edge.parse import FaceParse
+from segface_edge.parsing.result import FaceParse
+from segface_edge.pictures import imaging
 
 from .clock import Clock
 

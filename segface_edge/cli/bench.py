@@ -99,12 +99,13 @@ def command(
     json_to: str | None,
 ) -> None:
     """Measure latency and FPS of model files, stage by stage, and compare several with each other."""
-    from segface_edge import imaging, zoo
+    from segface_edge import zoo
     from segface_edge.bench import gates
     from segface_edge.bench.choice import openers
     from segface_edge.bench.report import text, to_csv, to_markdown
     from segface_edge.bench.run import bench
     from segface_edge.bench.scenarios import Scenario
+    from segface_edge.pictures import imaging
 
     if max_slowdown is not None and base is None:
         raise UsageError("--max-slowdown", "has nothing to compare with", "give --compare REPORT.json")

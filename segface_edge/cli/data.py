@@ -8,9 +8,9 @@ from typing import Any
 
 import click
 
+from segface_edge.datasets.check import KINDS, Report, check
+from segface_edge.datasets.opening import open_splits
 from segface_edge.errors import UsageError, missing_extra
-from segface_edge.evaluation.check import KINDS, Report, check
-from segface_edge.evaluation.datasets import open_splits
 from segface_edge.files import check_place, whole_file
 from segface_edge.labels import label_set
 
@@ -69,7 +69,7 @@ def _drawing(path: Path) -> Callable[[Report], None]:
         raise UsageError(f"--plot {path}", "is not a PNG", "name it FILE.png")
     check_place(path)
     try:
-        from segface_edge.evaluation.count_plot import class_counts_figure
+        from segface_edge.plots.counts import class_counts_figure
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] != "matplotlib":
             raise

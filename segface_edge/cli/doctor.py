@@ -77,7 +77,7 @@ def _one_onnxruntime() -> dict[str, Any]:
 def _bundled_model() -> dict[str, Any]:
     try:
         from segface_edge import zoo
-        from segface_edge.parser import FaceParser
+        from segface_edge.parsing.parser import FaceParser
 
         with FaceParser() as parser:
             found = parser(zoo.PORTRAIT).present()

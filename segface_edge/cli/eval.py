@@ -14,9 +14,9 @@ from segface_edge.errors import InputError, UsageError, missing_extra
 from .options import check_json, json_option, model_options, progress_bar, say
 
 if TYPE_CHECKING:
+    from segface_edge.datasets.samples import Sample
     from segface_edge.engines import Engine
     from segface_edge.evaluation.evaluate import Evaluation
-    from segface_edge.evaluation.samples import Sample
     from segface_edge.labels import LabelSet
 
 # Photos on the contact sheet of the worst.
@@ -75,8 +75,8 @@ def command(
 ) -> None:
     """Measure F1 and IoU of a model on a labelled data set: images/NAME.jpg and labels/NAME.png (ids), for example."""
     from segface_edge import zoo
+    from segface_edge.datasets.opening import open_dataset
     from segface_edge.engines import import_engine, open_engine
-    from segface_edge.evaluation.datasets import open_dataset
     from segface_edge.evaluation.evaluate import evaluate
     from segface_edge.labels import label_set
 
@@ -130,7 +130,7 @@ def _sides(text: str, model: Path) -> list[int]:
 def _check_matplotlib() -> None:
     """Raises MissingDependencyError: an evaluation takes minutes, and its plots come last."""
     try:
-        import_module("segface_edge.evaluation.plots")
+        import_module("segface_edge.plots.figures")
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] != "matplotlib":
             raise
@@ -160,9 +160,9 @@ def _draw(
     order: LabelSet,
 ) -> None:
     """Writes the plots. The worst photos are run again: an evaluation keeps no label maps."""
-    from segface_edge.evaluation.contact_sheet import contact_sheet, write_sheet
     from segface_edge.evaluation.evaluate import compared
-    from segface_edge.evaluation.plots import confusion_figure, per_class_figure, save_figure, size_figure
+    from segface_edge.plots.contact_sheet import contact_sheet, write_sheet
+    from segface_edge.plots.figures import confusion_figure, per_class_figure, save_figure, size_figure
 
     name = Path(result.model).name
     save_figure(confusion_figure(result), folder / "confusion.png")

@@ -22,7 +22,7 @@ They are kept below ~/.cache/segface-edge (XDG_CACHE_HOME), and their sha256 is 
 @click.argument("name")
 def command(name: str) -> None:
     """Fetch a model that is not part of segface-edge; parse finds it from then on."""
-    from segface_edge.fetch import MODELS, fetch
+    from segface_edge.zoo.fetch import MODELS, fetch
 
     with progress_bar(MODELS[name].size if name in MODELS else 1, f"fetching {name}") as advance:
         path = fetch(name, progress=advance)

@@ -10,12 +10,12 @@ import click
 
 from segface_edge.engines.base import cores
 from segface_edge.errors import UsageError
-from segface_edge.imaging import DEFAULT_MAX_PIXELS, LARGEST_MAX_PIXELS
+from segface_edge.pictures.imaging import DEFAULT_MAX_PIXELS, LARGEST_MAX_PIXELS
 
 from .options import json_option, model_options, say
 
 if TYPE_CHECKING:
-    from segface_edge.parse import FaceParse, View
+    from segface_edge.parsing.result import FaceParse, View
 
 
 @click.command(
@@ -115,10 +115,10 @@ def command(
     Bad pictures among several are listed and skipped; the exit code is then 1.
     """
     from segface_edge.labels import label_set
-    from segface_edge.parser import FaceParser
-    from segface_edge.sources import find
-    from segface_edge.stream import lanes
-    from segface_edge.video import check_video_place, is_live, is_video
+    from segface_edge.parsing.parser import FaceParser
+    from segface_edge.parsing.stream import lanes
+    from segface_edge.sources.photos import find
+    from segface_edge.sources.video import check_video_place, is_live, is_video
 
     from .photos import parse_photos
     from .video import describe, parse_video

@@ -79,8 +79,8 @@ def _say_step(step: str) -> None:
 
 
 def _draw(path: Path, result: Quantized) -> None:
-    from segface_edge.evaluation.plots import save_figure
-    from segface_edge.evaluation.sensitivity_plot import sensitivity_figure
+    from segface_edge.plots.figures import save_figure
+    from segface_edge.plots.sensitivity import sensitivity_figure
 
     lowered = result.lowered
     tables: dict[str, tuple[Mapping[str, float], Collection[str], str, str]] = {}

@@ -15,12 +15,12 @@ from .lines import Lines
 from .options import progress_bar
 
 if TYPE_CHECKING:
-    from segface_edge.ahead import Ahead
-    from segface_edge.imaging import UInt8Array
-    from segface_edge.parse import FaceParse, View
-    from segface_edge.parser import FaceParser
-    from segface_edge.stream import Streamed
-    from segface_edge.video import VideoWriter
+    from segface_edge.parsing.parser import FaceParser
+    from segface_edge.parsing.result import FaceParse, View
+    from segface_edge.parsing.stream import Streamed
+    from segface_edge.pictures.imaging import UInt8Array
+    from segface_edge.sources.ahead import Ahead
+    from segface_edge.sources.video import VideoWriter
 
 _QUIT = (ord("q"), 27)  # q and Esc end what is shown in a window
 
@@ -44,9 +44,9 @@ def parse_video(
 
     Where the source breaks off or the disk is full, what was done is kept, and the error is raised then.
     """
-    from segface_edge.ahead import Ahead
-    from segface_edge.steady import Steady
-    from segface_edge.video import Video, VideoWriter
+    from segface_edge.faces.steady import Steady
+    from segface_edge.sources.ahead import Ahead
+    from segface_edge.sources.video import Video, VideoWriter
 
     if show:
         _check_windows()

@@ -64,7 +64,7 @@ def open_engine(
         return opener(Path(model), device=device, threads=threads)
     if Path(model).suffix.lower() not in PLAN_SUFFIXES:
         raise UsageError(f"--spec {spec}", f"{model} says what it is itself", "leave it out")
-    from .nvidia.spec_file import read_spec
+    from segface_edge.engines.nvidia.spec_file import read_spec
 
     return opener(Path(model), device=device, threads=threads, spec=read_spec(Path(spec)))
 

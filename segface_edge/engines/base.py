@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from segface_edge.errors import IncompatibleEngineError, UsageError
-from segface_edge.imaging import UInt8Array
+from segface_edge.pictures.imaging import UInt8Array
 from segface_edge.spec import ModelSpec
 
 # Frames a call where the model takes any number: bounds the memory of a large batch.

@@ -16,14 +16,8 @@ import numpy as np
 import numpy.typing as npt
 import onnxruntime as ort
 
-from segface_edge.errors import (
-    IncompatibleEngineError,
-    InputError,
-    ModelFileError,
-    SegFaceEdgeError,
-    UsageError,
-)
-from segface_edge.imaging import UInt8Array
+from segface_edge.errors import IncompatibleEngineError, InputError, ModelFileError, SegFaceEdgeError, UsageError
+from segface_edge.pictures.imaging import UInt8Array
 from segface_edge.spec import METADATA_KEY, PARITY_KEY, PRECISION_KEY, ModelSpec
 
 from . import ort_gpu

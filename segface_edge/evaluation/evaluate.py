@@ -10,13 +10,13 @@ from typing import Any, Literal
 import numpy as np
 from PIL import Image
 
-from segface_edge import imaging
+from segface_edge.datasets.samples import Sample, check_frame
 from segface_edge.engines import Engine
-from segface_edge.imaging import UInt8Array
 from segface_edge.labels import LabelSet
+from segface_edge.pictures import imaging
+from segface_edge.pictures.imaging import UInt8Array
 
 from .histogram import IGNORED, Histogram
-from .samples import Sample, check_frame
 
 Protocol = Literal["paper", "native"]
 BATCH = 4

@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from segface_edge.errors import UsageError
-from segface_edge.imaging import UInt8Array
+from segface_edge.pictures.imaging import UInt8Array
 
 IGNORED = 255
 

@@ -6,10 +6,11 @@ from pathlib import Path
 
 import numpy as np
 
-from segface_edge import imaging, zoo
+from segface_edge import zoo
 from segface_edge.errors import DataError
-from segface_edge.imaging import FaceBox, UInt8Array
-from segface_edge.sources import find
+from segface_edge.pictures import imaging
+from segface_edge.pictures.imaging import FaceBox, UInt8Array
+from segface_edge.sources.photos import find
 
 # Boxes of the whole bundled photo (512 x 512): the face alone, head, head and shoulders, face off centre, the frame.
 _CROPS = (

@@ -20,11 +20,11 @@ from segface_edge.errors import UsageError
 from segface_edge.evaluation.parity import Parity, compare
 from segface_edge.evaluation.photos import bundled_faces, check_folder, own_faces
 from segface_edge.files import write_whole
-from segface_edge.imaging import UInt8Array
 from segface_edge.network import SegFace, build_segface, read_checkpoint
 from segface_edge.network.checkpoint import Checkpoint, load_segface
 from segface_edge.network.engine import DEFAULT_SIZE, TorchEngine
 from segface_edge.network.segface import check_backbone
+from segface_edge.pictures.imaging import UInt8Array
 from segface_edge.spec import METADATA_KEY, ModelSpec
 
 from .config import ExportConfig

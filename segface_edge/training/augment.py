@@ -20,8 +20,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from segface_edge.errors import UsageError
-from segface_edge.imaging import PADDING
 from segface_edge.labels import LabelSet
+from segface_edge.pictures.imaging import PADDING
 from segface_edge.spec import IMAGENET_MEAN, IMAGENET_STD
 
 IGNORED = 255

@@ -17,11 +17,11 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from segface_edge import imaging
+from segface_edge.datasets.samples import Sample, check_frame
 from segface_edge.errors import SegFaceEdgeError
-from segface_edge.evaluation.samples import Sample, check_frame
-from segface_edge.imaging import UInt8Array
 from segface_edge.labels import RARE_PARTS, LabelSet
+from segface_edge.pictures import imaging
+from segface_edge.pictures.imaging import UInt8Array
 
 from .augment import DRAWS, IGNORED, AugmentConfig, needs_background
 from .paste import paste_part

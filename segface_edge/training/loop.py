@@ -14,8 +14,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
+from segface_edge.datasets.opening import DataSet, open_dataset
 from segface_edge.errors import TrainingError, UsageError, missing_extra
-from segface_edge.evaluation.datasets import DataSet, open_dataset
 from segface_edge.evaluation.evaluate import Evaluation, evaluate
 from segface_edge.labels import label_set
 from segface_edge.network import SegFace

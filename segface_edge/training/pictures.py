@@ -6,14 +6,14 @@ import numpy as np
 import torch
 from PIL import Image
 
+from segface_edge.datasets.opening import DataSet
 from segface_edge.engines import Engine
-from segface_edge.evaluation.contact_sheet import contact_sheet, write_sheet
-from segface_edge.evaluation.datasets import DataSet
 from segface_edge.evaluation.evaluate import common_order, compared
-from segface_edge.evaluation.longtail_plot import subclass_figure
-from segface_edge.evaluation.plots import save_figure, training_figure
-from segface_edge.imaging import UInt8Array
 from segface_edge.labels import LabelSet
+from segface_edge.pictures.imaging import UInt8Array
+from segface_edge.plots.contact_sheet import contact_sheet, write_sheet
+from segface_edge.plots.figures import save_figure, training_figure
+from segface_edge.plots.longtail import subclass_figure
 
 from .contrast import Contrast
 from .data import FaceSource

@@ -131,9 +131,9 @@ def test_the_plot_is_a_picture(cli: Cli, splits: Path, tmp_path: Path) -> None:
 
 def test_the_plot_shows_each_class_and_split(splits: Path) -> None:
     pytest.importorskip("matplotlib")
-    from segface_edge.evaluation.check import check
-    from segface_edge.evaluation.count_plot import class_counts_figure
-    from segface_edge.evaluation.datasets import open_splits
+    from segface_edge.datasets.check import check
+    from segface_edge.datasets.opening import open_splits
+    from segface_edge.plots.counts import class_counts_figure
 
     report = check(open_splits(splits))
     (axes,) = class_counts_figure(report).axes
@@ -151,7 +151,7 @@ def test_the_plot_shows_each_class_and_split(splits: Path) -> None:
 def test_a_plot_without_matplotlib_quotes_what_installs_it(
     cli: Cli, splits: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.delitem(sys.modules, "segface_edge.evaluation.count_plot", raising=False)
+    monkeypatch.delitem(sys.modules, "segface_edge.plots.counts", raising=False)
     for name in ("matplotlib", "matplotlib.figure"):  # the second is there where an earlier test has drawn
         monkeypatch.setitem(sys.modules, name, None)
     result = cli("data", "check", splits, "--plot", tmp_path / "classes.png")

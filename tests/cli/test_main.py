@@ -21,11 +21,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from segface_edge import __version__, fetch, zoo
+from segface_edge import __version__, zoo
 from segface_edge.bench import scenarios
 from segface_edge.cli import COMMANDS, app
 from segface_edge.evaluation import photos, plan_parity
-from segface_edge.video import VideoWriter
+from segface_edge.sources.video import VideoWriter
+from segface_edge.zoo import fetch
 
 Cli = Callable[..., Any]
 

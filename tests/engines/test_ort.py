@@ -13,7 +13,7 @@ import numpy.typing as npt
 import onnxruntime
 import pytest
 
-from segface_edge import imaging, zoo
+from segface_edge import zoo
 from segface_edge.engines import ort as ort_module
 from segface_edge.engines.ort import OrtEngine
 from segface_edge.errors import (
@@ -23,6 +23,7 @@ from segface_edge.errors import (
     SegFaceEdgeError,
     UsageError,
 )
+from segface_edge.pictures import imaging
 from segface_edge.spec import METADATA_KEY, ModelSpec
 
 SIZE, CLASSES = 32, ("background", "skin", "hair", "nose")

@@ -12,10 +12,10 @@ import numpy.typing as npt
 import pytest
 from PIL import Image
 
+from segface_edge.datasets.opening import folder
+from segface_edge.datasets.samples import Sample
 from segface_edge.errors import DataError
-from segface_edge.evaluation.datasets import folder
 from segface_edge.evaluation.evaluate import Evaluation, PhotoScore, compared, evaluate
-from segface_edge.evaluation.samples import Sample
 from segface_edge.labels import LabelSet, label_set
 
 MakeEngine = Callable[..., Any]

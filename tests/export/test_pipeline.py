@@ -12,7 +12,7 @@ import pytest
 onnx = pytest.importorskip("onnx", reason="export needs onnx")
 torch = pytest.importorskip("torch", reason="export needs torch")
 
-from segface_edge import FaceParser, imaging, zoo
+from segface_edge import FaceParser, zoo
 from segface_edge.engines.ort import OrtEngine
 from segface_edge.errors import ParityError, UsageError
 from segface_edge.evaluation import parity, photos
@@ -20,8 +20,9 @@ from segface_edge.export import pipeline, simplify
 from segface_edge.export.config import ExportConfig
 from segface_edge.export.pipeline import Export, default_path, run_export
 from segface_edge.export.to_onnx import to_onnx
-from segface_edge.imaging import UInt8Array
 from segface_edge.network.engine import TorchEngine
+from segface_edge.pictures import imaging
+from segface_edge.pictures.imaging import UInt8Array
 from segface_edge.spec import PARITY_KEY
 
 from .conftest import SIZE

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from segface_edge import FaceParser, imaging, zoo
+from segface_edge import FaceParser, zoo
+from segface_edge.pictures import imaging
 
 
 def run(root: Path, name: str, target: Path, *arguments: str) -> np.ndarray:

@@ -14,9 +14,9 @@ import pytest
 from PIL import Image
 
 from segface_edge import FaceParser
-from segface_edge.imaging import load
 from segface_edge.labels import label_set
-from segface_edge.video import VideoWriter
+from segface_edge.pictures.imaging import load
+from segface_edge.sources.video import VideoWriter
 
 README = Path(__file__).parent.parent.parent / "README.md"
 

@@ -7,12 +7,13 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="the network needs torch")
 
-from segface_edge import imaging, zoo
+from segface_edge import zoo
 from segface_edge.network import build_segface, load_reference_state_dict, read_checkpoint
 from segface_edge.network.deploy import DeployGraph, PositionTables, normalise
 from segface_edge.network.rows import ImageToTokens, RowFusion, RowHead, RowNorm, TokensToImage, to_picture
 from segface_edge.network.segface import SegFace
 from segface_edge.network.transformer import Attention
+from segface_edge.pictures import imaging
 
 SIZE = 128
 

@@ -11,10 +11,11 @@ from PIL import Image
 
 torch = pytest.importorskip("torch", reason="the torch engine needs torch")
 
-from segface_edge import FaceParser, imaging, zoo
+from segface_edge import FaceParser, zoo
 from segface_edge.errors import MissingDependencyError, UsageError
 from segface_edge.network.engine import CompiledTorchEngine, TorchEngine
 from segface_edge.network.segface import build_segface
+from segface_edge.pictures import imaging
 
 
 def test_a_checkpoint_parses_like_the_bundled_model(parser: FaceParser, portrait: Path) -> None:

@@ -11,9 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn import functional
 
-from segface_edge import imaging, zoo
-from segface_edge.imaging import PADDING
+from segface_edge import zoo
 from segface_edge.labels import LABEL_SETS
+from segface_edge.pictures import imaging
+from segface_edge.pictures.imaging import PADDING
 from segface_edge.spec import IMAGENET_MEAN, IMAGENET_STD
 from segface_edge.training.augment import DRAWS, IGNORED, AugmentConfig, augment
 

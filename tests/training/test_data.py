@@ -12,11 +12,11 @@ pytest.importorskip("dacite", reason="training needs dacite")
 
 from PIL import Image
 
-from segface_edge import imaging
+from segface_edge.datasets.opening import folder
+from segface_edge.datasets.samples import read_labels
 from segface_edge.errors import DataError, ImageError
-from segface_edge.evaluation.datasets import folder
-from segface_edge.evaluation.samples import read_labels
 from segface_edge.labels import LABEL_SETS
+from segface_edge.pictures import imaging
 from segface_edge.training.augment import AugmentConfig
 from segface_edge.training.data import FaceSource, Key, PhotoOrder, batches, collate, repeat_factors
 from segface_edge.training.recipe import SamplingConfig

@@ -9,10 +9,10 @@ import cv2
 import numpy as np
 import pytest
 
+from segface_edge.datasets.opening import folder
 from segface_edge.errors import UsageError
-from segface_edge.evaluation.datasets import folder
-from segface_edge.imaging import UInt8Array
 from segface_edge.labels import label_set
+from segface_edge.pictures.imaging import UInt8Array
 from segface_edge.training.paste import paste_part
 
 ORDER = label_set("celebamask-hq")

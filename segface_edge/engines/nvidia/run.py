@@ -15,8 +15,8 @@ import numpy as np
 
 from segface_edge.engines.base import Engine, Output
 from segface_edge.errors import IncompatibleEngineError, SegFaceEdgeError, UsageError
-from segface_edge.imaging import UInt8Array
 from segface_edge.labels import label_set
+from segface_edge.pictures.imaging import UInt8Array
 from segface_edge.spec import IMAGENET_MEAN, IMAGENET_STD, ModelSpec
 
 from .cuda import open_cuda

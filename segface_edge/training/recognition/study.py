@@ -18,12 +18,7 @@ from torch import Tensor, nn
 
 from segface_edge.errors import TrainingError, UsageError
 from segface_edge.training.sbcl import SubclassBalancedContrastiveLoss, supervised_contrastive_loss
-from segface_edge.training.subclasses import (
-    SubclassSchedule,
-    class_temperatures,
-    find_subclasses,
-    subclass_counts,
-)
+from segface_edge.training.subclasses import SubclassSchedule, class_temperatures, find_subclasses, subclass_counts
 
 from .classifiers import CosineClassifier, class_aware, class_balanced_weights, class_means, ldam_loss
 from .datasets import DataSet, Pictures, long_tailed, open_dataset

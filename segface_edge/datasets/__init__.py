@@ -1,0 +1,1 @@
+"""Labelled data on disk: photos with label maps."""

@@ -1,0 +1,232 @@
+"""Where the faces of a photo are: given boxes, YuNet, the parser's own label map of the whole photo, or the whole."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from segface_edge.errors import ModelFileError, UsageError
+from segface_edge.labels import LabelSet
+from segface_edge.pictures.framing import Square, face_of, frame_of, overlap
+from segface_edge.pictures.imaging import FaceBox, Geometry, UInt8Array
+
+# `auto`: YuNet where its file is, the parser itself elsewhere; a portrait that fills its frame is left as it is.
+NAMES = ("auto", "yunet", "self", "whole")
+# A face whose frame has this much in common with the photo, and is turned no further, is a portrait.
+PORTRAIT_OVERLAP, PORTRAIT_ANGLE = 0.6, 12.0
+# YuNet finds faces of a tenth of the frame and more; what is larger costs time and finds no more.
+_LARGEST_SIDE = 1280
+_LEAST_SCORE, _NMS = 0.6, 0.3
+# A part of fewer pixels, in shares of the frame's area, is not taken for one.
+_LEAST_EYE, _LEAST_MOUTH, _LEAST_FACE, _LEAST_FEATURES = 2e-5, 4e-5, 1e-3, 2.5e-4
+_MOUTH = ("mouth", "u_lip", "l_lip")
+_ABOVE_NOSE = ("l_brow", "r_brow", "l_eye", "r_eye", "eye_g")
+_FEATURES = (*_ABOVE_NOSE, "nose", *_MOUTH)
+# Frames from the features' box alone (eyes, brows, nose, mouth), in its heights: medians over CelebAMask-HQ.
+_FEATURES_SIDE, _ABOVE_FEATURES = 2.42, 0.225
+# No face whose frame is larger, in sides of the network's, is seen well enough to be found.
+_LARGEST_FRAME = 1.5
+# Eyes lie this share of the way from brows to the mouth.
+_BROW_TO_EYE = 0.2
+
+
+@dataclass(frozen=True, kw_only=True)
+class Located:
+    """A face that was found.
+
+    Attributes:
+        face: in the photo's pixels.
+        frame: what to show the network; None: the whole photo.
+        held: it was not found in this frame of a video, but a frame or two ago.
+    """
+
+    face: FaceBox
+    frame: Square | None
+    held: bool = False
+
+
+def whole(image: UInt8Array) -> Located:
+    """The whole photo as one face; right for portraits such as CelebA-HQ's."""
+    return Located(face=FaceBox.whole(*image.shape[:2]), frame=None)
+
+
+def given(boxes: Any, image: UInt8Array) -> list[Located]:
+    """Boxes of faces (N, 4) of (H, W, 3) uint8: left, top, right, bottom in pixels, as detectors give them.
+
+    Raises:
+        UsageError: another shape, or a box without area or outside of the photo.
+    """
+    values = np.asarray(boxes, dtype=float)
+    if values.ndim == 1 and values.size == 4:
+        values = values[None]
+    if not values.size:
+        return []
+    if values.ndim != 2 or values.shape[1] != 4:
+        raise UsageError(f"boxes {values.shape}", "are not (N, 4)", "give left, top, right, bottom of each face")
+    if not np.isfinite(values).all() or (values[:, 2:] <= values[:, :2]).any():
+        raise UsageError(
+            "boxes", "hold one without area", "give left, top, right, bottom with right > left, bottom > top"
+        )
+    height, width = image.shape[:2]
+    faces = [FaceBox(left=row[0], top=row[1], right=row[2], bottom=row[3]) for row in values.tolist()]
+    for face in faces:
+        if min(face.right, width) - max(face.left, 0) < 1 or min(face.bottom, height) - max(face.top, 0) < 1:
+            edges = ", ".join(f"{edge:g}" for edge in (face.left, face.top, face.right, face.bottom))
+            raise UsageError(f"box {edges}", f"lies outside the picture of {width} x {height}", "give boxes inside it")
+    return [Located(face=face, frame=frame_of(face)) for face in faces]
+
+
+class YuNet:
+    """OpenCV's face detector with the YuNet model (Wu et al., Machine Intelligence Research 2023): boxes and landmarks.
+
+    Args:
+        path: the model, `face_detection_yunet_*.onnx` or `yunet_n_*.onnx`.
+
+    Raises:
+        ModelFileError: it is absent, or no such model.
+    """
+
+    def __init__(self, path: Path) -> None:
+        if not path.is_file():
+            raise ModelFileError(path, "no such file", "give the file of YuNet, or fetch it: segface-edge fetch yunet")
+        level = cv2.utils.logging.getLogLevel()
+        cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_ERROR)  # OpenCV 5 warns of a setting that is not ours
+        try:
+            self._net = cv2.FaceDetectorYN.create(str(path), "", (320, 320), _LEAST_SCORE, _NMS)
+        except cv2.error as error:
+            raise ModelFileError(path, "is no YuNet model", "fetch it: segface-edge fetch yunet") from error
+        finally:
+            cv2.utils.logging.setLogLevel(level)
+        self._lock = threading.Lock()  # the size of its input is set before it is run
+
+    def __call__(self, image: UInt8Array) -> list[FaceBox]:
+        """The faces of (H, W, 3) uint8 RGB, the surest first."""
+        height, width = image.shape[:2]
+        scale = min(1.0, _LARGEST_SIDE / max(height, width))
+        size = (max(1, round(width * scale)), max(1, round(height * scale)))
+        small = cv2.resize(image, size, interpolation=cv2.INTER_AREA) if scale < 1 else image
+        with self._lock:
+            self._net.setInputSize(size)
+            _, found = self._net.detect(np.ascontiguousarray(small[:, :, ::-1]))
+        faces = []
+        for row in () if found is None else found:
+            x, y = width / size[0], height / size[1]
+            left, top, box_width, box_height = row[0] * x, row[1] * y, row[2] * x, row[3] * y
+            faces.append(
+                FaceBox(
+                    left=float(left),
+                    top=float(top),
+                    right=float(left + box_width),
+                    bottom=float(top + box_height),
+                    score=float(row[14]),
+                    landmarks=tuple((float(px * x), float(py * y)) for px, py in row[4:14].reshape(5, 2)),
+                )
+            )
+        return sorted(faces, key=lambda face: -face.score)
+
+
+def seen(located: Sequence[Located], image: UInt8Array) -> list[Located]:
+    """Those whose frame the photo's middle part shows at all: a frame beside it has nothing to parse."""
+    height, width = image.shape[:2]
+    return [
+        one
+        for one in located
+        if one.frame is None or (0 <= one.frame.x <= width and 0 <= one.frame.y <= height and one.frame.side >= 2)
+    ]
+
+
+def is_portrait(located: Sequence[Located], image: UInt8Array) -> bool:
+    """Whether the photo is one face's portrait, framed as the network knows it."""
+    if len(located) != 1 or located[0].frame is None:
+        return False
+    frame = located[0].frame
+    height, width = image.shape[:2]
+    return abs(frame.angle) <= PORTRAIT_ANGLE and overlap(frame, width, height) >= PORTRAIT_OVERLAP
+
+
+def faces_in(labels: UInt8Array, order: LabelSet, geometry: Geometry) -> list[FaceBox]:
+    """The faces of a label map of the whole photo, the largest first; faces that touch count as one.
+
+    Args:
+        labels: (S, S) uint8 of the network's frame.
+        order: its label order.
+        geometry: the way between the photo and that frame.
+    """
+    inner, skin = _mask(labels, order, *_FEATURES), _mask(labels, order, "skin")
+    side = labels.shape[0]
+    # Hair and hands part a face; a few pixels between its pieces do not.
+    kernel = np.ones((side // 64 + 1,) * 2, np.uint8)
+    joined = cv2.morphologyEx((inner | skin).astype(np.uint8), cv2.MORPH_CLOSE, kernel)
+    count, pieces, about, _ = cv2.connectedComponentsWithStats(joined)
+    found = []
+    for piece in range(1, count):
+        if about[piece, cv2.CC_STAT_AREA] < _LEAST_FACE * labels.size:
+            continue  # most pieces, where there are many
+        here = np.equal(pieces, piece)
+        if (here & (inner | skin)).sum() >= _LEAST_FACE * labels.size:
+            face = _face(np.where(here, labels, 0), order, geometry)
+            if face is not None:
+                found.append(face)
+    return sorted(found, key=lambda face: -(face.right - face.left) * (face.bottom - face.top))
+
+
+def _mask(labels: npt.NDArray[Any], order: LabelSet, *names: str) -> npt.NDArray[np.bool_]:
+    """Where any of the classes is, of those that the order has."""
+    return np.isin(labels, [order.index(name) for name in names if name in order.classes])
+
+
+def _face(labels: npt.NDArray[Any], order: LabelSet, geometry: Geometry) -> FaceBox | None:
+    """One face's box, from its eyes and mouth where they are seen, else from all of its features; None: none is."""
+
+    def centre(*names: str, least: float) -> tuple[float, float] | None:
+        y, x = np.nonzero(_mask(labels, order, *names))
+        return (float(x.mean()) + 0.5, float(y.mean()) + 0.5) if len(x) >= max(4, least * labels.size) else None
+
+    mouth = centre(*_MOUTH, least=_LEAST_MOUTH)
+    right, left = (centre(name, least=_LEAST_EYE) for name in ("r_eye", "l_eye"))
+    if mouth and not (right and left):  # behind dark glasses
+        brows = [centre(name, least=_LEAST_EYE) for name in ("r_brow", "l_brow")]
+        right, left = (brow and _towards(mouth, brow) for brow in brows)
+    if right and left and mouth:
+        nose = centre("nose", least=_LEAST_MOUTH) or mouth
+        corners = _corners(_mask(labels, order, *_MOUTH), mouth, (left[0] - right[0], left[1] - right[1]))
+        points = tuple(geometry.to_photo(*point) for point in (right, left, nose, *corners))
+        return face_of(points)
+    y, x = np.nonzero(_mask(labels, order, *_FEATURES))
+    if len(x) < _LEAST_FEATURES * labels.size:
+        return None
+    top, bottom = float(y.min()), float(y.max()) + 1
+    side = _FEATURES_SIDE * (bottom - top)
+    middle_x, middle_y = (
+        (float(x.min()) + float(x.max()) + 1) / 2,
+        (top + bottom) / 2 - _ABOVE_FEATURES * (bottom - top),
+    )
+    if side > _LARGEST_FRAME * labels.shape[0]:
+        return None  # parts here and there, as the network sees them in what is no face
+    photo_x, photo_y = geometry.to_photo(middle_x, middle_y)
+    scale = 1 / float(np.hypot(geometry.scale_x, geometry.turn_y))
+    return face_of(None, Square(x=photo_x, y=photo_y, side=side * scale))
+
+
+def _corners(
+    mask: npt.NDArray[np.bool_], middle: tuple[float, float], across: tuple[float, float]
+) -> tuple[tuple[float, float], tuple[float, float]]:
+    """The mouth's right and left corner: as wide as it is along the eyes, around its middle, which frames depend on."""
+    length = float(np.hypot(*across)) or 1.0
+    x, y = across[0] / length, across[1] / length
+    rows, columns = np.nonzero(mask)
+    along = (columns + 0.5) * x + (rows + 0.5) * y
+    half = float(along.max() - along.min()) / 2
+    return (middle[0] - half * x, middle[1] - half * y), (middle[0] + half * x, middle[1] + half * y)
+
+
+def _towards(mouth: tuple[float, float], brow: tuple[float, float]) -> tuple[float, float]:
+    """Where the eye below a brow is: so far towards the mouth, straight down the face."""
+    return brow[0], brow[1] + _BROW_TO_EYE * (mouth[1] - brow[1])

@@ -1,0 +1,242 @@
+"""FaceParser: photos in, `FaceParse` out."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterable, Sequence
+from contextlib import ExitStack
+from os import PathLike
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from segface_edge import zoo
+from segface_edge.engines import Engine, open_engine
+from segface_edge.errors import UsageError
+from segface_edge.faces import locate as locating
+from segface_edge.faces.locate import YuNet
+from segface_edge.faces.steady import Steady
+from segface_edge.labels import LabelSet
+from segface_edge.pictures import imaging
+from segface_edge.pictures.imaging import Color, Photo
+from segface_edge.sources.photos import Source, find
+from segface_edge.sources.video import Video, is_video
+from segface_edge.spec import ModelSpec
+from segface_edge.zoo.fetch import place_of
+
+from .result import FaceParse
+from .stages import Stages
+from .stream import Streamed, streamed
+
+
+class FaceParser:
+    """Parses faces.
+
+        with FaceParser() as parser:
+            face = parser("photo.jpg")
+
+    Args:
+        model: an ONNX file, a TensorRT plan, a checkpoint (needs torch), an open `Engine`, or None for the bundled
+            model.
+        device: `cpu`, `cuda` or `cuda:N`; a plan runs on a GPU, by default the first.
+        engine: name of the engine, None chooses by the file's suffix. `tensorrt` with an ONNX file builds its plan
+            once and keeps it.
+        locate: where the faces are. `yunet`: found by OpenCV's detector with the model in `detector`; `self`: in the
+            parser's own label map of the whole photo, which is then parsed again, closer; `whole`: the photo is a
+            portrait; `auto`: `yunet` where there is a `detector`, `self` where there is none or it finds nothing, and
+            a portrait that fills its frame is left as it is.
+        detector: file of the YuNet model; None: the one that `segface-edge fetch yunet` left, if it is there.
+        max_faces: so many of a photo at most, the surest (`self`: the largest) first; None: all.
+        min_face: faces whose box is smaller, in pixels of the photo, are left out.
+        threads: CPU threads per operator; None leaves it to the engine.
+        in_flight: calls of the engine at a time in `stream`. On a CPU as many as cores, with `threads=1`, give the most
+            photos a second; each needs memory of its own.
+        spec: for a plan that says nothing of itself: the ONNX file, or another plan's `.json`, that tells.
+        max_pixels: larger photos are refused before they are decoded.
+
+    Raises:
+        SegFaceEdgeError: the model cannot be opened, see `segface_edge.errors`.
+    """
+
+    def __init__(
+        self,
+        model: str | PathLike[str] | Engine | None = None,
+        *,
+        device: str = "cpu",
+        engine: str | None = None,
+        locate: str = "auto",
+        detector: str | PathLike[str] | None = None,
+        max_faces: int | None = None,
+        min_face: float = 0.0,
+        threads: int | None = None,
+        in_flight: int = 1,
+        spec: str | PathLike[str] | None = None,
+        max_pixels: int = imaging.DEFAULT_MAX_PIXELS,
+    ) -> None:
+        if locate not in locating.NAMES:
+            raise UsageError(f"locate={locate!r}", "is unknown", f"use one of: {', '.join(locating.NAMES)}")
+        if max_faces is not None and max_faces < 1:
+            raise UsageError(f"max_faces {max_faces}", "is below 1", "use 1 or more")
+        if in_flight < 1:
+            raise UsageError(f"in_flight {in_flight}", "is below 1", "use 1 or more")
+        self._in_flight = in_flight
+        yunet = _yunet(locate, detector)
+        if not isinstance(model, Engine):
+            path = zoo.DEFAULT_MODEL if model is None else model
+            model = open_engine(path, device=device, engine=engine, threads=threads, spec=spec)
+        self._engine = model
+        self._stages = Stages(
+            engine=model,
+            locate=locate,
+            yunet=yunet,
+            max_faces=max_faces,
+            min_face=min_face,
+            max_pixels=max_pixels,
+        )
+
+    @property
+    def engine(self) -> Engine:
+        """What runs the model, and where."""
+        return self._engine
+
+    @property
+    def spec(self) -> ModelSpec:
+        """The model's contract."""
+        return self._engine.spec
+
+    @property
+    def labels(self) -> LabelSet:
+        """The label order of the results."""
+        return self.spec.labels
+
+    def __call__(self, photo: Photo, *, color: Color = "rgb", boxes: Any = None) -> FaceParse:
+        """Parses one photo: all of its faces, merged.
+
+        Args:
+            photo: a path, the bytes of an image file, a PIL image, or an array (H, W, 3) uint8.
+            color: channel order of an array; "bgr" for what OpenCV reads.
+            boxes: (N, 4), left, top, right, bottom of the faces in pixels of the upright photo, where they are known.
+
+        Raises:
+            ImageError: the photo cannot be read.
+        """
+        return self.parse_batch([photo], color=color, boxes=None if boxes is None else [boxes])[0]
+
+    def parse_batch(
+        self, photos: Iterable[Photo], *, color: Color = "rgb", boxes: Sequence[Any] | None = None
+    ) -> list[FaceParse]:
+        """Parses several photos, of any sizes, all their faces in one engine call (`self`: two).
+
+        Arguments and errors as for one; `boxes` has those of each photo.
+        """
+        if isinstance(photos, str | bytes | PathLike | Image.Image) or (
+            isinstance(photos, np.ndarray) and photos.ndim == 3
+        ):
+            raise UsageError("parse_batch()", "got one photo", "give a list, or call the parser itself")
+        photos = list(photos)
+        if not photos:
+            return []
+        if boxes is not None and len(boxes) != len(photos):
+            raise UsageError(f"boxes of {len(boxes)} photos", f"do not fit {len(photos)} photos", "give as many")
+        stages = self._stages
+        works = [
+            stages.take(photo, color=color, boxes=None if boxes is None else boxes[index])
+            for index, photo in enumerate(photos)
+        ]
+        for work in works:
+            stages.find(work)
+        stages.infer(works)
+        return [stages.finish(work) for work in works]
+
+    def stream(
+        self,
+        source: str | PathLike[str] | int | Video | Iterable[Source | str | PathLike[str] | bytes],
+        *,
+        every: int = 1,
+        limit: int | None = None,
+        recursive: bool = False,
+        boxes: Any = None,
+        steady: bool | Steady = False,
+    ) -> Generator[Streamed, None, None]:
+        """Parses what a source gives, one after another: frames of a video or camera, photos of a folder, glob or list.
+
+        Decoding, fitting and bringing back go on beside the engine, in threads, a few photos at a time; of a camera
+        nothing is done before it is asked for.
+
+        Args:
+            source: as `segface-edge parse` takes it, but standard input; a camera's number; an open `Video`; or photos:
+                paths, the bytes of image files, or what `sources.find` found.
+            every: of a video, only each so many-th frame; an open `Video` has its own.
+            limit: so many at most.
+            recursive: of a folder, the pictures of its folders too.
+            boxes: faces that are known, in each of the photos, as for one.
+            steady: of a video, follow each face and let five frames vote on its labels: they flicker less, and are two
+                frames behind at most. Faces have a number then, their `track`. A `Steady` tells afterwards by how much.
+
+        Raises:
+            UsageError: photos cannot be steady; `limit` is below 1; `every` for an open `Video`.
+            DataError: there is no such source, or it breaks off. A photo that cannot be read ends nothing: its `error`
+                says why.
+        """
+        name = str(source) if isinstance(source, str | PathLike | int) else None
+        of_video = isinstance(source, Video) or (name is not None and is_video(name))
+        if limit is not None and limit < 1:
+            raise UsageError(f"limit {limit}", "is below 1", "use 1 or more")
+        if steady is not False and not of_video:
+            raise UsageError("steady", "is for videos and cameras", "leave it out, or give a video")
+        if every != 1 and (name is None or not of_video):
+            raise UsageError(f"every {every}", "is for videos by their names", "say it where it is opened: Video(…)")
+
+        def run() -> Generator[Streamed, None, None]:
+            with ExitStack() as stack:
+                found: Video | Iterable[Source]
+                if name is None:
+                    found = source if isinstance(source, Video) else map(_source, source)  # type: ignore[arg-type]
+                elif of_video:
+                    found = stack.enter_context(Video(name, every=every))
+                else:
+                    found = find(name, recursive=recursive)
+                smoothing = Steady() if steady is True else steady or None
+                yield from streamed(
+                    self._stages, found, limit=limit, boxes=boxes, in_flight=self._in_flight, steady=smoothing
+                )
+
+        return run()
+
+    def warmup(self, runs: int = 2) -> None:
+        """Runs the engine on grey frames, so that the first photo does not pay for set-up.
+
+        A TensorRT plan is set up for each thread: `stream`, which runs it in others, pays for its first frames again.
+        """
+        size = self.spec.size
+        for _ in range(runs):
+            self._engine.infer(np.full((1, size, size, 3), 128, np.uint8))
+
+    def close(self) -> None:
+        """Frees the engine; the parser cannot be used afterwards."""
+        self._engine.close()
+
+    def __enter__(self) -> FaceParser:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def _source(photo: Source | str | PathLike[str] | bytes) -> Source:
+    """A photo of a list."""
+    if isinstance(photo, Source):
+        return photo
+    return Source("picture", photo) if isinstance(photo, bytes) else Source(str(photo), Path(photo))
+
+
+def _yunet(name: str, detector: str | PathLike[str] | None) -> YuNet | None:
+    """The detector where it is wanted and there."""
+    if name not in ("auto", "yunet"):
+        return None
+    path = Path(detector) if detector is not None else place_of("yunet")
+    return YuNet(path) if detector is not None or name == "yunet" or path.is_file() else None

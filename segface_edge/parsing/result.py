@@ -1,0 +1,322 @@
+"""FaceParse, the result: the label map of a photo in the photo's own pixels, and what one does with it."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from os import PathLike
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from segface_edge.errors import InputError, UsageError
+from segface_edge.files import write_whole
+from segface_edge.labels import LabelSet, label_set
+from segface_edge.pictures.imaging import FaceBox, UInt8Array
+
+View = Literal["overlay", "mask", "color", "cutout"]
+
+# Formats that keep labels and transparency as they are.
+_LOSSLESS = (".png",)
+_WITH_ALPHA = (".png", ".webp", ".tif", ".tiff")
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class FaceLabels:
+    """What one face's frame showed.
+
+    Attributes:
+        top, left: where it lies in the photo.
+        labels: (h, w) uint8, of this face alone.
+    """
+
+    top: int
+    left: int
+    labels: UInt8Array
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class FaceParse:
+    """A parsed photo.
+
+    Attributes:
+        image: (H, W, 3) uint8 RGB, the upright photo.
+        labels: (H, W) uint8, positions in `label_set.classes`.
+        label_set: the label order.
+        confidence: (H, W) uint8, probability of the label times 255; None where the model does not give it.
+        faces: where the faces are, with score and landmarks where they are known; empty: none was found.
+        face_labels: of each of `faces`, the labels of its own, where several are merged in `labels`.
+        locator: who found them: `boxes` (they were given), `yunet`, `self` or `whole`.
+        timings: milliseconds of `decode`, `locate`, `fit`, `inference`, `restore`; a batch shares its inference evenly.
+        engine: what computed it, and where.
+    """
+
+    image: UInt8Array
+    labels: UInt8Array
+    label_set: LabelSet
+    confidence: UInt8Array | None = None
+    faces: tuple[FaceBox, ...] = ()
+    face_labels: tuple[FaceLabels, ...] = ()
+    locator: str = ""
+    timings: Mapping[str, float] = field(default_factory=dict)
+    engine: str = ""
+
+    def __post_init__(self) -> None:
+        shape = self.image.shape[:2]
+        if self.labels.shape != shape or (self.confidence is not None and self.confidence.shape != shape):
+            raise ValueError(f"labels {self.labels.shape} and confidence must have the photo's shape {shape}")
+
+    def mask(self, *classes: str) -> npt.NDArray[np.bool_]:
+        """(H, W) bool: where any of `classes` is. Groups are allowed: `mask("eyes")`, `mask("lips")`.
+
+        Raises:
+            UsageError: no class was named, or the order does not have it.
+        """
+        if not classes:
+            raise UsageError("mask()", "names no class", f"name one or more of: {', '.join(self.label_set.classes)}")
+        wanted = np.zeros(256, bool)
+        wanted[self.label_set.indices(classes)] = True
+        return wanted[self.labels]
+
+    def face(self, index: int) -> FaceParse:
+        """One face by itself: the part of the photo that its frame showed, and its own labels there.
+
+        Raises:
+            UsageError: there is no such face.
+        """
+        if not 0 <= index < len(self.face_labels):
+            raise UsageError(f"face {index}", f"does not exist: there are {len(self.face_labels)}", "count from 0")
+        own, box = self.face_labels[index], self.faces[index]
+        rows = slice(own.top, own.top + own.labels.shape[0])
+        columns = slice(own.left, own.left + own.labels.shape[1])
+        return FaceParse(
+            image=self.image[rows, columns],
+            labels=own.labels,
+            label_set=self.label_set,
+            confidence=None,
+            faces=(box.moved(-own.left, -own.top),),
+            locator=self.locator,
+            engine=self.engine,
+        )
+
+    def areas(self) -> dict[str, int]:
+        """Pixels per class, every class of the order."""
+        counts = np.bincount(self.labels.reshape(-1), minlength=len(self.label_set))
+        return dict(zip(self.label_set.classes, counts.tolist(), strict=True))
+
+    def present(self, *, min_pixels: int = 1) -> list[str]:
+        """The classes that cover at least `min_pixels`, background left out."""
+        return [name for name, pixels in list(self.areas().items())[1:] if pixels >= min_pixels]
+
+    def color(self) -> UInt8Array:
+        """(H, W, 3) uint8 RGB: each class in its colour."""
+        table = np.zeros((256, 1, 3), np.uint8)
+        table[: len(self.label_set), 0] = self.label_set.palette
+        # OpenCV's table lookup, some ten times as fast as NumPy's.
+        return np.asarray(cv2.LUT(cv2.cvtColor(self.labels, cv2.COLOR_GRAY2RGB), table), np.uint8)
+
+    def overlay(self, alpha: float = 0.5) -> UInt8Array:
+        """(H, W, 3) uint8 RGB: the photo with the classes' colours laid over it, background untouched.
+
+        Args:
+            alpha: 0 shows the photo, 1 the colours.
+        """
+        if not 0 <= alpha <= 1:
+            raise UsageError(f"alpha {alpha}", "is out of range", "give 0 to 1")
+        blended = np.asarray(cv2.addWeighted(self.image, 1 - alpha, self.color(), alpha, 0), np.uint8)
+        cv2.copyTo(self.image, np.equal(self.labels, 0).view(np.uint8), blended)
+        return blended
+
+    def cutout(self, *classes: str) -> UInt8Array:
+        """(H, W, 4) uint8 RGBA: the photo where `classes` are, transparent elsewhere; all but background by default."""
+        mask = self.mask(*classes) if classes else self.labels != 0
+        return np.dstack([np.where(mask[..., None], self.image, np.uint8(0)), mask.astype(np.uint8) * np.uint8(255)])
+
+    def only(self, *classes: str) -> FaceParse:
+        """The same parse with every class but `classes` made background. Groups are allowed, as for `mask`."""
+        wanted = np.zeros(256, np.uint8)
+        kept = self.label_set.indices(classes) if classes else []
+        wanted[kept] = kept
+        if not classes:
+            self.mask()  # says what is wrong
+        return self._looked_up(wanted, self.label_set)
+
+    def polygons(self, *classes: str, tolerance: float = 1.0) -> list[list[tuple[float, float]]]:
+        """The outlines of where any of `classes` is: one polygon a piece, its points (x, y) in the photo's pixels.
+
+        Outlines follow the edges of pixels. Holes are left out; a mask with them is what `to_coco` gives.
+
+        Args:
+            classes: as for `mask`.
+            tolerance: pixels by which the outline may leave the mask's, for fewer points; 0 keeps all.
+
+        Raises:
+            UsageError: as for `mask`.
+        """
+        # Twice as large, with a margin, the outline of pixels is that of their edges.
+        mask = np.pad(self.mask(*classes).astype(np.uint8).repeat(2, 0).repeat(2, 1), 1)
+        outlines, _ = cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+        found = []
+        for outline in outlines:
+            # A pixel's middle half lies inside: its edges are half a pixel, one of these, further out.
+            x, y = (outline[:, 0, axis].astype(np.float32) - 1 for axis in (0, 1))
+            edges = np.stack([(x + x % 2) / 2, (y + y % 2) / 2], axis=1)
+            points = cv2.approxPolyDP(edges[:, None], tolerance, True)[:, 0] if tolerance > 0 else edges
+            points = points if len(points) >= 3 else cv2.approxPolyDP(edges[:, None], 0.01, True)[:, 0]
+            found.append([(float(px), float(py)) for px, py in points])
+        return found
+
+    def to_coco(self, *, file_name: str = "", image_id: int = 0, first_id: int = 1) -> dict[str, list[dict[str, Any]]]:
+        """The parse as COCO's: `images`, `categories` (ids are labels) and `annotations`, one a class of each face.
+
+        Masks are run-length encoded down the columns, uncompressed, as COCO's tools read them.
+
+        Args:
+            file_name: the photo's.
+            image_id: of the photo.
+            first_id: of the first annotation.
+        """
+        height, width = self.labels.shape
+        annotations: list[dict[str, Any]] = []
+        whole = FaceLabels(top=0, left=0, labels=self.labels)
+        several = self.face_labels if len(self.face_labels) > 1 else (whole,)
+        for face, label in (
+            (one, label) for one in several for label in np.unique(one.labels[one.labels > 0]).tolist()
+        ):
+            mask = np.zeros((height, width), bool)
+            rows = slice(face.top, face.top + face.labels.shape[0])
+            columns = slice(face.left, face.left + face.labels.shape[1])
+            # Where two faces claim a pixel, that of the merged labels has it.
+            mask[rows, columns] = np.equal(face.labels, label) & np.equal(self.labels[rows, columns], label)
+            if not mask.any():
+                continue
+            y, x = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
+            annotations.append(
+                {
+                    "id": first_id + len(annotations),
+                    "image_id": image_id,
+                    "category_id": label,
+                    "segmentation": {"size": [height, width], "counts": _runs(mask)},
+                    "area": int(mask.sum()),
+                    "bbox": [int(x[0]), int(y[0]), int(x[-1] - x[0] + 1), int(y[-1] - y[0] + 1)],
+                    "iscrowd": 0,
+                }
+            )
+        return {
+            "images": [{"id": image_id, "height": height, "width": width, "file_name": file_name}],
+            "categories": [
+                {"id": label, "name": name, "supercategory": "face"}
+                for label, name in enumerate(self.label_set.classes)
+                if label
+            ],
+            "annotations": annotations,
+        }
+
+    def to_json(self) -> dict[str, Any]:
+        """JSON-ready: size, label order, pixels by class, faces, milliseconds; what `segface-edge parse --json` has."""
+        height, width = self.labels.shape
+        return {
+            "width": width,
+            "height": height,
+            "label_order": self.label_set.name,
+            "areas": self.areas(),
+            "present": self.present(),
+            "faces": [
+                {
+                    "box": [round(edge, 1) for edge in (box.left, box.top, box.right, box.bottom)],
+                    "score": round(box.score, 3),
+                    "landmarks": box.landmarks and [[round(x, 1), round(y, 1)] for x, y in box.landmarks],
+                    **({} if box.track is None else {"track": box.track}),
+                }
+                for box in self.faces
+            ],
+            "locator": self.locator,
+            "timings_ms": {name: round(value, 3) for name, value in self.timings.items()},
+            "engine": self.engine,
+        }
+
+    def remap(self, order: str | LabelSet) -> FaceParse:
+        """The same parse in another label order (see `LabelSet.table_to`)."""
+        target = label_set(order) if isinstance(order, str) else order
+        table = np.zeros(256, np.uint8)
+        table[: len(self.label_set)] = self.label_set.table_to(target)
+        return self._looked_up(table, target)
+
+    def _looked_up(self, table: UInt8Array, order: LabelSet) -> FaceParse:
+        faces = tuple(replace(one, labels=table[one.labels]) for one in self.face_labels)
+        return replace(self, labels=table[self.labels], label_set=order, face_labels=faces)
+
+    def save(
+        self, path: str | PathLike[str], view: View = "overlay", *, alpha: float = 0.5, classes: tuple[str, ...] = ()
+    ) -> None:
+        """Writes a picture, whole or not at all; the suffix names the format.
+
+        Args:
+            path: where to. `mask` needs .png (label ids with a palette), `cutout` a format with transparency.
+            view: what to show.
+            alpha: of `overlay`.
+            classes: of `cutout`.
+
+        Raises:
+            UsageError: unknown view, or a format that would spoil it.
+            InputError: the file cannot be written.
+        """
+        path = Path(path)
+        check_view(view, path.suffix)
+        buffer = io.BytesIO()
+        quality = {"quality": 95} if path.suffix.lower() in (".jpg", ".jpeg", ".webp") else {}
+        try:
+            self.picture(view, alpha=alpha, classes=classes).save(buffer, _format(path.suffix), **quality)
+        except (OSError, ValueError) as error:  # JPEG and WebP have largest sizes
+            raise InputError(path, f"cannot hold this picture ({error})", "save it as .png") from error
+        write_whole(path, buffer.getvalue())
+
+    def picture(self, view: View = "overlay", *, alpha: float = 0.5, classes: tuple[str, ...] = ()) -> Image.Image:
+        """One of the views as a PIL image; `mask` is a palette image whose pixels are the labels."""
+        views: dict[str, Callable[[], Image.Image]] = {
+            "overlay": lambda: Image.fromarray(self.overlay(alpha)),
+            "color": lambda: Image.fromarray(self.color()),
+            "cutout": lambda: Image.fromarray(self.cutout(*classes)),
+            "mask": self._indexed,
+        }
+        if view not in views:
+            raise UsageError(f"view {view!r}", "is unknown", f"use one of: {', '.join(views)}")
+        return views[view]()
+
+    def _indexed(self) -> Image.Image:
+        picture = Image.fromarray(self.labels)
+        picture.putpalette(self.label_set.palette.tobytes())
+        return picture
+
+
+def _runs(mask: npt.NDArray[np.bool_]) -> list[int]:
+    """Lengths of runs of equal values down the columns, those of False first."""
+    flat = mask.ravel(order="F")
+    ends = np.flatnonzero(np.diff(flat)) + 1
+    edges = np.concatenate([[0], ends, [flat.size]])
+    lengths: list[int] = np.diff(edges).tolist()
+    return [0, *lengths] if flat[0] else lengths
+
+
+def check_view(view: str, suffix: str) -> None:
+    """Raises UsageError where `view` is unknown or a file of this suffix cannot hold it."""
+    if view not in get_args(View):
+        raise UsageError(f"view {view!r}", "is unknown", f"use one of: {', '.join(get_args(View))}")
+    _format(suffix)
+    if view == "mask" and suffix.lower() not in _LOSSLESS:
+        raise UsageError(f"'{suffix}'", "would change label ids", "save masks as .png")
+    if view == "cutout" and suffix.lower() not in _WITH_ALPHA:
+        raise UsageError(f"'{suffix}'", "has no transparency", "save cut-outs as .png or .webp")
+
+
+def _format(suffix: str) -> str:
+    formats = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP", ".tif": "TIFF", ".tiff": "TIFF",
+               ".bmp": "BMP"}  # fmt: skip
+    if suffix.lower() not in formats:
+        raise UsageError(f"'{suffix}'", "is not a picture format that can be written", f"use {', '.join(formats)}")
+    return formats[suffix.lower()]

@@ -1,0 +1,179 @@
+"""Which square of a photo the network is shown: that of CelebA-HQ, which it was trained on, from eyes and mouth, or
+from a face's box."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from PIL import Image
+
+from segface_edge.errors import ImageError
+
+from .imaging import PADDING, FaceBox, Fitted, Geometry, UInt8Array, fit
+
+# CelebA-HQ's frame (Karras et al., ICLR 2018, appendix C): its centre lies below the eyes by this share of the way to
+# the mouth; its side is the larger of so many distances of the eyes, or from eyes to mouth.
+_BELOW_EYES, _EYES, _MOUTH = 0.1, 4.0, 3.6
+# The same frame from the box of a detector, in heights of the box: medians over CelebAMask-HQ with YuNet.
+_BOX_SIDE, _ABOVE_BOX, _BOX_WIDTH = 1.35, 0.07, 0.72
+# A frame that is turned less is not turned: sampling twice would cost more than it brings.
+_LEAST_TURN = 1.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Square:
+    """A square of a photo, in its pixels; it may reach beyond the photo.
+
+    Attributes:
+        x, y: its centre.
+        side: its side.
+        angle: degrees, by which its upper side is turned clockwise from the photo's, in (-180, 180].
+    """
+
+    x: float
+    y: float
+    side: float
+    angle: float = 0.0
+
+    def corners(self) -> list[tuple[float, float]]:
+        """Upper left, upper right, lower right, lower left."""
+        cos, sin = self._directions()
+        half = self.side / 2
+        return [
+            (self.x + half * (a * cos - b * sin), self.y + half * (a * sin + b * cos))
+            for a, b in ((-1, -1), (1, -1), (1, 1), (-1, 1))
+        ]
+
+    def box(self) -> FaceBox:
+        """The same square, not turned."""
+        half = self.side / 2
+        return FaceBox(left=self.x - half, top=self.y - half, right=self.x + half, bottom=self.y + half)
+
+    def _directions(self) -> tuple[float, float]:
+        return math.cos(math.radians(self.angle)), math.sin(math.radians(self.angle))
+
+
+def frame_of(face: FaceBox) -> Square:
+    """The square that CelebA-HQ would have cut out for a face, from its landmarks where it has them."""
+    if face.landmarks is None:
+        height = face.bottom - face.top
+        return Square(
+            x=(face.left + face.right) / 2,
+            y=(face.top + face.bottom) / 2 - _ABOVE_BOX * height,
+            side=_BOX_SIDE * height,
+        )
+    right_eye, left_eye, _, right_mouth, left_mouth = np.array(face.landmarks, dtype=float)
+    eyes, mouth = (right_eye + left_eye) / 2, (right_mouth + left_mouth) / 2
+    across, down = left_eye - right_eye, mouth - eyes
+    # Upright is what both say: the line of the eyes, and the way to the mouth turned by a right angle.
+    upright = across + np.array([down[1], -down[0]])
+    centre = eyes + _BELOW_EYES * down
+    return Square(
+        x=float(centre[0]),
+        y=float(centre[1]),
+        side=float(max(_EYES * np.hypot(*across), _MOUTH * np.hypot(*down))),
+        angle=math.degrees(math.atan2(upright[1], upright[0])),
+    )
+
+
+def face_of(landmarks: tuple[tuple[float, float], ...] | None, frame: Square | None = None) -> FaceBox:
+    """The box that a detector would give for landmarks, or for a frame alone: the way back of `frame_of`."""
+    if frame is None:
+        frame = frame_of(FaceBox(left=0, top=0, right=1, bottom=1, landmarks=landmarks))
+    height = frame.side / _BOX_SIDE
+    width, middle = _BOX_WIDTH * height, frame.y + _ABOVE_BOX * height
+    return FaceBox(
+        left=frame.x - width / 2,
+        top=middle - height / 2,
+        right=frame.x + width / 2,
+        bottom=middle + height / 2,
+        landmarks=landmarks,
+    )
+
+
+def overlap(one: Square, width: int, height: int) -> float:
+    """How much of a frame and of the square around a photo is common to both (`iou`); turns do not count."""
+    return iou(one.box(), Square(x=width / 2, y=height / 2, side=max(width, height)).box())
+
+
+def iou(one: FaceBox, other: FaceBox) -> float:
+    """The area that is common to two boxes, over what either has."""
+    width = max(0.0, min(one.right, other.right) - max(one.left, other.left))
+    height = max(0.0, min(one.bottom, other.bottom) - max(one.top, other.top))
+    both = (one.right - one.left) * (one.bottom - one.top) + (other.right - other.left) * (other.bottom - other.top)
+    return width * height / (both - width * height)
+
+
+def fit_square(image: UInt8Array, size: int, square: Square) -> Fitted:
+    """A square of a photo in the network's frame, upright.
+
+    Args:
+        image: (H, W, 3) uint8 RGB.
+        size: S.
+        square: what to show; what lies outside of the photo is padding.
+
+    Raises:
+        ImageError: the square lies outside of the photo.
+    """
+    if abs(square.angle) < _LEAST_TURN:
+        return fit(image, size, box=square.box())
+    height, width = image.shape[:2]
+    corners = np.array(square.corners())
+    # Two pixels more, for the neighbours of those at the edge.
+    left, top = np.maximum(np.floor(corners.min(0)) - 2, 0).astype(int)
+    right, bottom = np.minimum(np.ceil(corners.max(0)) + 2, (width, height)).astype(int)
+    if left >= right or top >= bottom:
+        raise ImageError("face", f"lies outside the picture of {width} x {height}", "give a box inside it")
+    scale = size / square.side
+    part = Image.fromarray(image[top:bottom, left:right])
+    if scale < 1:
+        # Antialiased, which turning is not: made smaller first, turned at its final size.
+        small = (max(1, round(part.width * scale)), max(1, round(part.height * scale)))
+        part = part.resize(small, Image.Resampling.BICUBIC)
+    to_frame = _to_frame(square, size)
+    pixels_to_photo = np.array(
+        [
+            [(right - left) / part.width, 0, left + 0.5 * (right - left) / part.width],
+            [0, (bottom - top) / part.height, top + 0.5 * (bottom - top) / part.height],
+            [0, 0, 1],
+        ]
+    )
+    to_pixels = to_frame @ pixels_to_photo
+    to_pixels[:2, 2] -= 0.5  # pixel i's centre is i + 0.5
+    pixels = cv2.warpAffine(
+        np.asarray(part),
+        to_pixels[:2],
+        (size, size),
+        flags=cv2.INTER_CUBIC,
+        borderMode=cv2.BORDER_CONSTANT,
+        borderValue=PADDING,
+    )
+    geometry = Geometry(
+        scale_x=float(to_frame[0, 0]),
+        turn_x=float(to_frame[0, 1]),
+        offset_x=float(to_frame[0, 2]),
+        turn_y=float(to_frame[1, 0]),
+        scale_y=float(to_frame[1, 1]),
+        offset_y=float(to_frame[1, 2]),
+        left=0,
+        top=0,
+        right=size,
+        bottom=size,
+    )
+    return Fitted(np.asarray(pixels, np.uint8), geometry)
+
+
+def _to_frame(square: Square, size: int) -> np.ndarray[tuple[int, int], np.dtype[np.float64]]:
+    """(3, 3): photo -> frame."""
+    scale = size / square.side
+    cos, sin = (scale * value for value in square._directions())
+    return np.array(
+        [
+            [cos, sin, size / 2 - cos * square.x - sin * square.y],
+            [-sin, cos, size / 2 + sin * square.x - cos * square.y],
+            [0, 0, 1],
+        ]
+    )

@@ -1,0 +1,1 @@
+"""Figures (matplotlib) and contact sheets: what people look at."""

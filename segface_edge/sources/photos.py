@@ -1,0 +1,84 @@
+"""Where photos come from: a file, a folder, a glob, standard input."""
+
+from __future__ import annotations
+
+import glob
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+from segface_edge.errors import DataError
+
+SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif")
+STDIN = "-"
+# A photo of the largest allowed size, uncompressed; more is not a photo.
+_MAX_STDIN = 512 * 2**20
+_MAX_LIST = 256 * 2**20
+
+
+@dataclass(frozen=True)
+class Source:
+    """One photo.
+
+    Attributes:
+        name: what messages call it.
+        photo: a path, or the bytes of an image file.
+        below: where it lies in the folder that was named, its own name included; None: no folder was.
+    """
+
+    name: str
+    photo: Path | bytes
+    below: Path | None = None
+
+
+def find(source: str, stdin: BinaryIO | None = None, *, recursive: bool = False) -> list[Source]:
+    """The photos that `source` names, sorted.
+
+    Args:
+        source: a file, a folder, a glob, a list (`.txt`, a path a line, relative to it), or `-` for standard input.
+        stdin: what `-` reads from.
+        recursive: of a folder, the pictures of its folders too.
+
+    Raises:
+        DataError: there is no such file, or no picture in it.
+    """
+    if source == STDIN:
+        if stdin is None:
+            raise DataError(source, "standard input is not at hand", "give a file")
+        content = stdin.read(_MAX_STDIN + 1)
+        if len(content) > _MAX_STDIN:
+            raise DataError("standard input", f"is over {_MAX_STDIN} bytes", "give one picture")
+        return [Source("standard input", content)]
+    if not source:
+        raise DataError("the source", "is empty", "give a picture, a folder or a glob")
+    path = Path(source)
+    if path.is_dir():
+        inside = path.rglob("*") if recursive else path.iterdir()
+        found = sorted(p for p in inside if p.suffix.lower() in SUFFIXES and p.is_file())
+        if not found:
+            raise DataError(path, "holds no pictures", f"give a folder with {', '.join(SUFFIXES)} files")
+        return [Source(str(p), p, p.relative_to(path)) for p in found]
+    if path.suffix.lower() == ".txt" and path.is_file():
+        return _listed(path)
+    if not path.exists() and glob.has_magic(source):
+        matches = sorted(p for p in map(Path, glob.glob(source, recursive=True)) if p.is_file())
+        # As in a folder, only pictures; unless the pattern asks for something else (`*.heic`).
+        found = [p for p in matches if p.suffix.lower() in SUFFIXES] or matches
+        if not found:
+            raise DataError(source, "matches no file", "check the pattern, and quote it against the shell")
+        return [Source(str(p), p) for p in found]
+    return [Source(str(path), path)]
+
+
+def _listed(path: Path) -> list[Source]:
+    """The photos of a list, in its order; empty lines and those that begin with # are left out."""
+    try:
+        if path.stat().st_size > _MAX_LIST:
+            raise DataError(path, f"is over {_MAX_LIST} bytes", "give a list of paths")
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(path, f"is no list of paths ({error})", "write a path a line") from error
+    found = [path.parent / line.strip() for line in lines if line.strip() and not line.lstrip().startswith("#")]
+    if not found:
+        raise DataError(path, "names no picture", "write a path a line")
+    return [Source(str(p), p) for p in found]

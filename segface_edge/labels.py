@@ -17,6 +17,8 @@ import numpy.typing as npt
 from .errors import UsageError
 
 BACKGROUND = "background"
+# In a label map of a data set: a pixel that counts for nothing.
+IGNORED = 255
 # Worn things: few photos show them, and an average over classes or pixels hides what becomes of them. The orders of 11
 # classes have none of them.
 RARE_PARTS = ("eye_g", "hat", "ear_r", "neck_l")

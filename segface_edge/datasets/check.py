@@ -15,8 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from segface_edge.errors import DataError, ImageError, SegFaceEdgeError
-from segface_edge.evaluation.histogram import IGNORED
-from segface_edge.labels import LabelSet
+from segface_edge.labels import IGNORED, LabelSet
 from segface_edge.pictures import imaging
 from segface_edge.pictures.imaging import UInt8Array
 

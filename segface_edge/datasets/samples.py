@@ -9,9 +9,8 @@ import numpy as np
 from PIL import Image
 
 from segface_edge.errors import DataError
-from segface_edge.evaluation.histogram import IGNORED
-from segface_edge.labels import LabelSet
-from segface_edge.pictures.imaging import LARGEST_MAX_PIXELS, UInt8Array
+from segface_edge.labels import IGNORED, LabelSet
+from segface_edge.pictures.imaging import LARGEST_MAX_PIXELS, UInt8Array, load
 
 Points = tuple[tuple[float, float], ...]
 
@@ -39,6 +38,22 @@ class Sample:
     def name(self) -> str:
         """The photo's file name without its suffix."""
         return self.image.stem
+
+    def read(self, order: LabelSet) -> tuple[UInt8Array, UInt8Array]:
+        """The photo, (H, W, 3) uint8 RGB, and its label map, (h, w) uint8 ids in `order`.
+
+        Raises:
+            ImageError, DataError: one cannot be read, or they cannot be of the same frame.
+        """
+        photo, labels = load(self.image), self.read_labels(order)
+        (height, width), (rows, columns) = photo.shape[:2], labels.shape
+        if not same_frame((height, width), (rows, columns)):
+            raise DataError(
+                self.labels,
+                f"is {columns} x {rows}, its upright photo {width} x {height}",
+                "turn or crop one as the other is",
+            )
+        return photo, labels
 
     def read_labels(self, order: LabelSet) -> UInt8Array:
         """The label map, (H, W) uint8 ids in `order`; see `read_labels`."""
@@ -71,17 +86,6 @@ def same_frame(photo: tuple[int, int], labels: tuple[int, int]) -> bool:
     (height, width), (rows, columns) = photo, labels
     # Each side is rounded to whole pixels.
     return abs(height * columns - width * rows) <= max(height + width, rows + columns)
-
-
-def check_frame(sample: Sample, photo: UInt8Array, labels: UInt8Array) -> None:
-    """Raises DataError where a sample's upright photo (H, W, 3) and its label map cannot be of the same frame."""
-    (height, width), (rows, columns) = photo.shape[:2], labels.shape[:2]
-    if not same_frame((height, width), (rows, columns)):
-        raise DataError(
-            sample.labels,
-            f"is {columns} x {rows}, its upright photo {width} x {height}",
-            "turn or crop one as the other is",
-        )
 
 
 def read_picture(

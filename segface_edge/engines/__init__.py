@@ -14,14 +14,14 @@ from .fake import FakeEngine
 
 __all__ = ["ENGINES", "MAX_THREADS", "PLAN_SUFFIXES", "Engine", "FakeEngine", "Output", "import_engine", "open_engine"]
 
-# Engine -> where its class is. By name, so that no runtime package is imported before it is asked for. The torch
-# engine lives with the network; it runs checkpoints where torch is installed.
+# Engine -> where its class is. By name, so that no runtime package is imported before it is asked for. Two live
+# above this room: the torch engine with the network, and plans with what they are compared by.
 ENGINES = {
     "onnxruntime": "segface_edge.engines.ort:OrtEngine",
     "onnxruntime-tensorrt": "segface_edge.engines.ort:OrtTensorRTEngine",
-    "tensorrt": "segface_edge.engines.nvidia.cache:open_tensorrt",
-    "tensorrt-pycuda": "segface_edge.engines.nvidia.cache:open_with_pycuda",
-    "tensorrt-cuda-python": "segface_edge.engines.nvidia.cache:open_with_cuda_python",
+    "tensorrt": "segface_edge.evaluation.checked_plans:open_tensorrt",
+    "tensorrt-pycuda": "segface_edge.evaluation.checked_plans:open_with_pycuda",
+    "tensorrt-cuda-python": "segface_edge.evaluation.checked_plans:open_with_cuda_python",
     "torch": "segface_edge.network.engine:TorchEngine",
     "torch-compiled": "segface_edge.network.engine:CompiledTorchEngine",
 }

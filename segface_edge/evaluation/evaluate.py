@@ -3,25 +3,37 @@
 from __future__ import annotations
 
 import math
+import typing
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 from PIL import Image
 
-from segface_edge.datasets.samples import Sample, check_frame
 from segface_edge.engines import Engine
-from segface_edge.labels import LabelSet
+from segface_edge.labels import IGNORED, LabelSet
 from segface_edge.pictures import imaging
 from segface_edge.pictures.imaging import UInt8Array
 
-from .histogram import IGNORED, Histogram
+from .histogram import Histogram
 
 Protocol = Literal["paper", "native"]
 BATCH = 4
 # Photos that the document names.
 WORST = 10
+
+
+class Labelled(typing.Protocol):
+    """A photo with its label map, as `datasets.samples.Sample` is."""
+
+    @property
+    def image(self) -> Path:
+        """The photo's file."""
+
+    def read(self, order: LabelSet) -> tuple[UInt8Array, UInt8Array]:
+        """(H, W, 3) uint8 RGB, and (h, w) uint8 ids in `order`, 255 ignored, of the same frame."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -123,7 +135,7 @@ class Evaluation:
 
 def evaluate(
     engine: Engine,
-    samples: Sequence[Sample],
+    samples: Sequence[Labelled],
     order: LabelSet,
     protocol: Protocol,
     *,
@@ -167,7 +179,7 @@ def common_order(engine: Engine, order: LabelSet) -> LabelSet:
     return order if len(order) < len(engine.spec.labels) else engine.spec.labels
 
 
-def compared(engine: Engine, samples: Sequence[Sample], order: LabelSet, protocol: Protocol) -> Iterator[Compared]:
+def compared(engine: Engine, samples: Sequence[Labelled], order: LabelSet, protocol: Protocol) -> Iterator[Compared]:
     """Each of `samples` with its truth and prediction, in `common_order`. Arguments and errors as for `evaluate`."""
     common = common_order(engine, order)
     truth_table = _with_ignored(order, common)
@@ -176,13 +188,10 @@ def compared(engine: Engine, samples: Sequence[Sample], order: LabelSet, protoco
     squash = protocol == "paper"
     for start in range(0, len(samples), BATCH):
         chunk = samples[start : start + BATCH]
-        images = [imaging.load(sample.image) for sample in chunk]
-        truths = [sample.read_labels(order) for sample in chunk]
-        fits = [imaging.fit(image, size, squash=squash) for image in images]
+        pairs = [sample.read(order) for sample in chunk]
+        fits = [imaging.fit(image, size, squash=squash) for image, _ in pairs]
         predictions = engine.infer(np.stack([fitted.pixels for fitted in fits])).labels
-        for sample, image, truth in zip(chunk, images, truths, strict=True):
-            check_frame(sample, image, truth)
-        for image, truth, fitted, labels in zip(images, truths, fits, predictions, strict=True):
+        for (image, truth), fitted, labels in zip(pairs, fits, predictions, strict=True):
             if squash:
                 image = fitted.pixels
                 truth = np.asarray(Image.fromarray(truth).resize((size, size), Image.Resampling.NEAREST))

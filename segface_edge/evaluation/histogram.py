@@ -6,9 +6,8 @@ import numpy as np
 import numpy.typing as npt
 
 from segface_edge.errors import UsageError
+from segface_edge.labels import IGNORED
 from segface_edge.pictures.imaging import UInt8Array
-
-IGNORED = 255
 
 
 class Histogram:

@@ -10,9 +10,8 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from segface_edge.errors import UsageError
-from segface_edge.evaluation.histogram import IGNORED
 from segface_edge.files import write_whole
-from segface_edge.labels import LabelSet
+from segface_edge.labels import IGNORED, LabelSet
 from segface_edge.parsing.result import FaceParse
 from segface_edge.pictures.imaging import UInt8Array
 

@@ -20,11 +20,10 @@ from torch import Tensor
 from torch.nn import functional
 
 from segface_edge.errors import UsageError
-from segface_edge.labels import LabelSet
+from segface_edge.labels import IGNORED, LabelSet
 from segface_edge.pictures.imaging import PADDING
 from segface_edge.spec import IMAGENET_MEAN, IMAGENET_STD
 
-IGNORED = 255
 # Uniform random numbers that a sample brings.
 DRAWS = 32
 _BLUR_TAPS = 7

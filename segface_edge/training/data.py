@@ -17,13 +17,13 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from segface_edge.datasets.samples import Sample, check_frame
+from segface_edge.datasets.samples import Sample
 from segface_edge.errors import SegFaceEdgeError
-from segface_edge.labels import RARE_PARTS, LabelSet
+from segface_edge.labels import IGNORED, RARE_PARTS, LabelSet
 from segface_edge.pictures import imaging
 from segface_edge.pictures.imaging import UInt8Array
 
-from .augment import DRAWS, IGNORED, AugmentConfig, needs_background
+from .augment import DRAWS, AugmentConfig, needs_background
 from .paste import paste_part
 from .recipe import SamplingConfig
 from .schedule import random
@@ -181,9 +181,8 @@ class FaceSource(torch.utils.data.Dataset[dict[str, npt.NDArray[Any]] | SegFaceE
 
     def _read(self, index: int) -> tuple[UInt8Array, UInt8Array]:
         sample, order = self._samples[index], self._orders[index]
-        photo = imaging.load(sample.image)
-        labels = self._tables[order.name][sample.read_labels(order)]
-        check_frame(sample, photo, labels)
+        photo, labels = sample.read(order)
+        labels = self._tables[order.name][labels]
         fitted = imaging.fit(photo, self._side)
         box = fitted.geometry
         inner = (box.right - box.left, box.bottom - box.top)

@@ -16,12 +16,11 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from segface_edge.errors import UsageError
-from segface_edge.labels import LabelSet
+from segface_edge.labels import IGNORED, LabelSet
 
 from .processes import several
 
 # The label of pixels without a truth.
-IGNORED = 255
 # Dice's smoothing, as in SegFace's own code.
 SMOOTH = 1e-5
 

@@ -21,13 +21,12 @@ from segface_edge import zoo
 from segface_edge.datasets.samples import Sample
 from segface_edge.errors import CheckpointError, DataError
 from segface_edge.files import write_whole
-from segface_edge.labels import LabelSet
+from segface_edge.labels import IGNORED, LabelSet
 from segface_edge.network.checkpoint import load_segface, read_checkpoint
 from segface_edge.network.engine import DEFAULT_BACKBONE, DEFAULT_SIZE, TorchEngine
 from segface_edge.pictures import imaging
 from segface_edge.sources.photos import find
 
-from .augment import IGNORED
 from .processes import Processes
 from .recipe import BUNDLED, TeacherConfig
 

@@ -37,6 +37,7 @@ from segface_edge.errors import (
     SegFaceEdgeError,
     UsageError,
 )
+from segface_edge.evaluation.plan_parity import checked
 
 from .contracts import frames, make
 from .fake_cuda import FakeDevice
@@ -251,10 +252,10 @@ def test_an_onnx_file_is_built_once_and_again_when_anything_changes(
     assert len([one for one in caplog.records if "once; this takes minutes" in one.message]) == 3
     (tmp_path / "tiny.onnx").unlink()
     tiny_model(tmp_path / "tiny.onnx", outputs=("labels", "confidence"))
-    assert cached_plan(onnx, BuildConfig()) not in plans
-    assert cached_plan(onnx, BuildConfig(max_batch=2)) != cached_plan(onnx, BuildConfig(max_batch=3))
-    before = cached_plan(onnx, BuildConfig())
-    assert cached_plan(onnx, BuildConfig(device="cuda:0", binding="pycuda")) == before
+    assert cached_plan(onnx, BuildConfig(), checked) not in plans
+    assert cached_plan(onnx, BuildConfig(max_batch=2), checked) != cached_plan(onnx, BuildConfig(max_batch=3), checked)
+    before = cached_plan(onnx, BuildConfig(), checked)
+    assert cached_plan(onnx, BuildConfig(device="cuda:0", binding="pycuda"), checked) == before
 
 
 def test_no_driver_is_said_by_every_binding(install: Install, tmp_path: Path) -> None:
@@ -477,7 +478,7 @@ def test_a_cached_plan_without_its_document_is_built_again(
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     install("10.3.0")
     onnx = tiny_model(tmp_path / "tiny.onnx")
-    plan = cached_plan(onnx, BuildConfig())
+    plan = cached_plan(onnx, BuildConfig(), checked)
     sidecar(plan).unlink()
     with FaceParser(onnx, engine="tensorrt") as parser:
         assert parser.spec.label_order == "own"
@@ -496,7 +497,7 @@ def test_one_of_several_workers_builds(install: Install, tmp_path: Path, monkeyp
         return build(*arguments)
 
     monkeypatch.setattr(cache_module, "build", counted)
-    threads = [threading.Thread(target=cached_plan, args=(onnx, BuildConfig())) for _ in range(4)]
+    threads = [threading.Thread(target=cached_plan, args=(onnx, BuildConfig(), checked)) for _ in range(4)]
     for thread in threads:
         thread.start()
     for thread in threads:

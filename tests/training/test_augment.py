@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 from torch.nn import functional
 
 from segface_edge import zoo
-from segface_edge.labels import LABEL_SETS
+from segface_edge.labels import IGNORED, LABEL_SETS
 from segface_edge.pictures import imaging
 from segface_edge.pictures.imaging import PADDING
 from segface_edge.spec import IMAGENET_MEAN, IMAGENET_STD
-from segface_edge.training.augment import DRAWS, IGNORED, AugmentConfig, augment
+from segface_edge.training.augment import DRAWS, AugmentConfig, augment
 
 ORDER = LABEL_SETS["segface"]
 PLAIN = AugmentConfig(flip=0.0)

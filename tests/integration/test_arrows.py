@@ -2,29 +2,21 @@
 
 from __future__ import annotations
 
-import ast
-import re
-from collections.abc import Iterator
+from importlib.util import module_from_spec, spec_from_file_location
 from itertools import chain
 from pathlib import Path
 
 import pytest
 
-PACKAGE = "segface_edge"
+_SPEC = spec_from_file_location("rooms", Path(__file__).parents[2] / "docs" / "rooms.py")
+assert _SPEC is not None
+assert _SPEC.loader is not None
+rooms = module_from_spec(_SPEC)
+_SPEC.loader.exec_module(rooms)
 
-CORE = ("errors", "files", "labels", "spec")
-# Where modules that stand above are named, to be imported when they are asked for.
-NAMED = {"segface_edge.engines": "ENGINES"}
-
-
-def arrows(layout: str) -> dict[str, set[str]]:
-    """Room -> the rooms that it may import besides itself, from the layout document's table."""
-    table = layout.partition("| room | what it is | imports |\n|---|---|---|\n")[2].partition("\n\n")[0]
-    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in table.splitlines()]
-    return {room.strip("`"): set(imported.split()) for room, _, imported in rows}
-
-
-ARROWS = arrows((Path(__file__).parents[2] / "docs" / "layout.md").read_text(encoding="utf-8"))
+PACKAGE = rooms.PACKAGE
+# Room -> the rooms that it may import besides itself, from the layout document's table.
+ARROWS: dict[str, set[str]] = rooms.table(rooms.LAYOUT.read_text(encoding="utf-8"))
 # All that runs on a device; torch is nowhere in it.
 RUNTIME = set(ARROWS) - {"network", "training", "export", "cli"}
 
@@ -48,64 +40,17 @@ HOMES: dict[str, tuple[str, ...]] = {
 }
 
 
-def part(module: str) -> str:
-    """The room that a module of the package belongs to: `segface_edge.cli.parse` -> cli."""
-    name = [*module.split("."), ""][1]
-    return "core" if name in (*CORE, "", "__version__") else name
-
-
-def imports(source: str, module: str, *, is_package: bool) -> Iterator[str]:
-    """Absolute names of everything that a source imports, in functions too; not what is for type checkers only."""
-
-    class Visitor(ast.NodeVisitor):
-        def __init__(self) -> None:
-            self.found: list[str] = []
-
-        def visit_If(self, node: ast.If) -> None:
-            if not (isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING"):
-                self.generic_visit(node)
-
-        def visit_Assign(self, node: ast.Assign) -> None:
-            if [target.id for target in node.targets if isinstance(target, ast.Name)] != [NAMED.get(module)]:
-                self.generic_visit(node)
-
-        def visit_Constant(self, node: ast.Constant) -> None:
-            """A module that is named, for `import_module`, is imported too."""
-            named = isinstance(node.value, str) and re.fullmatch(
-                PACKAGE + r"\.([a-z_]+)(\.[a-z_]+)*(:\w+)?", node.value
-            )
-            if named and named[1] in ARROWS:
-                self.found.append(node.value.partition(":")[0])
-
-        def visit_Import(self, node: ast.Import) -> None:
-            self.found += [alias.name for alias in node.names]
-
-        def visit_ImportFrom(self, node: ast.ImportFrom) -> None:
-            base = module.split(".") if is_package else module.split(".")[:-1]
-            base = base[: len(base) - node.level + 1] if node.level else []
-            origin = ".".join([*base, *([node.module] if node.module else [])])
-            # `from segface_edge import zoo` imports the module segface_edge.zoo.
-            self.found += [f"{origin}.{alias.name}" if origin == PACKAGE else origin for alias in node.names]
-
-    visitor = Visitor()
-    visitor.visit(ast.parse(source))
-    yield from visitor.found
-
-
-def sources(root: Path) -> Iterator[tuple[str, str, bool]]:
-    """(module, source, whether it is a package) of every file of the package."""
-    for path in sorted((root / PACKAGE).rglob("*.py")):
-        names = path.relative_to(root).with_suffix("").parts
-        is_package = names[-1] == "__init__"
-        yield ".".join(names[:-1] if is_package else names), path.read_text(encoding="utf-8"), is_package
+def imports(source: str, module: str, *, is_package: bool) -> list[str]:
+    found: list[str] = rooms.imports(source, module, is_package=is_package, rooms=frozenset(ARROWS))
+    return found
 
 
 def wrong_arrows(module: str, source: str, *, is_package: bool = False) -> list[str]:
-    own = part(module)
+    own = rooms.room(module)
     return [
-        f"{module} ({own}) imports {name} ({part(name)})"
+        f"{module} ({own}) imports {name} ({rooms.room(name)})"
         for name in imports(source, module, is_package=is_package)
-        if name.partition(".")[0] == PACKAGE and part(name) != own and part(name) not in ARROWS[own]
+        if name.partition(".")[0] == PACKAGE and rooms.room(name) != own and rooms.room(name) not in ARROWS[own]
     ]
 
 
@@ -119,18 +64,18 @@ def wrong_homes(module: str, source: str, *, is_package: bool = False) -> list[s
     ]
 
 
-def test_every_file_belongs_to_a_part(root: Path) -> None:
-    found = {part(module) for module, _, _ in sources(root)}
+def test_every_file_belongs_to_a_room(root: Path) -> None:
+    found = {rooms.room(module) for module, _, _ in rooms.sources(root)}
     assert found == ARROWS.keys(), "a new room needs its arrows here and in the layout document"
 
 
 def test_imports_follow_the_arrows(root: Path) -> None:
-    found = [wrong_arrows(module, text, is_package=is_package) for module, text, is_package in sources(root)]
+    found = [wrong_arrows(module, text, is_package=is_package) for module, text, is_package in rooms.sources(root)]
     assert list(chain(*found)) == []
 
 
 def test_heavy_packages_are_imported_in_their_homes_only(root: Path) -> None:
-    found = [wrong_homes(module, text, is_package=is_package) for module, text, is_package in sources(root)]
+    found = [wrong_homes(module, text, is_package=is_package) for module, text, is_package in rooms.sources(root)]
     assert list(chain(*found)) == []
 
 
@@ -143,12 +88,15 @@ def test_there_are_no_circles() -> None:
     assert all(not ARROWS[name] & {"network", "training", "export", "cli"} for name in RUNTIME)
 
 
-def test_the_table_promises_no_arrow_that_is_not_there(root: Path) -> None:
-    found: dict[str, set[str]] = {room: set() for room in ARROWS}
-    for module, text, is_package in sources(root):
-        names = imports(text, module, is_package=is_package)
-        found[part(module)] |= {part(name) for name in names if name.partition(".")[0] == PACKAGE}
+def test_the_table_promises_no_arrow_that_is_not_there() -> None:
+    found = rooms.arrows(frozenset(ARROWS))
     assert {room: ARROWS[room] - found[room] for room in ARROWS if ARROWS[room] - found[room]} == {}
+
+
+def test_the_diagram_is_what_the_imports_draw() -> None:
+    layout = rooms.LAYOUT.read_text(encoding="utf-8")
+    assert layout == rooms.drawn_anew(layout), "draw it anew: python docs/rooms.py"
+    assert layout.count("-->") > len(ARROWS)
 
 
 @pytest.mark.parametrize(

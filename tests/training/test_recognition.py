@@ -21,7 +21,7 @@ from PIL import Image
 
 from segface_edge.cli import longtail
 from segface_edge.errors import DataError, TrainingError, UsageError
-from segface_edge.training.recognition import study
+from segface_edge.training.recognition import stages
 from segface_edge.training.recognition.classifiers import (
     CosineClassifier,
     class_aware,
@@ -29,10 +29,12 @@ from segface_edge.training.recognition.classifiers import (
     class_means,
     ldam_loss,
 )
+from segface_edge.training.recognition.config import StudyConfig
 from segface_edge.training.recognition.datasets import long_tail_counts, long_tailed, open_dataset
 from segface_edge.training.recognition.encoders import Projection, ResNet32, encoder_for
 from segface_edge.training.recognition.methods import METHODS
-from segface_edge.training.recognition.study import StudyConfig, run_study, thirds
+from segface_edge.training.recognition.outcomes import Study, thirds
+from segface_edge.training.recognition.study import run_study
 from segface_edge.training.recognition.views import Changes, view
 from segface_edge.training.subclasses import SubclassSchedule
 
@@ -224,12 +226,12 @@ def test_other_second_stages_learn_more_than_chance(second_stage: str) -> None:
 
 
 @pytest.fixture(scope="module")
-def small() -> study.Study:
+def small() -> Study:
     pytest.importorskip("sklearn", reason="digits come with scikit-learn")
     return run_study(StudyConfig(methods=tuple(METHODS), **SMALL))
 
 
-def test_every_method_trains_on_the_same_tail(small: study.Study) -> None:
+def test_every_method_trains_on_the_same_tail(small: Study) -> None:
     assert [(one.method, one.seed) for one in small.outcomes] == [(name, s) for s in (0, 1) for name in METHODS]
     for seed in (0, 1):
         assert len({one.counts for one in small.outcomes if one.seed == seed}) == 1
@@ -237,7 +239,7 @@ def test_every_method_trains_on_the_same_tail(small: study.Study) -> None:
     assert {len(one.accuracy) for one in small.outcomes} == {10}
 
 
-def test_rows_are_means_and_paired_differences(small: study.Study) -> None:
+def test_rows_are_means_and_paired_differences(small: Study) -> None:
     rows = {row["method"]: row for row in small.rows()}
     few = {name: [one.summary()["few"] for one in small.outcomes if one.method == name] for name in ("ce", "sbcl")}
     assert rows["sbcl"]["accuracy"]["few"]["mean"] == pytest.approx(np.mean(few["sbcl"]))
@@ -248,7 +250,7 @@ def test_rows_are_means_and_paired_differences(small: study.Study) -> None:
     json.dumps(small.to_dict())
 
 
-def test_the_split_is_balanced(small: study.Study) -> None:
+def test_the_split_is_balanced(small: Study) -> None:
     assert small.split is not None
     counts = small.split.pictures.labels.bincount().tolist()
     for label, count in enumerate(counts):
@@ -257,7 +259,7 @@ def test_the_split_is_balanced(small: study.Study) -> None:
         assert int(sizes.max() - sizes.min()) <= 1
 
 
-def test_a_study_can_be_made_again(small: study.Study) -> None:
+def test_a_study_can_be_made_again(small: Study) -> None:
     again = run_study(StudyConfig(methods=("sbcl",), **{**SMALL, "seeds": 1}))
     first = next(one for one in small.outcomes if (one.method, one.seed) == ("sbcl", 0))
     assert again.outcomes[0].accuracy == first.accuracy
@@ -265,7 +267,7 @@ def test_a_study_can_be_made_again(small: study.Study) -> None:
 
 def test_a_loss_that_is_no_number_ends_it(monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("sklearn", reason="digits come with scikit-learn")
-    monkeypatch.setattr(study, "supervised_contrastive_loss", lambda *_: torch.tensor(math.nan, requires_grad=True))
+    monkeypatch.setattr(stages, "supervised_contrastive_loss", lambda *_: torch.tensor(math.nan, requires_grad=True))
     with pytest.raises(TrainingError, match="lower --lr"):
         run_study(StudyConfig(methods=("supcon",), **SMALL))
 

@@ -30,11 +30,12 @@ from segface_edge.training.recognition.classifiers import (
     ldam_loss,
 )
 from segface_edge.training.recognition.config import StudyConfig
-from segface_edge.training.recognition.datasets import long_tail_counts, long_tailed, open_dataset
 from segface_edge.training.recognition.encoders import Projection, ResNet32, encoder_for
+from segface_edge.training.recognition.labelled import open_dataset
 from segface_edge.training.recognition.methods import METHODS
 from segface_edge.training.recognition.outcomes import Study, thirds
 from segface_edge.training.recognition.study import run_study
+from segface_edge.training.recognition.tails import long_tail_counts, long_tailed
 from segface_edge.training.recognition.views import Changes, view
 from segface_edge.training.subclasses import SubclassSchedule
 

@@ -20,7 +20,7 @@ class StudyConfig:
     """What is compared, and how long each is trained.
 
     Attributes:
-        data: key of `datasets.DATASETS`.
+        data: key of `labelled.DATASETS`.
         root: folder of CIFAR's archive.
         imbalance: of the most frequent class to the rarest.
         methods: keys of `METHODS`.

@@ -13,7 +13,7 @@ from typing import Any
 from torch import Tensor
 
 from .config import StudyConfig
-from .datasets import Pictures
+from .labelled import Pictures
 from .methods import METHODS
 
 GROUPS = ("many", "medium", "few")

@@ -14,8 +14,8 @@ from segface_edge.training.subclasses import class_temperatures, find_subclasses
 
 from .classifiers import CosineClassifier, class_aware, class_balanced_weights, class_means, ldam_loss
 from .config import StudyConfig
-from .datasets import DataSet, Pictures
 from .encoders import Projection, encoder_for
+from .labelled import DataSet, Pictures
 from .methods import Method
 from .outcomes import Split
 from .views import view

@@ -8,10 +8,11 @@ from collections.abc import Callable
 import torch
 
 from .config import StudyConfig
-from .datasets import long_tailed, open_dataset
+from .labelled import open_dataset
 from .methods import METHODS
 from .outcomes import GROUPS, Outcome, Split, Study
 from .stages import Progress, Run
+from .tails import long_tailed
 
 
 def run_study(

@@ -36,7 +36,7 @@ from segface_edge.training.recognition.methods import METHODS
 from segface_edge.training.recognition.outcomes import Study, thirds
 from segface_edge.training.recognition.study import run_study
 from segface_edge.training.recognition.tails import long_tail_counts, long_tailed
-from segface_edge.training.recognition.views import Changes, view
+from segface_edge.training.recognition.views import Changes, random_views
 from segface_edge.training.subclasses import SubclassSchedule
 
 
@@ -125,15 +125,15 @@ def test_an_archive_cut_off_or_missing_is_one_line(tmp_path: Path) -> None:
 def test_views() -> None:
     images = torch.rand(5, 3, 12, 12, generator=torch.Generator().manual_seed(0))
     still = Changes(rotation=0, scale=0, shift=0, brightness=0, noise=0)
-    torch.testing.assert_close(view(images, still, torch.Generator().manual_seed(0)), images, rtol=0, atol=1e-5)
+    torch.testing.assert_close(random_views(images, still, torch.Generator().manual_seed(0)), images, rtol=0, atol=1e-5)
     mirror = Changes(rotation=0, scale=0, shift=0, brightness=0, noise=0, mirror=True)
-    found = view(images, mirror, torch.Generator().manual_seed(1))
+    found = random_views(images, mirror, torch.Generator().manual_seed(1))
     turned = [torch.allclose(a, b.flip(-1), atol=1e-5) for a, b in zip(found, images, strict=True)]
     same = [torch.allclose(a, b, atol=1e-5) for a, b in zip(found, images, strict=True)]
     assert all(a != b for a, b in zip(turned, same, strict=True))
     assert set(turned) == {True, False}
     wild = Changes(rotation=30, scale=0.3, shift=0.2, brightness=0.4, noise=0.2, mirror=True)
-    one, other = (view(images, wild, torch.Generator().manual_seed(seed)) for seed in (0, 1))
+    one, other = (random_views(images, wild, torch.Generator().manual_seed(seed)) for seed in (0, 1))
     assert (float(one.min()), float(one.max())) >= (0, 0)
     assert float(one.max()) <= 1
     assert not torch.allclose(one, other)

@@ -18,7 +18,7 @@ from .encoders import Projection, encoder_for
 from .labelled import DataSet, Pictures
 from .methods import Method
 from .outcomes import Split
-from .views import view
+from .views import random_views
 
 Progress = Callable[[int], None]
 
@@ -95,7 +95,7 @@ class Run:
         return torch.randperm(len(self.pictures), generator=self.random)
 
     def _view(self, images: Tensor) -> Tensor:
-        return view(images, self.data.changes, self.random)
+        return random_views(images, self.data.changes, self.random)
 
     def _optimiser(self, modules: Sequence[nn.Module], epochs: int) -> tuple[torch.optim.SGD, Callable[[int], None]]:
         optimiser = torch.optim.SGD(

@@ -12,7 +12,7 @@ from segface_edge.errors import UsageError, missing_extra
 from .options import check_json, check_plots, json_option, progress_bar, say
 
 if TYPE_CHECKING:
-    from segface_edge.training.recognition.study import Study
+    from segface_edge.training.recognition.outcomes import Study
 
 # Those of `training.recognition.methods`, which needs torch.
 METHODS = "ce, cb-ce, ldam-drw, supcon, sbcl, sbcl-static, sbcl-kmeans"
@@ -67,7 +67,8 @@ def command(
     are told apart by frequency: the first third are many, the last third few. Digits come with scikit-learn.
     """
     try:
-        from segface_edge.training.recognition.study import StudyConfig, epochs_of, run_study
+        from segface_edge.training.recognition.config import StudyConfig
+        from segface_edge.training.recognition.study import epochs_of, run_study
         from segface_edge.training.subclasses import SubclassSchedule
     except ModuleNotFoundError as error:
         raise missing_extra(str(error.name), "longtail", "segface-edge longtail") from error

@@ -24,7 +24,7 @@ from segface_edge.pictures import imaging
 from segface_edge.pictures.imaging import UInt8Array
 
 from .augment import DRAWS, AugmentConfig, needs_background
-from .paste import paste_part
+from .pasting.paste import paste_part
 from .recipe import SamplingConfig
 from .schedule import random
 

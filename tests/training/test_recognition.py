@@ -21,7 +21,7 @@ from PIL import Image
 
 from segface_edge.cli import longtail
 from segface_edge.errors import DataError, TrainingError, UsageError
-from segface_edge.training.recognition import study
+from segface_edge.training.recognition import stages
 from segface_edge.training.recognition.classifiers import (
     CosineClassifier,
     class_aware,
@@ -29,11 +29,14 @@ from segface_edge.training.recognition.classifiers import (
     class_means,
     ldam_loss,
 )
-from segface_edge.training.recognition.datasets import long_tail_counts, long_tailed, open_dataset
+from segface_edge.training.recognition.config import StudyConfig
 from segface_edge.training.recognition.encoders import Projection, ResNet32, encoder_for
+from segface_edge.training.recognition.labelled import open_dataset
 from segface_edge.training.recognition.methods import METHODS
-from segface_edge.training.recognition.study import StudyConfig, run_study, thirds
-from segface_edge.training.recognition.views import Changes, view
+from segface_edge.training.recognition.outcomes import Study, thirds
+from segface_edge.training.recognition.study import run_study
+from segface_edge.training.recognition.tails import long_tail_counts, long_tailed
+from segface_edge.training.recognition.views import Changes, random_views
 from segface_edge.training.subclasses import SubclassSchedule
 
 
@@ -122,15 +125,15 @@ def test_an_archive_cut_off_or_missing_is_one_line(tmp_path: Path) -> None:
 def test_views() -> None:
     images = torch.rand(5, 3, 12, 12, generator=torch.Generator().manual_seed(0))
     still = Changes(rotation=0, scale=0, shift=0, brightness=0, noise=0)
-    torch.testing.assert_close(view(images, still, torch.Generator().manual_seed(0)), images, rtol=0, atol=1e-5)
+    torch.testing.assert_close(random_views(images, still, torch.Generator().manual_seed(0)), images, rtol=0, atol=1e-5)
     mirror = Changes(rotation=0, scale=0, shift=0, brightness=0, noise=0, mirror=True)
-    found = view(images, mirror, torch.Generator().manual_seed(1))
+    found = random_views(images, mirror, torch.Generator().manual_seed(1))
     turned = [torch.allclose(a, b.flip(-1), atol=1e-5) for a, b in zip(found, images, strict=True)]
     same = [torch.allclose(a, b, atol=1e-5) for a, b in zip(found, images, strict=True)]
     assert all(a != b for a, b in zip(turned, same, strict=True))
     assert set(turned) == {True, False}
     wild = Changes(rotation=30, scale=0.3, shift=0.2, brightness=0.4, noise=0.2, mirror=True)
-    one, other = (view(images, wild, torch.Generator().manual_seed(seed)) for seed in (0, 1))
+    one, other = (random_views(images, wild, torch.Generator().manual_seed(seed)) for seed in (0, 1))
     assert (float(one.min()), float(one.max())) >= (0, 0)
     assert float(one.max()) <= 1
     assert not torch.allclose(one, other)
@@ -224,12 +227,12 @@ def test_other_second_stages_learn_more_than_chance(second_stage: str) -> None:
 
 
 @pytest.fixture(scope="module")
-def small() -> study.Study:
+def small() -> Study:
     pytest.importorskip("sklearn", reason="digits come with scikit-learn")
     return run_study(StudyConfig(methods=tuple(METHODS), **SMALL))
 
 
-def test_every_method_trains_on_the_same_tail(small: study.Study) -> None:
+def test_every_method_trains_on_the_same_tail(small: Study) -> None:
     assert [(one.method, one.seed) for one in small.outcomes] == [(name, s) for s in (0, 1) for name in METHODS]
     for seed in (0, 1):
         assert len({one.counts for one in small.outcomes if one.seed == seed}) == 1
@@ -237,7 +240,7 @@ def test_every_method_trains_on_the_same_tail(small: study.Study) -> None:
     assert {len(one.accuracy) for one in small.outcomes} == {10}
 
 
-def test_rows_are_means_and_paired_differences(small: study.Study) -> None:
+def test_rows_are_means_and_paired_differences(small: Study) -> None:
     rows = {row["method"]: row for row in small.rows()}
     few = {name: [one.summary()["few"] for one in small.outcomes if one.method == name] for name in ("ce", "sbcl")}
     assert rows["sbcl"]["accuracy"]["few"]["mean"] == pytest.approx(np.mean(few["sbcl"]))
@@ -248,7 +251,7 @@ def test_rows_are_means_and_paired_differences(small: study.Study) -> None:
     json.dumps(small.to_dict())
 
 
-def test_the_split_is_balanced(small: study.Study) -> None:
+def test_the_split_is_balanced(small: Study) -> None:
     assert small.split is not None
     counts = small.split.pictures.labels.bincount().tolist()
     for label, count in enumerate(counts):
@@ -257,7 +260,7 @@ def test_the_split_is_balanced(small: study.Study) -> None:
         assert int(sizes.max() - sizes.min()) <= 1
 
 
-def test_a_study_can_be_made_again(small: study.Study) -> None:
+def test_a_study_can_be_made_again(small: Study) -> None:
     again = run_study(StudyConfig(methods=("sbcl",), **{**SMALL, "seeds": 1}))
     first = next(one for one in small.outcomes if (one.method, one.seed) == ("sbcl", 0))
     assert again.outcomes[0].accuracy == first.accuracy
@@ -265,7 +268,7 @@ def test_a_study_can_be_made_again(small: study.Study) -> None:
 
 def test_a_loss_that_is_no_number_ends_it(monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("sklearn", reason="digits come with scikit-learn")
-    monkeypatch.setattr(study, "supervised_contrastive_loss", lambda *_: torch.tensor(math.nan, requires_grad=True))
+    monkeypatch.setattr(stages, "supervised_contrastive_loss", lambda *_: torch.tensor(math.nan, requires_grad=True))
     with pytest.raises(TrainingError, match="lower --lr"):
         run_study(StudyConfig(methods=("supcon",), **SMALL))
 

@@ -31,7 +31,7 @@ class Changes:
     mirror: bool = False
 
 
-def view(images: Tensor, changes: Changes, generator: torch.Generator) -> Tensor:
+def random_views(images: Tensor, changes: Changes, generator: torch.Generator) -> Tensor:
     """(N, C, S, S) float32 in [0, 1] -> the same of a view of each, drawn on its own. Outside of a picture is black."""
     n = len(images)
 

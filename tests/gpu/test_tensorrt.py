@@ -16,7 +16,7 @@ from segface_edge.engines.nvidia.build import BuildConfig, Built, build, write_p
 from segface_edge.engines.nvidia.cuda import BINDINGS, MIB, open_cuda
 from segface_edge.engines.nvidia.plan import read_plan_info
 from segface_edge.engines.nvidia.run import TensorRTEngine
-from segface_edge.engines.ort import OrtEngine
+from segface_edge.engines.ort.engine import OrtEngine
 from segface_edge.errors import IncompatibleEngineError
 from segface_edge.evaluation.photos import bundled_faces
 from segface_edge.evaluation.plan_parity import checked

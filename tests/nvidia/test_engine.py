@@ -29,7 +29,7 @@ from segface_edge.engines.nvidia.cuda import open_cuda
 from segface_edge.engines.nvidia.plan import read_plan_info, sidecar
 from segface_edge.engines.nvidia.run import LANES, PlanWarning, TensorRTEngine
 from segface_edge.engines.nvidia.runtimes import load
-from segface_edge.engines.ort import OrtEngine
+from segface_edge.engines.ort.engine import OrtEngine
 from segface_edge.errors import (
     IncompatibleEngineError,
     InputError,

@@ -18,7 +18,7 @@ from typing import Any
 
 from segface_edge import __version__
 from segface_edge.engines.base import PLAN_SUFFIXES
-from segface_edge.engines.ort import read_metadata
+from segface_edge.engines.ort.metadata import read_metadata
 from segface_edge.errors import IncompatibleEngineError, InputError, MissingDependencyError, ParityError, UsageError
 from segface_edge.files import check_place, whole_file, write_whole
 from segface_edge.spec import ModelSpec

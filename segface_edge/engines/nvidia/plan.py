@@ -80,6 +80,12 @@ class PlanInfo:
         return shlex.join(parts)
 
 
+def brief_report(report: dict[str, Any]) -> dict[str, Any]:
+    """What a plan's document keeps of a parity report."""
+    names = ("reference", "candidate", "precision", "frames", "equal", "per_class_f1", "passed")
+    return {name: report.get(name) for name in names}
+
+
 def sidecar(plan: Path) -> Path:
     """Where a plan's document is."""
     return plan.with_name(plan.name + ".json")

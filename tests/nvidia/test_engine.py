@@ -27,8 +27,8 @@ from segface_edge.engines.nvidia.build import build
 from segface_edge.engines.nvidia.cache import cached_plan
 from segface_edge.engines.nvidia.config import BuildConfig
 from segface_edge.engines.nvidia.cuda import open_cuda
-from segface_edge.engines.nvidia.plan import read_plan_info, sidecar
-from segface_edge.engines.nvidia.run import LANES, PlanWarning, TensorRTEngine
+from segface_edge.engines.nvidia.plan import PlanWarning, read_plan_info, sidecar
+from segface_edge.engines.nvidia.run import LANES, TensorRTEngine
 from segface_edge.engines.nvidia.runtimes import load
 from segface_edge.engines.nvidia.write import write_plan
 from segface_edge.engines.ort.engine import OrtEngine

@@ -18,6 +18,10 @@ PLAN_VERSION = 1
 _LARGEST_SIDECAR = 2**20
 
 
+class PlanWarning(UserWarning):
+    """A plan that can be run, though not all that should be known of it is."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class PlanInfo:
     """A plan's contract and history.

@@ -35,7 +35,7 @@ from segface_edge.bench.run import bench
 from segface_edge.bench.scenarios import Scenario
 from segface_edge.engines import Output, open_engine
 from segface_edge.engines.base import Engine
-from segface_edge.engines.ort import OrtEngine
+from segface_edge.engines.ort.engine import OrtEngine
 from segface_edge.export.config import ExportConfig
 from segface_edge.export.cost import PRODUCTS, macs_by_type, node_costs
 from segface_edge.export.finish import set_metadata

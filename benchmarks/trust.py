@@ -25,7 +25,7 @@ from segface_edge.bench.run import bench
 from segface_edge.bench.scenarios import Scenario, measure
 from segface_edge.engines import Engine, FakeEngine
 from segface_edge.engines.base import Output
-from segface_edge.engines.ort import OrtEngine
+from segface_edge.engines.ort.engine import OrtEngine
 from segface_edge.pictures.imaging import UInt8Array
 
 

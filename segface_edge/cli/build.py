@@ -13,7 +13,8 @@ from segface_edge.files import check_place
 from .options import check_json, json_option, progress_bar, say
 
 if TYPE_CHECKING:
-    from segface_edge.engines.nvidia.build import BuildConfig, Built
+    from segface_edge.engines.nvidia.build import Built
+    from segface_edge.engines.nvidia.config import BuildConfig
 
 
 @click.command(
@@ -56,7 +57,7 @@ def command(
     faces are not the file's, nothing is written (exit code 4).
     """
     from segface_edge.engines import PLAN_SUFFIXES
-    from segface_edge.engines.nvidia.build import BuildConfig, parse_targets
+    from segface_edge.engines.nvidia.config import BuildConfig, parse_targets
 
     config = BuildConfig(targets=parse_targets(target) if target else (), **options)
     check_json(json_to)
@@ -69,7 +70,8 @@ def command(
 
 def build_checked(model: Path, path: Path, config: BuildConfig, *, check: bool = True) -> Built:
     """Builds, compares where the plan can be run here, and writes; for `export --engine` too."""
-    from segface_edge.engines.nvidia.build import build, check_plan_place, write_plan
+    from segface_edge.engines.nvidia.build import build
+    from segface_edge.engines.nvidia.write import check_plan_place, write_plan
     from segface_edge.evaluation.plan_parity import checked
 
     check_plan_place(path)

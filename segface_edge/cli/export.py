@@ -71,9 +71,10 @@ def command(recipe: Path | None, out: Path | None, engine: Path | None, json_to:
         check_place(out)
     if engine is not None:
         # An export takes minutes: what the engine lacks is said before.
-        from segface_edge.engines.nvidia.build import BuildConfig, check_plan_place
+        from segface_edge.engines.nvidia.config import BuildConfig
         from segface_edge.engines.nvidia.cuda import open_cuda
         from segface_edge.engines.nvidia.runtimes import load
+        from segface_edge.engines.nvidia.write import check_plan_place
 
         from .build import build_checked, summary
 

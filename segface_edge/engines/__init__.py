@@ -1,4 +1,4 @@
-"""Engines: one file each, behind the seam of `base.py`. `open_engine` chooses by the model file's suffix."""
+"""Engines: a file or folder each, behind the seam of `base.py`. `open_engine` chooses by the model file's suffix."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ __all__ = ["ENGINES", "MAX_THREADS", "PLAN_SUFFIXES", "Engine", "FakeEngine", "O
 # Engine -> where its class is. By name, so that no runtime package is imported before it is asked for. Two live
 # above this room: the torch engine with the network, and plans with what they are compared by.
 ENGINES = {
-    "onnxruntime": "segface_edge.engines.ort:OrtEngine",
-    "onnxruntime-tensorrt": "segface_edge.engines.ort:OrtTensorRTEngine",
+    "onnxruntime": "segface_edge.engines.ort.engine:OrtEngine",
+    "onnxruntime-tensorrt": "segface_edge.engines.ort.engine:OrtTensorRTEngine",
     "tensorrt": "segface_edge.evaluation.checked_plans:open_tensorrt",
     "tensorrt-pycuda": "segface_edge.evaluation.checked_plans:open_with_pycuda",
     "tensorrt-cuda-python": "segface_edge.evaluation.checked_plans:open_with_cuda_python",

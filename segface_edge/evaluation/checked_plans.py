@@ -6,8 +6,8 @@ from contextlib import suppress
 from pathlib import Path
 
 from segface_edge.engines import PLAN_SUFFIXES
-from segface_edge.engines.nvidia.build import BuildConfig
 from segface_edge.engines.nvidia.cache import cached_plan
+from segface_edge.engines.nvidia.config import BuildConfig
 from segface_edge.engines.nvidia.plan import read_plan_info
 from segface_edge.engines.nvidia.run import TensorRTEngine
 from segface_edge.engines.nvidia.runtimes import load

@@ -9,9 +9,12 @@ from dataclasses import replace
 from pathlib import Path
 
 from segface_edge.engines import PLAN_SUFFIXES
-from segface_edge.engines.nvidia.build import BuildConfig, Built, brief_report, write_plan
+from segface_edge.engines.nvidia.build import Built
+from segface_edge.engines.nvidia.config import BuildConfig
+from segface_edge.engines.nvidia.plan import brief_report
 from segface_edge.engines.nvidia.run import TensorRTEngine
-from segface_edge.engines.ort import OrtEngine
+from segface_edge.engines.nvidia.write import write_plan
+from segface_edge.engines.ort.engine import OrtEngine
 from segface_edge.errors import SegFaceEdgeError
 
 from .parity import compare

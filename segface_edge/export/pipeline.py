@@ -15,7 +15,7 @@ import onnxsim
 import torch
 
 from segface_edge import __version__, zoo
-from segface_edge.engines.ort import OrtEngine
+from segface_edge.engines.ort.engine import OrtEngine
 from segface_edge.errors import UsageError
 from segface_edge.evaluation.parity import Parity, compare
 from segface_edge.evaluation.photos import bundled_faces, check_folder, own_faces

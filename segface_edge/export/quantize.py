@@ -14,7 +14,7 @@ import onnx
 from onnx import version_converter
 
 from segface_edge.engines import Engine
-from segface_edge.engines.ort import OrtEngine
+from segface_edge.engines.ort.engine import OrtEngine
 from segface_edge.errors import UsageError
 from segface_edge.evaluation.calibration import calibration_faces
 from segface_edge.evaluation.parity import Parity, compare

@@ -14,8 +14,8 @@ import onnxruntime
 import pytest
 
 from segface_edge import zoo
-from segface_edge.engines import ort as ort_module
-from segface_edge.engines.ort import OrtEngine
+from segface_edge.engines.ort import optimisation
+from segface_edge.engines.ort.engine import OrtEngine
 from segface_edge.errors import (
     IncompatibleEngineError,
     MissingDependencyError,
@@ -198,7 +198,7 @@ def test_products_of_int8_are_not_left_to_a_cpu_where_they_saturate(
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 19)], ir_version=10)
     helper.set_model_props(model, {METADATA_KEY: replace(REFERENCE, precision="int8").to_json()})
     onnx.save(model, tmp_path / "int8.onnx")
-    monkeypatch.setattr(ort_module, "_int8_products", lambda: False)
+    monkeypatch.setattr(optimisation, "_int8_products", lambda: False)
     with OrtEngine(tmp_path / "int8.onnx") as engine:
         white = np.full((1, SIZE, SIZE, 3), 255, np.uint8)
         logits = engine.infer(white).logits

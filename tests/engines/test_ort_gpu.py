@@ -20,10 +20,11 @@ import onnxruntime
 import pytest
 
 from segface_edge import zoo
-from segface_edge.engines import ort_gpu
 from segface_edge.engines.base import MAX_BATCH
-from segface_edge.engines.ort import OrtEngine, OrtTensorRTEngine
-from segface_edge.engines.ort_gpu import CPU, CUDA, TENSORRT, BoundSession
+from segface_edge.engines.ort import providers
+from segface_edge.engines.ort.bound import BoundSession
+from segface_edge.engines.ort.engine import OrtEngine, OrtTensorRTEngine
+from segface_edge.engines.ort.providers import CPU, CUDA, TENSORRT
 from segface_edge.errors import IncompatibleEngineError, MissingDependencyError, SegFaceEdgeError, UsageError
 from segface_edge.spec import METADATA_KEY, ModelSpec
 
@@ -371,7 +372,7 @@ def test_a_provider_that_was_left_out_silently(
 
 
 def test_the_missing_library_is_named_without_its_folder(tmp_path: Path) -> None:
-    error = ort_gpu.not_loaded(TENSORRT, "cuda", tmp_path)
+    error = providers.not_loaded(TENSORRT, "cuda", tmp_path)
     assert "(libonnxruntime_providers_tensorrt.so is missing)" in str(error)
     assert str(tmp_path) not in str(error)
 
@@ -457,7 +458,7 @@ def test_onnxruntime_tells_which_node_went_where(tmp_path: Path) -> None:
     ]
     assert parts == [(CPU, ["Conv"])]
     with pytest.raises(IncompatibleEngineError, match="CUDA leaves Conv to the CPU"):
-        ort_gpu.check_assignment(parts, [CUDA], "x")
+        providers.check_assignment(parts, [CUDA], "x")
 
 
 class TestBefore124:
@@ -494,7 +495,7 @@ class TestBefore124:
             IncompatibleEngineError, match="would run on the CPU; export it with a fixed batch"
         ) as caught:
             OrtEngine(model(tmp_path, DEPLOY), device="cuda")
-        assert ort_gpu.REFUSED_CPU in str(caught.value.__cause__)
+        assert providers.REFUSED_CPU in str(caught.value.__cause__)
 
 
 def test_opening_prints_nothing_and_leaves_the_log_as_it_was(

@@ -13,7 +13,7 @@ onnx = pytest.importorskip("onnx", reason="export needs onnx")
 torch = pytest.importorskip("torch", reason="export needs torch")
 
 from segface_edge import FaceParser, zoo
-from segface_edge.engines.ort import OrtEngine
+from segface_edge.engines.ort.engine import OrtEngine
 from segface_edge.errors import ParityError, UsageError
 from segface_edge.evaluation import parity, photos
 from segface_edge.export import pipeline, simplify

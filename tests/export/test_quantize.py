@@ -13,7 +13,7 @@ from PIL import Image
 pytest.importorskip("torch", reason="an export needs torch")
 onnx = pytest.importorskip("onnx", reason="export needs onnx")
 
-from segface_edge.engines.ort import OrtEngine
+from segface_edge.engines.ort.engine import OrtEngine
 from segface_edge.errors import ParityError, UsageError
 from segface_edge.evaluation import parity, photos
 from segface_edge.export import pipeline, precision, quantize

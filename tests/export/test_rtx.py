@@ -24,9 +24,10 @@ pytest.importorskip("onnxruntime_ep_nv_tensorrt_rtx", reason="TensorRT-RTX is no
 trt = pytest.importorskip("tensorrt_rtx_bindings", reason="TensorRT-RTX is not installed: pip install '.[rtx]'")
 
 from segface_edge import zoo
-from segface_edge.engines.nvidia.build import BuildConfig, write_plan
 from segface_edge.engines.nvidia.build import build as product_build
+from segface_edge.engines.nvidia.config import BuildConfig
 from segface_edge.engines.nvidia.plan import read_plan
+from segface_edge.engines.nvidia.write import write_plan
 from segface_edge.errors import IncompatibleEngineError
 from segface_edge.evaluation import photos
 from segface_edge.export import pipeline, quantize

@@ -12,11 +12,13 @@ import pytest
 pytest.importorskip("tensorrt", reason="TensorRT is not installed", exc_type=ImportError)
 
 from segface_edge import FaceParser, zoo
-from segface_edge.engines.nvidia.build import BuildConfig, Built, build, write_plan
+from segface_edge.engines.nvidia.build import Built, build
+from segface_edge.engines.nvidia.config import BuildConfig
 from segface_edge.engines.nvidia.cuda import BINDINGS, MIB, open_cuda
 from segface_edge.engines.nvidia.plan import read_plan_info
 from segface_edge.engines.nvidia.run import TensorRTEngine
-from segface_edge.engines.ort import OrtEngine
+from segface_edge.engines.nvidia.write import write_plan
+from segface_edge.engines.ort.engine import OrtEngine
 from segface_edge.errors import IncompatibleEngineError
 from segface_edge.evaluation.photos import bundled_faces
 from segface_edge.evaluation.plan_parity import checked

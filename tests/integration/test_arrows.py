@@ -29,7 +29,7 @@ HOMES: dict[str, tuple[str, ...]] = {
     "onnxscript": ("export",),
     "onnxsim": ("export",),
     "onnxconverter_common": ("export",),
-    "onnxruntime": ("engines.ort", "export"),
+    "onnxruntime": ("engines.ort.session", "export"),
     "tensorrt": ("engines.nvidia",),
     "pycuda": ("engines.nvidia",),
     "cuda": ("engines.nvidia",),
@@ -105,8 +105,8 @@ def test_the_diagram_is_what_the_imports_draw() -> None:
         ("parsing.parser", "from segface_edge.network import SegFace"),
         ("parsing.parser", "import segface_edge.evaluation.parity"),
         ("parsing.parser", "from ..export import config"),
-        ("engines.ort", "from ..parsing.parser import FaceParser"),
-        ("engines.ort", "def f():\n    from segface_edge import parsing"),
+        ("engines.ort.engine", "from ...parsing.parser import FaceParser"),
+        ("engines.ort.engine", "def f():\n    from segface_edge import parsing"),
         ("pictures.imaging", "from segface_edge.engines import Engine"),
         (
             "evaluation.parity",
@@ -119,7 +119,7 @@ def test_the_diagram_is_what_the_imports_draw() -> None:
         ("datasets.samples", "from segface_edge.evaluation.histogram import Histogram"),
         ("evaluation.evaluate", "from segface_edge.datasets.samples import Sample"),
         ("engines.nvidia.cache", 'import_module("segface_edge.evaluation.plan_parity")'),
-        ("engines.ort", 'ENGINES = {"torch": "segface_edge.network.engine:TorchEngine"}'),
+        ("engines.ort.engine", 'ENGINES = {"torch": "segface_edge.network.engine:TorchEngine"}'),
     ],
 )
 def test_a_wrong_arrow_is_found(module: str, source: str) -> None:
@@ -130,7 +130,8 @@ def test_a_wrong_arrow_is_found(module: str, source: str) -> None:
     ("module", "source"),
     [
         ("parsing.parser", "def f():\n    import torch"),
-        ("engines.ort", "import tensorrt as trt"),
+        ("engines.ort.engine", "import onnxruntime"),
+        ("engines.ort.session", "import tensorrt as trt"),
         ("evaluation.photos", "from onnxruntime import InferenceSession"),
         ("network.engine", "from onnx import helper"),
         ("cli.export", "import onnx.checker"),
@@ -144,9 +145,9 @@ def test_a_heavy_package_abroad_is_found(module: str, source: str) -> None:
 def test_right_arrows_are_not_found_wrong() -> None:
     source = "import numpy\nfrom .base import Engine\nfrom segface_edge import __version__, spec\n"
     typing = "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from segface_edge.cli import main\n"
-    assert wrong_arrows(f"{PACKAGE}.engines.ort", source + typing) == []
+    assert wrong_arrows(f"{PACKAGE}.engines.fake", source + typing) == []
     assert wrong_arrows(f"{PACKAGE}.engines", "from .base import Engine", is_package=True) == []
-    assert wrong_homes(f"{PACKAGE}.engines.ort", "import onnxruntime as ort") == []
+    assert wrong_homes(f"{PACKAGE}.engines.ort.session", "import onnxruntime as ort") == []
 
 
 def test_only_the_package_can_become_importable(root: Path) -> None:

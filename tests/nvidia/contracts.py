@@ -18,10 +18,12 @@ import numpy as np
 import pytest
 
 from segface_edge.engines import open_engine
-from segface_edge.engines.nvidia.build import BuildConfig, Built, build, write_plan
-from segface_edge.engines.nvidia.plan import read_plan_info, sidecar
-from segface_edge.engines.nvidia.run import PlanWarning, TensorRTEngine
-from segface_edge.engines.ort import OrtEngine
+from segface_edge.engines.nvidia.build import Built, build
+from segface_edge.engines.nvidia.config import BuildConfig
+from segface_edge.engines.nvidia.plan import PlanWarning, read_plan_info, sidecar
+from segface_edge.engines.nvidia.run import TensorRTEngine
+from segface_edge.engines.nvidia.write import write_plan
+from segface_edge.engines.ort.engine import OrtEngine
 from segface_edge.errors import IncompatibleEngineError, ParityError
 
 from .tiny import expected, tiny_model

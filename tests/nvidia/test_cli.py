@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from segface_edge.engines.nvidia import probe, runtimes
-from segface_edge.engines.nvidia.build import parse_targets
+from segface_edge.engines.nvidia.config import parse_targets
 from segface_edge.errors import UsageError
 from segface_edge.evaluation import plan_parity
 

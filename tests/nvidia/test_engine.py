@@ -23,13 +23,15 @@ from segface_edge import FaceParser
 from segface_edge.engines import open_engine
 from segface_edge.engines.nvidia import cache as cache_module
 from segface_edge.engines.nvidia import cuda, cuda_python, inspector, runtimes
-from segface_edge.engines.nvidia.build import BuildConfig, build, write_plan
+from segface_edge.engines.nvidia.build import build
 from segface_edge.engines.nvidia.cache import cached_plan
+from segface_edge.engines.nvidia.config import BuildConfig
 from segface_edge.engines.nvidia.cuda import open_cuda
-from segface_edge.engines.nvidia.plan import read_plan_info, sidecar
-from segface_edge.engines.nvidia.run import LANES, PlanWarning, TensorRTEngine
+from segface_edge.engines.nvidia.plan import PlanWarning, read_plan_info, sidecar
+from segface_edge.engines.nvidia.run import LANES, TensorRTEngine
 from segface_edge.engines.nvidia.runtimes import load
-from segface_edge.engines.ort import OrtEngine
+from segface_edge.engines.nvidia.write import write_plan
+from segface_edge.engines.ort.engine import OrtEngine
 from segface_edge.errors import (
     IncompatibleEngineError,
     InputError,

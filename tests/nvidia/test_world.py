@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from segface_edge.engines.ort import OrtEngine
+from segface_edge.engines.ort.engine import OrtEngine
 
 from .driving import SIZE
 from .tiny import expected, tiny_model, tiny_spec

@@ -15,10 +15,12 @@ from pathlib import Path
 from segface_edge.engines.base import PLAN_SUFFIXES
 from segface_edge.errors import InputError, ModelFileError
 
-from .build import BuildConfig, Built, build, write_plan
+from .build import Built, build
+from .config import BuildConfig
 from .cuda import open_cuda
 from .plan import sidecar
 from .runtimes import load
+from .write import write_plan
 
 # Shown on standard error where a program sets up no logging of its own.
 _LOG = logging.getLogger(__name__)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import threading
 from contextlib import ExitStack
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -13,27 +12,11 @@ import numpy.typing as npt
 
 from segface_edge.errors import IncompatibleEngineError
 
+from .contract import Tensor
 from .cuda import Cuda, Graph, HostMemory, Mark, Memory
 from .log import Record
 
 Array = npt.NDArray[Any]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Tensor:
-    """An input or output of an engine.
-
-    Attributes:
-        name: its name.
-        is_input: which of the two.
-        dtype: of its values.
-        shape: -1 where it is open.
-    """
-
-    name: str
-    is_input: bool
-    dtype: npt.DTypeLike
-    shape: tuple[int, ...]
 
 
 class Lane:

@@ -18,6 +18,10 @@ PLAN_VERSION = 1
 _LARGEST_SIDECAR = 2**20
 
 
+class PlanWarning(UserWarning):
+    """A plan that can be run, though not all that should be known of it is."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class PlanInfo:
     """A plan's contract and history.
@@ -78,6 +82,12 @@ class PlanInfo:
         if self.flags.get("version_compatible"):
             parts.append("--version-compatible")
         return shlex.join(parts)
+
+
+def brief_report(report: dict[str, Any]) -> dict[str, Any]:
+    """What a plan's document keeps of a parity report."""
+    names = ("reference", "candidate", "precision", "frames", "equal", "per_class_f1", "passed")
+    return {name: report.get(name) for name in names}
 
 
 def sidecar(plan: Path) -> Path:

@@ -2,35 +2,29 @@
 
 from __future__ import annotations
 
-import re
 import threading
-import warnings
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
 
 from segface_edge.engines.base import Engine, Output
-from segface_edge.errors import IncompatibleEngineError, SegFaceEdgeError, UsageError
-from segface_edge.labels import label_set
+from segface_edge.errors import SegFaceEdgeError, UsageError
 from segface_edge.pictures.imaging import UInt8Array
-from segface_edge.spec import IMAGENET_MEAN, IMAGENET_STD, ModelSpec
+from segface_edge.spec import ModelSpec
 
+from .contract import check_contract, guess_spec, read_tensors
 from .cuda import open_cuda
-from .lane import Array, Lane, Tensor
+from .fit import check_fit, not_loaded
+from .lane import Array, Lane
 from .log import Record, listening, start
-from .plan import PlanInfo, read_plan, sidecar
-from .runtimes import RUNTIMES, load, numbers
+from .plan import PlanInfo, read_plan
+from .runtimes import RUNTIMES, load
 
 # Contexts of a thread, each for another number of frames: the one used longest ago makes room.
 LANES = 4
-
-
-class PlanWarning(UserWarning):
-    """A plan that can be run, though not all that should be known of it is."""
 
 
 class TensorRTEngine(Engine):
@@ -83,11 +77,11 @@ class TensorRTEngine(Engine):
         self.device = f"cuda:{self._cuda.gpu.index}"
         try:
             if info:
-                _check_fit(path, info, self._version, self._cuda.gpu.name, self._cuda.gpu.compute)
+                check_fit(path, info, self._version, self._cuda.gpu.name, self._cuda.gpu.compute)
             with self._cuda.current():
                 self._load(content, path, info)
-            self.spec = info.spec if info else spec or _guess(self._tensors, path)
-            _check_contract(self._tensors, self.spec, path)
+            self.spec = info.spec if info else spec or guess_spec(self._tensors, path)
+            check_contract(self._tensors, self.spec, path)
         except BaseException:
             with suppress(SegFaceEdgeError):  # what went wrong first is what matters
                 self.close()
@@ -163,7 +157,7 @@ class TensorRTEngine(Engine):
         trt = self._trt
         with listening(trt) as (log, record):
             self._deserialise(log, record, content, path, info)
-        self._tensors = _tensors(trt, self._engine)
+        self._tensors = read_tensors(trt, self._engine)
         source = self._tensors[0]
         if source.shape[0] == -1:
             least, _, most = self._engine.get_tensor_profile_shape(source.name, 0)
@@ -176,7 +170,7 @@ class TensorRTEngine(Engine):
             self._runtime.engine_host_code_allowed = True
         self._engine = self._runtime.deserialize_cuda_engine(content)
         if self._engine is None:
-            raise _not_loaded(path, info, record)
+            raise not_loaded(path, info, record)
 
     def _check_open(self) -> None:
         if self._closed:
@@ -204,116 +198,3 @@ class TensorRTEngine(Engine):
                 return lane
         lane.free()
         raise UsageError(self.source, "is closed", "open it again")
-
-
-def _check_fit(path: Path, info: PlanInfo, version: str, gpu: str, compute: str) -> None:
-    built, here = numbers(info.runtime_version), numbers(version)
-    title, cure = RUNTIMES[info.runtime].title, f"build it again: {info.rebuild(path)}"
-    later = bool(info.flags.get("version_compatible")) and built[0] == here[0] and built <= here
-    if built[:3] != here[:3] and not later:
-        raise IncompatibleEngineError(path, f"was built with {title} {info.runtime_version}, here is {version}", cure)
-    if compute not in info.compute:
-        raise IncompatibleEngineError(
-            path,
-            f"was built for compute capability {', '.join(info.compute)}{f' ({info.gpu})' if info.gpu else ''}, "
-            f"this GPU ({gpu}) has {compute}",
-            cure,
-        )
-    if info.gpu not in (None, gpu):
-        warnings.warn(PlanWarning(f"{path}: was built on {info.gpu}, this is {gpu}; {cure}"), stacklevel=4)
-
-
-def _not_loaded(path: Path, info: PlanInfo | None, record: Record) -> IncompatibleEngineError:
-    """Why TensorRT does not load a plan, in our words where they are known."""
-    said = " ".join(record.errors)
-    cure = f"build it again: {info.rebuild(path) if info else f'segface-edge build MODEL.onnx -o {path}'}"
-    # From 10.4 on, TensorRT prints the plan's version as raw bytes; what can be read of it is said.
-    version = re.search(r"expecting library version (\S+) got(?: version)?([^,]*)", said)
-    if version:
-        built = re.search(r"\d+\.\d+\.[\d.]*\d", version[2])
-        words = f"TensorRT {built[0]}" if built else "another version of TensorRT"
-        return IncompatibleEngineError(path, f"was built with {words}, here is {version[1]}", cure)
-    if "Version tag does not match" in said:
-        return IncompatibleEngineError(path, "was built with another version of TensorRT", cure)
-    device = re.search(r"expecting compute (\S+) got compute (\S+?),", said)
-    if device:
-        return IncompatibleEngineError(
-            path, f"was built for compute capability {device[2]}, this GPU has {device[1]}", cure
-        )
-    return IncompatibleEngineError(path, f"is damaged, or no plan of TensorRT ({record.last_error()})", cure)
-
-
-def _tensors(trt: ModuleType, engine: Any) -> tuple[Tensor, ...]:
-    """Inputs first."""
-    types = {trt.DataType.UINT8: np.uint8, trt.DataType.FLOAT: np.float32, trt.DataType.HALF: np.float16}
-    found = []
-    for index in range(engine.num_io_tensors):
-        name = engine.get_tensor_name(index)
-        found.append(
-            Tensor(
-                name=name,
-                is_input=engine.get_tensor_mode(name) == trt.TensorIOMode.INPUT,
-                dtype=types.get(engine.get_tensor_dtype(name), object),
-                shape=tuple(engine.get_tensor_shape(name)),
-            )
-        )
-    return tuple(sorted(found, key=lambda one: not one.is_input))
-
-
-def _guess(tensors: tuple[Tensor, ...], path: Path) -> ModelSpec:
-    """The contract of a plan that does not say it, from its inputs and outputs. The label order cannot be seen."""
-    source, outputs = tensors[0], tensors[1:]
-    deploy = source.dtype == np.uint8
-    if len(source.shape) != 4 or source.shape[3 if deploy else 1] != 3:
-        raise IncompatibleEngineError(path, f"takes {_words(source)}: no frames", "give a plan of a face parser")
-    logits = next((one for one in outputs if one.name == "logits"), None)
-    order = label_set("segface")
-    count = logits.shape[1] if logits and len(logits.shape) == 4 else len(order)
-    known = count == len(order)
-    document = sidecar(path).name
-    warnings.warn(
-        PlanWarning(
-            f"{path}: there is no {document}; labels are taken "
-            f"{f'to be in the order {order.name}' if known else 'as numbers'}. Give --spec MODEL.onnx if it is known"
-        ),
-        stacklevel=4,
-    )
-    return ModelSpec(
-        backbone="unknown",
-        graph="deploy" if deploy else "reference",
-        size=source.shape[2],
-        batch=None if source.shape[0] == -1 else source.shape[0],
-        label_order=order.name if known else "unknown",
-        classes=order.classes if known else ("background", *(f"class_{index}" for index in range(1, count))),
-        outputs=tuple(one.name for one in outputs),  # type: ignore[misc] # checked next
-        mean=IMAGENET_MEAN,
-        std=IMAGENET_STD,
-    )
-
-
-def _check_contract(tensors: tuple[Tensor, ...], spec: ModelSpec, path: Path) -> None:
-    """Compares what the document promises with the engine's own inputs and outputs."""
-    n, s, k = spec.batch or -1, spec.size, len(spec.classes)
-    deploy = spec.graph == "deploy"
-    promised = [
-        Tensor(name="frames", is_input=True, dtype=np.uint8, shape=(n, s, s, 3))
-        if deploy
-        else Tensor(name="images", is_input=True, dtype=np.float32, shape=(n, 3, s, s)),
-        *(
-            Tensor(name="logits", is_input=False, dtype=np.float32, shape=(n, k, s, s))
-            if kind == "logits"
-            else Tensor(name=kind, is_input=False, dtype=np.uint8, shape=(n, s, s))
-            for kind in spec.outputs
-        ),
-    ]
-    if sorted(promised, key=lambda one: one.name) != sorted(tensors, key=lambda one: one.name):
-        raise IncompatibleEngineError(
-            path,
-            f"should have {', '.join(map(_words, promised))}; it has {', '.join(map(_words, tensors))}",
-            "build it again: segface-edge build MODEL.onnx -o FILE.plan",
-        )
-
-
-def _words(tensor: Tensor) -> str:
-    shape = "x".join("N" if size == -1 else str(size) for size in tensor.shape)
-    return f"{tensor.name} {shape} {getattr(tensor.dtype, '__name__', tensor.dtype)}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from segface_edge.engines.ort import read_metadata
+from segface_edge.engines.ort.metadata import read_metadata
 from segface_edge.errors import InputError, UsageError
 from segface_edge.spec import ModelSpec
 

@@ -1,0 +1,1 @@
+"""ONNX Runtime: files opened, looked at and run, on a CPU or a GPU."""

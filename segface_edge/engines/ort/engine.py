@@ -1,0 +1,172 @@
+"""The engines onnxruntime and onnxruntime-tensorrt."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from copy import copy
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import numpy.typing as npt
+
+from segface_edge.engines.base import Engine, Output, cores
+from segface_edge.errors import IncompatibleEngineError, SegFaceEdgeError, UsageError
+from segface_edge.pictures.imaging import UInt8Array
+
+from .bound import BoundSession
+from .contract import check_contract, promised_tensors, spec_of
+from .providers import CPU, CUDA, TENSORRT
+from .session import VERSION, allocator, open_session
+
+# A CPU computes one frame after another where it has so few threads: of a batch, feature maps leave its caches between
+# layers. `benchmarks/video.py` measures it (two cores: a tenth less time a frame than in eights).
+_FEW_THREADS = 4
+
+
+class OrtEngine(Engine):
+    """An ONNX file in ONNX Runtime.
+
+    On a GPU: unverified until run on one. Inputs and outputs are bound to memory that is allocated once per batch
+    size, so runs of one engine take turns. The CPU gets no nodes but those that compute shapes.
+
+    Args:
+        path: an ONNX file that segface-edge wrote.
+        device: `cpu`, `cuda` or `cuda:N`. A provider that does not load is an error, never a silent run on the CPU.
+        threads: threads per operator; None leaves it to ONNX Runtime (one per physical core).
+
+    Raises:
+        ModelFileError: the file is absent or damaged.
+        IncompatibleEngineError: it has no segface-edge metadata, or metadata that its own inputs and outputs belie;
+            or the GPU cannot run all of it.
+        MissingDependencyError: this ONNX Runtime has no provider for the device, or it does not load.
+        UsageError: an unknown device, or one that is not in this machine.
+    """
+
+    # Those that run it on a GPU: a node goes to the first one that takes it.
+    _on_gpu: ClassVar[tuple[str, ...]] = (CUDA,)
+    _on_cpu: ClassVar[bool] = True
+
+    def __init__(self, path: Path, *, device: str = "cpu", threads: int | None = None) -> None:
+        self.source = str(path)
+        self.device = device
+        self._threads = threads
+        index = _gpu_index(device)
+        if index is None and not self._on_cpu:
+            raise UsageError(
+                f"device {device!r}", "is not one for TensorRT", "use cuda or cuda:N, or the engine onnxruntime"
+            )
+        providers = (CPU,) if index is None else self._on_gpu
+        session, self._optimisation, self._nodes = open_session(path, device, index, threads, providers)
+        self.spec = spec_of(session, self.source)
+        check_contract(session, self.spec, self.source)
+        feed, *outputs = promised_tensors(self.spec)
+        self._input = feed[0]
+        if index is None and (threads or cores() or 1) <= _FEW_THREADS:
+            self.max_batch = 1
+        self._providers = session.get_providers()
+        self._session: Any = session
+        self._bound = None if index is None else BoundSession(session, self.source, allocator(index), feed, outputs)
+        self._clock: Callable[[], float] | None = None
+        self._transfers = {"host_to_device": 0.0, "device_to_host": 0.0}
+        mean, std = np.array(self.spec.mean, np.float32), np.array(self.spec.std, np.float32)
+        self._scale, self._shift = 1 / (255 * std), -mean / std
+
+    def run(self, frames: UInt8Array) -> Output:
+        """Runs (N, S, S, 3) uint8 RGB."""
+        session = self._session
+        if session is None:
+            raise UsageError(self.source, "is closed", "open it again")
+        feed: npt.NDArray[Any] = frames
+        if self.spec.graph == "reference":
+            normalised = frames.astype(np.float32) * self._scale + self._shift
+            feed = np.ascontiguousarray(normalised.transpose(0, 3, 1, 2))
+        try:
+            if self._bound is None:
+                values = session.run(list(self.spec.outputs), {self._input: feed})
+                found = dict(zip(self.spec.outputs, values, strict=True))
+            else:
+                found = self._run_bound(self._bound, feed)
+        except SegFaceEdgeError:
+            raise
+        except Exception as error:  # ONNX Runtime's errors have no common base but Exception
+            cure = "export it again: segface-edge export" if self._bound is None else "use fewer frames a call, or cpu"
+            raise IncompatibleEngineError(self.source, f"ONNX Runtime failed to run it ({error})", cure) from error
+        logits = found.get("logits")
+        labels = found["labels"] if "labels" in found else found["logits"].argmax(axis=1).astype(np.uint8)
+        return Output(labels, found.get("confidence"), logits)
+
+    def _run_bound(self, bound: BoundSession, feed: npt.NDArray[Any]) -> dict[str, npt.NDArray[Any]]:
+        if self._clock is None:
+            return bound.run(feed)[0]
+        found, there, back = bound.run(feed, self._clock)
+        self._transfers["host_to_device"] += there
+        self._transfers["device_to_host"] += back
+        return found
+
+    def infer_staged(self, frames: UInt8Array, now: Callable[[], float]) -> tuple[Output, dict[str, float]]:
+        """On a GPU the copies apart; `inference` is all the rest, so that the stages add up to the whole."""
+        if self._bound is None:
+            return super().infer_staged(frames, now)
+        # The same session and memory with a clock of its own: other threads may run this engine meanwhile.
+        timed = copy(self)
+        timed._clock, timed._transfers = now, dict.fromkeys(self._transfers, 0.0)
+        start = now()
+        output = timed.infer(frames)
+        there, back = timed._transfers["host_to_device"], timed._transfers["device_to_host"]
+        rest = now() - start - there - back
+        return output, {"host_to_device": there, "inference": rest, "device_to_host": back}
+
+    def describe(self) -> dict[str, object]:
+        """Runtime, version, providers that are in use, threads, how far the graph is optimised.
+
+        On a GPU also the device, `io_binding`, and `nodes`: how many each provider runs, None where this version of
+        ONNX Runtime does not say.
+        """
+        on_gpu = {} if self._bound is None else {"device": self.device, "io_binding": True, "nodes": self._nodes}
+        return {
+            "runtime": "onnxruntime",
+            "version": VERSION,
+            "providers": self._providers,
+            "threads": self._threads or "default",
+            "optimisation": self._optimisation,
+            **on_gpu,
+        }
+
+    def close(self) -> None:
+        """Frees the session, and its memory on the GPU."""
+        self._session = None
+        if self._bound is not None:
+            self._bound.close()
+
+
+class OrtTensorRTEngine(OrtEngine):
+    """The same with TensorRT's provider first; the nodes that it does not take run on CUDA.
+
+    Unverified until run on a GPU.
+
+    The precision is the file's: no builder flag changes it. TensorRT builds its engine when the file is opened, and
+    where the batch is open again for each larger one: give it a file with a fixed batch. Its cache of engines is
+    off: ONNX Runtime does not key it by TensorRT's version (its issue 14269), and a stale engine is worse than a
+    slow start.
+
+    Args:
+        path: an ONNX file that segface-edge wrote.
+        device: `cuda` or `cuda:N`.
+        threads: as for OrtEngine.
+
+    Raises:
+        UsageError: the device is the CPU.
+        SegFaceEdgeError: as for OrtEngine; IncompatibleEngineError also where TensorRT takes none of the nodes.
+    """
+
+    _on_gpu = (TENSORRT, CUDA)
+    _on_cpu = False
+
+
+def _gpu_index(device: str) -> int | None:
+    """The GPU's number, None for the CPU."""
+    kind, colon, index = device.partition(":")
+    if kind not in ("cpu", "cuda") or (colon and (kind == "cpu" or not index.isdecimal())):
+        raise UsageError(f"device {device!r}", "is unknown to ONNX Runtime", "use cpu, cuda or cuda:N")
+    return None if kind == "cpu" else int(index or 0)

@@ -1,0 +1,36 @@
+"""How far ONNX Runtime may optimise a graph: one rule for all uses of a file."""
+
+from __future__ import annotations
+
+import platform
+from pathlib import Path
+
+
+def allowed(precision: str, kind: str) -> tuple[list[str], dict[str, str], str]:
+    """What a session is told.
+
+    Args:
+        precision: of the file: `fp32`, `fp16`, `int8`; another is taken for fp32.
+        kind: of the device: `cpu` or `cuda`.
+
+    Returns:
+        Optimisers left out, entries of the session's configuration, and both in words.
+    """
+    if kind != "cpu" or precision not in ("fp16", "int8"):
+        return [], {}, "all"
+    # With it, some fp16 graphs end the process (seen from ONNX Runtime 1.24.4 to 1.32).
+    left_out, words = ["NchwcTransformer"], "all but NchwcTransformer"
+    if precision == "int8" and not _int8_products():
+        # Its int8 kernels add pairs of products in 16 bits, which saturate. Values are rounded to int8 all the same.
+        return left_out, {"session.disable_quant_qdq": "1"}, f"{words}; products in fp32: this CPU's of int8 saturate"
+    return left_out, {}, words
+
+
+def _int8_products() -> bool:
+    """Whether the CPU multiplies int8 without saturation: ARM does, x86 from its VNNI on."""
+    if platform.machine() not in ("x86_64", "AMD64", "i686"):
+        return True
+    try:
+        return "vnni" in Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return False

@@ -118,7 +118,8 @@ def command(
     from segface_edge.parsing.parser import FaceParser
     from segface_edge.parsing.stream import lanes
     from segface_edge.sources.photos import find
-    from segface_edge.sources.video import check_video_place, is_live, is_video
+    from segface_edge.sources.video import is_live, is_video
+    from segface_edge.sources.video_out import check_video_place
 
     from .photos import parse_photos
     from .video import describe, parse_video

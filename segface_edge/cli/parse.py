@@ -15,7 +15,8 @@ from segface_edge.pictures.imaging import DEFAULT_MAX_PIXELS, LARGEST_MAX_PIXELS
 from .options import json_option, model_options, say
 
 if TYPE_CHECKING:
-    from segface_edge.parsing.result import FaceParse, View
+    from segface_edge.parsing.result import FaceParse
+    from segface_edge.parsing.views import View
 
 
 @click.command(

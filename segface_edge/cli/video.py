@@ -16,8 +16,9 @@ from .options import progress_bar
 
 if TYPE_CHECKING:
     from segface_edge.parsing.parser import FaceParser
-    from segface_edge.parsing.result import FaceParse, View
+    from segface_edge.parsing.result import FaceParse
     from segface_edge.parsing.stream import Streamed
+    from segface_edge.parsing.views import View
     from segface_edge.pictures.imaging import UInt8Array
     from segface_edge.sources.ahead import Ahead
     from segface_edge.sources.video_out import VideoWriter

@@ -24,7 +24,8 @@ import click
 from segface_edge.bench.machine import environment
 from segface_edge.files import write_whole
 from segface_edge.labels import RARE_PARTS
-from segface_edge.plots.figures import ablation_figure, save_figure
+from segface_edge.plots.ablation import ablation_figure
+from segface_edge.plots.figure import save_figure
 
 HERE = Path(__file__).parent
 RECIPE = HERE / "ablation.toml"

@@ -26,7 +26,7 @@ from segface_edge.evaluation.histogram import Histogram
 from segface_edge.files import write_whole
 from segface_edge.labels import RARE_PARTS, label_set
 from segface_edge.pictures import imaging
-from segface_edge.plots.figures import save_figure
+from segface_edge.plots.figure import save_figure
 from segface_edge.sources.photos import find
 
 RESULTS = Path(__file__).parent / "results" / "anywhere"

@@ -259,7 +259,7 @@ def _draw(tables: Mapping[str, dict[str, Any]]) -> None:
             f"{document['engine']['threads']} thread(s)"
         )
     figure.suptitle(f"Frames in to labels out, median: {next(iter(tables.values()))['environment']['cpu']}")
-    from segface_edge.plots.figures import save_figure
+    from segface_edge.plots.figure import save_figure
 
     save_figure(figure, PLOT)
 

@@ -21,7 +21,7 @@ from matplotlib.figure import Figure
 
 from segface_edge.bench.machine import environment
 from segface_edge.files import write_whole
-from segface_edge.plots.figures import save_figure
+from segface_edge.plots.figure import save_figure
 
 RESULTS = Path(__file__).parent / "results" / "training"
 

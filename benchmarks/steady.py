@@ -36,8 +36,8 @@ from segface_edge.evaluation.histogram import Histogram
 from segface_edge.files import write_whole
 from segface_edge.labels import RARE_PARTS, LabelSet, label_set
 from segface_edge.pictures import imaging
-from segface_edge.plots.figures import save_figure
-from segface_edge.sources.video import VideoWriter
+from segface_edge.plots.figure import save_figure
+from segface_edge.sources.video_out import VideoWriter
 
 RESULTS = Path(__file__).parent / "results" / "anywhere"
 HEIGHT, WIDTH, SIDE = 480, 640, 300

@@ -35,7 +35,7 @@ from segface_edge.files import write_whole
 from segface_edge.parsing.result import FaceParse
 from segface_edge.parsing.stream import lanes
 from segface_edge.pictures import imaging
-from segface_edge.sources.video import VideoWriter
+from segface_edge.sources.video_out import VideoWriter
 
 RESULT = Path(__file__).parent / "results" / "anywhere" / "video.json"
 SIDE = 512

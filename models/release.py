@@ -27,7 +27,8 @@ from segface_edge.export.pipeline import run_export
 from segface_edge.files import write_whole
 from segface_edge.labels import RARE_PARTS, label_set
 from segface_edge.pictures.imaging import load
-from segface_edge.plots.figures import confusion_figure, per_class_figure, save_figure, size_figure
+from segface_edge.plots.figure import save_figure
+from segface_edge.plots.scores import confusion_figure, per_class_figure, size_figure
 
 ROOT = Path(__file__).parent.parent
 CARD = ROOT / "models" / "segface-mobilenet" / "README.md"

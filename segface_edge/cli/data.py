@@ -8,7 +8,8 @@ from typing import Any
 
 import click
 
-from segface_edge.datasets.check import KINDS, Report, check
+from segface_edge.datasets.check import check
+from segface_edge.datasets.findings import KINDS, Report
 from segface_edge.datasets.opening import open_splits
 from segface_edge.errors import UsageError, missing_extra
 from segface_edge.files import check_place, whole_file

@@ -130,7 +130,7 @@ def _sides(text: str, model: Path) -> list[int]:
 def _check_matplotlib() -> None:
     """Raises MissingDependencyError: an evaluation takes minutes, and its plots come last."""
     try:
-        import_module("segface_edge.plots.figures")
+        import_module("segface_edge.plots.scores")
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] != "matplotlib":
             raise
@@ -162,7 +162,8 @@ def _draw(
     """Writes the plots. The worst photos are run again: an evaluation keeps no label maps."""
     from segface_edge.evaluation.evaluate import compared
     from segface_edge.plots.contact_sheet import contact_sheet, write_sheet
-    from segface_edge.plots.figures import confusion_figure, per_class_figure, save_figure, size_figure
+    from segface_edge.plots.figure import save_figure
+    from segface_edge.plots.scores import confusion_figure, per_class_figure, size_figure
 
     name = Path(result.model).name
     save_figure(confusion_figure(result), folder / "confusion.png")

@@ -90,7 +90,7 @@ def command(
 def _draw(study: Study, plot_to: Path | None, subclasses_to: Path | None) -> None:
     if plot_to is None and subclasses_to is None:
         return
-    from segface_edge.plots.figures import save_figure
+    from segface_edge.plots.figure import save_figure
     from segface_edge.plots.longtail import accuracy_figure, subclass_figure
 
     config = study.config

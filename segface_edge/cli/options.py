@@ -38,7 +38,7 @@ def check_plots(*places: Path | None) -> None:
             continue
         check_place(place)
         try:
-            from segface_edge.plots.figures import SUFFIXES
+            from segface_edge.plots.figure import SUFFIXES
         except ModuleNotFoundError as error:
             raise missing_extra("matplotlib", "plot", "a plot") from error
         if place.suffix.lower() not in SUFFIXES:

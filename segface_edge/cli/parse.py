@@ -15,7 +15,8 @@ from segface_edge.pictures.imaging import DEFAULT_MAX_PIXELS, LARGEST_MAX_PIXELS
 from .options import json_option, model_options, say
 
 if TYPE_CHECKING:
-    from segface_edge.parsing.result import FaceParse, View
+    from segface_edge.parsing.result import FaceParse
+    from segface_edge.parsing.views import View
 
 
 @click.command(
@@ -118,7 +119,8 @@ def command(
     from segface_edge.parsing.parser import FaceParser
     from segface_edge.parsing.stream import lanes
     from segface_edge.sources.photos import find
-    from segface_edge.sources.video import check_video_place, is_live, is_video
+    from segface_edge.sources.video import is_live, is_video
+    from segface_edge.sources.video_out import check_video_place
 
     from .photos import parse_photos
     from .video import describe, parse_video

@@ -19,7 +19,8 @@ from .options import check_json, progress_bar, say
 
 if TYPE_CHECKING:
     from segface_edge.parsing.parser import FaceParser
-    from segface_edge.parsing.result import FaceParse, View
+    from segface_edge.parsing.result import FaceParse
+    from segface_edge.parsing.views import View
     from segface_edge.sources.photos import Source
 
 _LOSSLESS_VIEWS = ("mask", "cutout")
@@ -126,7 +127,7 @@ def _is_done(photo: Source, target: Path | None, lines: dict[str, str] | None) -
 
 def _targets(photos: list[Source], out: str | None, view: View, *, several: bool) -> list[Path | None]:
     """Where each result goes; checked before anything is parsed."""
-    from segface_edge.parsing.result import check_view
+    from segface_edge.parsing.views import check_view
 
     if out is None or out == "-":
         if out == "-" and len(photos) > 1:

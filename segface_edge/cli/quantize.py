@@ -79,7 +79,7 @@ def _say_step(step: str) -> None:
 
 
 def _draw(path: Path, result: Quantized) -> None:
-    from segface_edge.plots.figures import save_figure
+    from segface_edge.plots.figure import save_figure
     from segface_edge.plots.sensitivity import sensitivity_figure
 
     lowered = result.lowered

@@ -16,11 +16,12 @@ from .options import progress_bar
 
 if TYPE_CHECKING:
     from segface_edge.parsing.parser import FaceParser
-    from segface_edge.parsing.result import FaceParse, View
+    from segface_edge.parsing.result import FaceParse
     from segface_edge.parsing.stream import Streamed
+    from segface_edge.parsing.views import View
     from segface_edge.pictures.imaging import UInt8Array
     from segface_edge.sources.ahead import Ahead
-    from segface_edge.sources.video import VideoWriter
+    from segface_edge.sources.video_out import VideoWriter
 
 _QUIT = (ord("q"), 27)  # q and Esc end what is shown in a window
 
@@ -46,7 +47,8 @@ def parse_video(
     """
     from segface_edge.faces.steady import Steady
     from segface_edge.sources.ahead import Ahead
-    from segface_edge.sources.video import Video, VideoWriter
+    from segface_edge.sources.video import Video
+    from segface_edge.sources.video_out import VideoWriter
 
     if show:
         _check_windows()

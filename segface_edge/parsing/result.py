@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from os import PathLike
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any
 
 import cv2
 import numpy as np
@@ -19,11 +19,9 @@ from segface_edge.files import write_whole
 from segface_edge.labels import LabelSet, label_set
 from segface_edge.pictures.imaging import FaceBox, UInt8Array
 
-View = Literal["overlay", "mask", "color", "cutout"]
-
-# Formats that keep labels and transparency as they are.
-_LOSSLESS = (".png",)
-_WITH_ALPHA = (".png", ".webp", ".tif", ".tiff")
+from .coco import coco_document
+from .outlines import polygons_of
+from .views import View, check_view, picture_format
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -158,18 +156,7 @@ class FaceParse:
         Raises:
             UsageError: as for `mask`.
         """
-        # Twice as large, with a margin, the outline of pixels is that of their edges.
-        mask = np.pad(self.mask(*classes).astype(np.uint8).repeat(2, 0).repeat(2, 1), 1)
-        outlines, _ = cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
-        found = []
-        for outline in outlines:
-            # A pixel's middle half lies inside: its edges are half a pixel, one of these, further out.
-            x, y = (outline[:, 0, axis].astype(np.float32) - 1 for axis in (0, 1))
-            edges = np.stack([(x + x % 2) / 2, (y + y % 2) / 2], axis=1)
-            points = cv2.approxPolyDP(edges[:, None], tolerance, True)[:, 0] if tolerance > 0 else edges
-            points = points if len(points) >= 3 else cv2.approxPolyDP(edges[:, None], 0.01, True)[:, 0]
-            found.append([(float(px), float(py)) for px, py in points])
-        return found
+        return polygons_of(self.mask(*classes), tolerance=tolerance)
 
     def to_coco(self, *, file_name: str = "", image_id: int = 0, first_id: int = 1) -> dict[str, list[dict[str, Any]]]:
         """The parse as COCO's: `images`, `categories` (ids are labels) and `annotations`, one a class of each face.
@@ -181,41 +168,15 @@ class FaceParse:
             image_id: of the photo.
             first_id: of the first annotation.
         """
-        height, width = self.labels.shape
-        annotations: list[dict[str, Any]] = []
         whole = FaceLabels(top=0, left=0, labels=self.labels)
-        several = self.face_labels if len(self.face_labels) > 1 else (whole,)
-        for face, label in (
-            (one, label) for one in several for label in np.unique(one.labels[one.labels > 0]).tolist()
-        ):
-            mask = np.zeros((height, width), bool)
-            rows = slice(face.top, face.top + face.labels.shape[0])
-            columns = slice(face.left, face.left + face.labels.shape[1])
-            # Where two faces claim a pixel, that of the merged labels has it.
-            mask[rows, columns] = np.equal(face.labels, label) & np.equal(self.labels[rows, columns], label)
-            if not mask.any():
-                continue
-            y, x = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
-            annotations.append(
-                {
-                    "id": first_id + len(annotations),
-                    "image_id": image_id,
-                    "category_id": label,
-                    "segmentation": {"size": [height, width], "counts": _runs(mask)},
-                    "area": int(mask.sum()),
-                    "bbox": [int(x[0]), int(y[0]), int(x[-1] - x[0] + 1), int(y[-1] - y[0] + 1)],
-                    "iscrowd": 0,
-                }
-            )
-        return {
-            "images": [{"id": image_id, "height": height, "width": width, "file_name": file_name}],
-            "categories": [
-                {"id": label, "name": name, "supercategory": "face"}
-                for label, name in enumerate(self.label_set.classes)
-                if label
-            ],
-            "annotations": annotations,
-        }
+        return coco_document(
+            self.labels,
+            self.face_labels if len(self.face_labels) > 1 else (whole,),
+            self.label_set,
+            file_name=file_name,
+            image_id=image_id,
+            first_id=first_id,
+        )
 
     def to_json(self) -> dict[str, Any]:
         """JSON-ready: size, label order, pixels by class, faces, milliseconds; what `segface-edge parse --json` has."""
@@ -271,7 +232,7 @@ class FaceParse:
         buffer = io.BytesIO()
         quality = {"quality": 95} if path.suffix.lower() in (".jpg", ".jpeg", ".webp") else {}
         try:
-            self.picture(view, alpha=alpha, classes=classes).save(buffer, _format(path.suffix), **quality)
+            self.picture(view, alpha=alpha, classes=classes).save(buffer, picture_format(path.suffix), **quality)
         except (OSError, ValueError) as error:  # JPEG and WebP have largest sizes
             raise InputError(path, f"cannot hold this picture ({error})", "save it as .png") from error
         write_whole(path, buffer.getvalue())
@@ -292,31 +253,3 @@ class FaceParse:
         picture = Image.fromarray(self.labels)
         picture.putpalette(self.label_set.palette.tobytes())
         return picture
-
-
-def _runs(mask: npt.NDArray[np.bool_]) -> list[int]:
-    """Lengths of runs of equal values down the columns, those of False first."""
-    flat = mask.ravel(order="F")
-    ends = np.flatnonzero(np.diff(flat)) + 1
-    edges = np.concatenate([[0], ends, [flat.size]])
-    lengths: list[int] = np.diff(edges).tolist()
-    return [0, *lengths] if flat[0] else lengths
-
-
-def check_view(view: str, suffix: str) -> None:
-    """Raises UsageError where `view` is unknown or a file of this suffix cannot hold it."""
-    if view not in get_args(View):
-        raise UsageError(f"view {view!r}", "is unknown", f"use one of: {', '.join(get_args(View))}")
-    _format(suffix)
-    if view == "mask" and suffix.lower() not in _LOSSLESS:
-        raise UsageError(f"'{suffix}'", "would change label ids", "save masks as .png")
-    if view == "cutout" and suffix.lower() not in _WITH_ALPHA:
-        raise UsageError(f"'{suffix}'", "has no transparency", "save cut-outs as .png or .webp")
-
-
-def _format(suffix: str) -> str:
-    formats = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP", ".tif": "TIFF", ".tiff": "TIFF",
-               ".bmp": "BMP"}  # fmt: skip
-    if suffix.lower() not in formats:
-        raise UsageError(f"'{suffix}'", "is not a picture format that can be written", f"use {', '.join(formats)}")
-    return formats[suffix.lower()]

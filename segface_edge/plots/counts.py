@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
-from segface_edge.datasets.check import Report
+from segface_edge.datasets.findings import Report
 
 _INK, _PALE, _GRID = "#1f2933", "#7b8794", "#e4e7eb"
 # Told apart by those who do not see red and green (Okabe and Ito), and in grey.

@@ -197,7 +197,7 @@ def _hide_matplotlib(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in [name for name in sys.modules if name.partition(".")[0] == "matplotlib"]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "matplotlib", None)
-    monkeypatch.delitem(sys.modules, "segface_edge.plots.figures", raising=False)
+    monkeypatch.delitem(sys.modules, "segface_edge.plots.scores", raising=False)
 
 
 def _forbid_evaluation(monkeypatch: pytest.MonkeyPatch) -> None:

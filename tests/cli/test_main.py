@@ -25,7 +25,7 @@ from segface_edge import __version__, zoo
 from segface_edge.bench import scenarios
 from segface_edge.cli import COMMANDS, app
 from segface_edge.evaluation import photos, plan_parity
-from segface_edge.sources.video import VideoWriter
+from segface_edge.sources.video_out import VideoWriter
 from segface_edge.zoo import fetch
 
 Cli = Callable[..., Any]

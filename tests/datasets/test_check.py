@@ -7,50 +7,18 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 import pytest
 from PIL import Image, ImageEnhance, ImageOps
 
-from segface_edge import zoo
-from segface_edge.datasets.check import KINDS, Finding, Report, check, near_pairs, wrong_sides
+from segface_edge.datasets.check import check
+from segface_edge.datasets.findings import KINDS, Finding, Report
 from segface_edge.datasets.opening import open_splits
 from segface_edge.errors import DataError
-from segface_edge.labels import LabelSet, label_set
+from segface_edge.labels import label_set
 
-Array = npt.NDArray[np.uint8]
+from .drawn import SIDE, face, picture
 
-HQ, LAPA, SEGFACE = label_set("celebamask-hq"), label_set("lapa"), label_set("segface")
-SIDE = 96
-# A face of boxes (left, top, right, bottom), upright: the subject's left lies to the picture's right.
-FACE = {
-    "hair": (10, 2, 86, 60),
-    "skin": (20, 20, 76, 90),
-    "r_ear": (12, 44, 20, 56),
-    "l_ear": (76, 44, 84, 56),
-    "r_brow": (28, 34, 42, 38),
-    "l_brow": (54, 34, 68, 38),
-    "r_eye": (30, 42, 40, 48),
-    "l_eye": (56, 42, 66, 48),
-    "nose": (43, 46, 53, 62),
-    "u_lip": (38, 68, 58, 72),
-    "l_lip": (38, 72, 58, 77),
-}
-
-
-def face(order: LabelSet = HQ, *, without: tuple[str, ...] = ()) -> Array:
-    labels = np.zeros((SIDE, SIDE), np.uint8)
-    for name, (left, top, right, bottom) in FACE.items():
-        if name in order.classes and name not in without:
-            labels[top:bottom, left:right] = order.index(name)
-    return labels
-
-
-def picture(number: int) -> Image.Image:
-    """The portrait, moved round: another picture for every number."""
-    with Image.open(zoo.PORTRAIT) as opened:
-        pixels = np.asarray(opened.resize((SIDE, SIDE)))
-    return Image.fromarray(np.roll(pixels, (17 * number, 29 * number), axis=(0, 1)))
+HQ, LAPA = label_set("celebamask-hq"), label_set("lapa")
 
 
 @pytest.fixture
@@ -207,25 +175,6 @@ def test_half_of_a_split_swapped_is_told_one_by_one(root: Path) -> None:
     assert [finding.kind for finding in run(root).findings] == ["swapped"] * 2
 
 
-@pytest.mark.parametrize("order", [HQ, SEGFACE, LAPA], ids=lambda order: order.name)
-@pytest.mark.parametrize("angle", range(0, 360, 30))
-def test_a_head_that_is_turned_is_not_taken_for_a_swapped_one(order: LabelSet, angle: int) -> None:
-    pairs = len(order.pairs)
-    turned = np.asarray(Image.fromarray(face(order)).rotate(angle))
-    assert wrong_sides(turned, order) == (pairs, 0)
-    assert wrong_sides(order.mirrored[turned], order) == (pairs, pairs)
-    # Mirrored with its sides exchanged it is sound again.
-    assert wrong_sides(np.ascontiguousarray(order.mirrored[turned[:, ::-1]]), order) == (pairs, 0)
-
-
-def test_pairs_of_which_one_shows_are_not_judged() -> None:
-    assert wrong_sides(face(without=("l_ear", "l_eye", "r_brow")), HQ) == (0, 0)
-    assert wrong_sides(np.zeros((8, 8), np.uint8), HQ) == (0, 0)
-    ears = np.zeros((8, 8), np.uint8)
-    ears[4, 0], ears[4, 7] = HQ.index("r_ear"), HQ.index("l_ear")
-    assert wrong_sides(ears, HQ) == (1, 0)  # nothing tells up from down: upright
-
-
 def changed(number: int) -> Image.Image:
     """A copy that was scaled down, brightened and compressed."""
     small = picture(number).resize((60, 60), Image.Resampling.BILINEAR)
@@ -256,62 +205,6 @@ def test_of_many_alike_one_finding_each_and_one_at_least_across(root: Path) -> N
     kinds = [finding.kind for finding in run(root).findings]
     assert len(kinds) == 4  # with picture 1 itself, five are alike
     assert "leak" in kinds
-
-
-def test_splits_that_share_a_chain_of_likeness_never_pass_as_within() -> None:
-    """Whatever the order of pairs, likeness that reaches two splits gives a finding across."""
-    from segface_edge.datasets.check import _duplicates, _Picture
-
-    random = np.random.default_rng(0)
-    base = np.asarray(picture(0).convert("L").resize((32, 32)))
-    for _ in range(20):
-        thumbs = [np.clip(base + random.normal(0, 2, base.shape), 0, 255).astype(np.uint8) for _ in range(3)]
-        chosen = random.integers(0, 3, 8)
-        splits = random.choice(["train", "val"], 8)
-        pictures = [
-            _Picture(split=str(split), file=Path(f"{i}.png"), thumb=thumbs[which])
-            for i, (which, split) in enumerate(zip(chosen, splits, strict=True))
-        ]
-        found = _duplicates(pictures)
-        assert len(found) == 7
-        assert any(one.kind == "leak" for one in found) is (len(set(splits)) > 1)
-
-
-def test_near_pairs_are_those_of_a_plain_computation() -> None:
-    """Against a loop over all pairs, over the borders of blocks too."""
-    from segface_edge.datasets import check as module
-
-    random = np.random.default_rng(1)
-    bases = random.integers(0, 256, (12, 8, 8), np.uint8)
-    thumbs = []
-    for i in range(40):
-        large = np.kron(bases[i % 12], np.ones((4, 4))) + random.normal(0, 3, (32, 32))
-        thumb = np.clip(large, 0, 255).astype(np.uint8)
-        thumbs.append(np.ascontiguousarray(thumb[:, ::-1]) if i % 5 == 0 else thumb)
-    thumbs += [thumbs[3], np.full((32, 32), 9, np.uint8), np.full((32, 32), 200, np.uint8)]
-    expected = set()
-    for mirrored in (False, True):
-        for i, first in enumerate(thumbs):
-            turned = first[:, ::-1] if mirrored else first
-            for j in range(i + 1, len(thumbs)):
-                with np.errstate(invalid="ignore"):
-                    correlation = np.corrcoef(turned.reshape(-1), thumbs[j].reshape(-1))[0, 1]
-                if correlation >= module.LEAST_CORRELATION:
-                    expected.add((i, j, mirrored))
-    # Of equal pictures only the first is compared with others.
-    expected = {pair for pair in expected if 40 not in pair[:2]} | {(3, 40, False)}
-    whole = set(near_pairs(thumbs))
-    assert whole == expected
-    assert len(whole) > 40
-
-
-def test_many_pictures_that_are_equal_are_not_compared_with_each_other() -> None:
-    pairs = list(near_pairs([np.zeros((32, 32), np.uint8)] * 20_000))
-    assert pairs == [(0, i, False) for i in range(1, 20_000)]
-
-
-def test_no_pictures_make_no_pairs() -> None:
-    assert list(near_pairs([])) == []
 
 
 def test_splits_in_different_orders_are_refused(root: Path) -> None:

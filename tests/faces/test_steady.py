@@ -26,7 +26,8 @@ from segface_edge.parsing.stream import streamed
 from segface_edge.pictures import imaging
 from segface_edge.pictures.framing import frame_of
 from segface_edge.pictures.imaging import FaceBox
-from segface_edge.sources.video import Video, VideoWriter
+from segface_edge.sources.video import Video
+from segface_edge.sources.video_out import VideoWriter
 
 Cli = Callable[..., Any]
 SIDE = 64

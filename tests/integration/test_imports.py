@@ -18,7 +18,10 @@ HEAVY += ("pycuda", "cuda")
 NEED_HEAVY = ("segface_edge.network", "segface_edge.training", "segface_edge.export")
 # Modules that are one heavy package's own home.
 HOMES = (
-    "segface_edge.plots.figures",
+    "segface_edge.plots.figure",
+    "segface_edge.plots.scores",
+    "segface_edge.plots.curves",
+    "segface_edge.plots.ablation",
     "segface_edge.plots.counts",
     "segface_edge.plots.sensitivity",
     "segface_edge.plots.longtail",

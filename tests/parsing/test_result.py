@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
-from hypothesis.extra.numpy import arrays
 from PIL import Image
 
 from segface_edge import FaceParser, zoo
 from segface_edge.errors import InputError, UsageError
 from segface_edge.labels import label_set
-from segface_edge.parsing.result import FaceLabels, FaceParse, check_view
+from segface_edge.parsing.result import FaceParse
+from segface_edge.parsing.views import check_view
 
 SEGFACE = label_set("segface")
 SKIN, L_EYE, R_EYE, HAIR = (SEGFACE.index(name) for name in ("skin", "l_eye", "r_eye", "hair"))
@@ -260,89 +257,9 @@ def test_a_picture_that_the_format_cannot_hold_is_said(
     assert list(tmp_path.iterdir()) == []
 
 
-def area(polygon: list[tuple[float, float]]) -> float:
-    """By the shoelace formula."""
-    x, y = (np.array(values) for values in zip(*polygon, strict=True))
-    return float(abs((x * np.roll(y, 1) - y * np.roll(x, 1)).sum()) / 2)
-
-
-def test_polygons_follow_the_edges_of_the_mask() -> None:
-    labels = np.zeros((60, 80), np.uint8)
-    boxes = {"nose": (25, 15, 30, 20), "l_eye": (60, 5, 69, 8), "r_eye": (40, 50, 57, 55), "ear_r": (3, 3, 4, 12)}
-    for name, (left, top, right, bottom) in boxes.items():
-        labels[top:bottom, left:right] = SEGFACE.index(name)
-    labels[59, 79] = SEGFACE.index("hair")
-    face = FaceParse(image=np.zeros((60, 80, 3), np.uint8), labels=labels, label_set=SEGFACE)
-    for name, (left, top, right, bottom) in {**boxes, "hair": (79, 59, 80, 60)}.items():
-        (polygon,) = face.polygons(name)
-        assert set(polygon) == {(left, top), (right, top), (right, bottom), (left, bottom)}, name
-        assert area(polygon) == face.areas()[name]
-    assert face.polygons("hat") == []
-    with pytest.raises(UsageError, match="names no class"):
-        face.polygons()
-
-
-def test_polygons_of_a_face_have_its_areas(parser: FaceParser) -> None:
-    face = parser(zoo.PORTRAIT)
-    for name in ("l_eye", "nose", "u_lip"):
-        exact = sum(map(area, face.polygons(name, tolerance=0)))
-        assert exact == pytest.approx(face.areas()[name], rel=0.03)
-        few = face.polygons(name)
-        assert sum(map(area, few)) == pytest.approx(face.areas()[name], rel=0.15)
-        assert sum(map(len, few)) < sum(map(len, face.polygons(name, tolerance=0))) / 3
-
-
-@given(arrays(np.uint8, st.tuples(st.integers(1, 12), st.integers(1, 12)), elements=st.integers(0, 3)))
-def test_coco_runs_are_the_masks(labels: np.ndarray) -> None:
-    """Decoded by their definition: runs down the columns, background first."""
-    face = FaceParse(image=np.zeros((*labels.shape, 3), np.uint8), labels=labels, label_set=SEGFACE)
-    document = face.to_coco(image_id=7, first_id=3)
-    assert [one["id"] for one in document["annotations"]] == list(range(3, 3 + len(document["annotations"])))
-    assert {one["category_id"] for one in document["annotations"]} == set(np.unique(labels)) - {0}
-    assert len(document["categories"]) == 18
-    for one in document["annotations"]:
-        counts = one["segmentation"]["counts"]
-        flat = np.concatenate([np.full(count, index % 2, bool) for index, count in enumerate(counts)])
-        mask = flat.reshape(labels.shape[::-1]).T
-        assert np.array_equal(mask, labels == one["category_id"])
-        assert one["area"] == mask.sum()
-        x, y, width, height = one["bbox"]
-        assert mask[y : y + height, x : x + width].sum() == one["area"]
-        assert mask[y].any()
-        assert mask[:, x + width - 1].any()
-    json.dumps(document)
-
-
-@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of pycocotools, by numpy 2
-def test_coco_s_own_tools_read_it(parser: FaceParser) -> None:
-    tools = pytest.importorskip("pycocotools.mask", reason="pycocotools is not installed")
-    face = parser(zoo.PORTRAIT)
-    for one in face.to_coco()["annotations"]:
-        packed = tools.frPyObjects(one["segmentation"], *face.labels.shape)
-        assert np.array_equal(tools.decode(packed).astype(bool), face.labels == one["category_id"])
-        assert int(tools.area(packed)) == one["area"]
-
-
 def test_one_face_by_itself(parser: FaceParser) -> None:
     face = parser(zoo.PORTRAIT)
     one = face.face(0)
     assert np.array_equal(one.labels, face.labels)
     assert one.to_json()["faces"] == face.to_json()["faces"]
     assert one.cutout("hair").shape == (512, 512, 4)
-
-
-def test_coco_has_the_classes_of_each_face() -> None:
-    """Of two faces that overlap: each pixel is one's."""
-    labels = np.zeros((10, 30), np.uint8)
-    labels[:, :14], labels[:, 14:] = HAIR, HAIR
-    parts = (
-        FaceLabels(top=0, left=0, labels=np.full((10, 18), HAIR, np.uint8)),
-        FaceLabels(top=0, left=18, labels=np.full((10, 12), HAIR, np.uint8)),
-    )
-    face = FaceParse(image=np.zeros((10, 30, 3), np.uint8), labels=labels, label_set=SEGFACE, face_labels=parts)
-    found = face.to_coco(file_name="a.jpg")
-    assert [(one["category_id"], one["area"], one["bbox"]) for one in found["annotations"]] == [
-        (HAIR, 180, [0, 0, 18, 10]),
-        (HAIR, 120, [18, 0, 12, 10]),
-    ]
-    assert found["images"][0]["file_name"] == "a.jpg"

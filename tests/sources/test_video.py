@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import signal
 import subprocess
@@ -29,7 +28,9 @@ from segface_edge.parsing import stream as stream_module
 from segface_edge.parsing.stream import lanes
 from segface_edge.pictures import imaging
 from segface_edge.sources import video as video_module
-from segface_edge.sources.video import Video, VideoWriter, is_video
+from segface_edge.sources import video_out
+from segface_edge.sources.video import Video, is_video
+from segface_edge.sources.video_out import VideoWriter
 
 Cli = Callable[..., Any]
 FRAMES, FPS = 30, 10
@@ -178,48 +179,6 @@ def test_a_camera_or_pipeline_that_is_not_there() -> None:
         Video("nosuchsrc ! appsink")
 
 
-def test_a_written_video_is_whole_or_not_there(tmp_path: Path) -> None:
-    writer = VideoWriter(tmp_path / "a.mp4", fps=5)
-    writer.write(np.zeros((32, 32, 3), np.uint8))
-    assert not (tmp_path / "a.mp4").exists()
-    writer.close()
-    assert [path.name for path in tmp_path.iterdir()] == ["a.mp4"]
-    VideoWriter(tmp_path / "b.mp4", fps=5).close()
-    assert [path.name for path in tmp_path.iterdir()] == ["a.mp4"]
-    with pytest.raises(UsageError, match="is no name of a video that can be written"):
-        VideoWriter(tmp_path / "c.gif", fps=5)
-    with pytest.raises(InputError, match="its folder does not exist"):
-        VideoWriter(tmp_path / "no" / "c.mp4", fps=5)
-
-
-def test_sound_is_copied_where_ffmpeg_is(clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of a stand-in for ffmpeg, which notes what it was asked for."""
-    for status, words in ((0, "copied"), (1, "left out: ffmpeg failed")):
-        script = tmp_path / "bin" / "ffmpeg"
-        script.parent.mkdir(exist_ok=True)
-        script.write_text(
-            f"#!{sys.executable}\n"
-            "import shutil, sys\n"
-            f"open({str(tmp_path / 'asked')!r}, 'a').write(' '.join(sys.argv) + chr(10))\n"
-            f"if {status}: sys.exit({status})\n"
-            "shutil.copy(sys.argv[sys.argv.index('-i') + 1], sys.argv[-1])\n"
-        )
-        script.chmod(0o755)
-        monkeypatch.setenv("PATH", f"{script.parent}:{os.environ['PATH']}")
-        writer = VideoWriter(tmp_path / "out.mp4", fps=5, sound_of=clip)
-        writer.write(np.zeros((32, 32, 3), np.uint8))
-        writer.close()
-        assert writer.sound.startswith(words)
-        assert (tmp_path / "out.mp4").stat().st_size > 0
-    assert f"-i {clip} -map 0:v -map 1:a? -c copy -t 0.200" in (tmp_path / "asked").read_text()
-    monkeypatch.setattr(shutil, "which", lambda _: None)
-    writer = VideoWriter(tmp_path / "out.mp4", fps=5, sound_of=clip)
-    writer.write(np.zeros((32, 32, 3), np.uint8))
-    writer.close()
-    assert writer.sound == "left out: ffmpeg is not installed"
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["asked", "bin", "out.mp4"]
-
-
 def test_a_video_is_parsed_frame_by_frame(cli: Cli, faces: Path, tmp_path: Path) -> None:
     done = cli(
         "parse", faces, "-o", tmp_path / "out.mp4", "--jsonl", tmp_path / "out.jsonl", "--every", 4, "--json", "-",
@@ -254,7 +213,7 @@ def test_what_was_done_is_kept(cli: Cli, clip: Path, tmp_path: Path, monkeypatch
         assert len(list(video)) >= 2
 
     free = iter([2**40, 0])
-    monkeypatch.setattr(video_module, "_FRAMES_A_LOOK", 2)
+    monkeypatch.setattr(video_out, "_FRAMES_A_LOOK", 2)
     monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=next(free, 0)))
     done = cli("parse", clip, "-o", tmp_path / "full.mp4", "--every", 5, "--locate", "whole")
     assert (done.code, len(done.err.splitlines())) == (1, 1)
@@ -363,19 +322,6 @@ def test_whatever_fails_in_drawing_ends_it(
     assert f"{frame} frames are in {tmp_path / 'out.mp4'}" in done.err
     assert sorted(path.name for path in tmp_path.iterdir()) == ["out.jsonl", "out.mp4"]
     assert len((tmp_path / "out.jsonl").read_text().splitlines()) == frame
-
-
-def test_colours_and_odd_sizes_come_back(tmp_path: Path) -> None:
-    frame = np.zeros((49, 65, 3), np.uint8)
-    frame[:, :, 0] = 220  # red
-    writer = VideoWriter(tmp_path / "red.avi", fps=29.97)
-    writer.write(frame)
-    writer.write(cv2.resize(frame, (130, 98)))  # another size is fitted
-    writer.close()
-    with Video(str(tmp_path / "red.avi")) as video:
-        frames = list(video)
-    assert [one.image.shape for one in frames] == [(48, 64, 3)] * 2
-    assert all(one.image[20, 20, 0] > 180 and one.image[20, 20, 2] < 60 for one in frames)
 
 
 class Strange(Camera):
@@ -615,22 +561,6 @@ def test_a_photo_that_cannot_be_fitted_ends_nothing(cli: Cli, portrait: Path, tm
     assert found.code == 1
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["a.png", "c.png"]
     assert "b.png" in found.err
-
-
-def test_who_does_not_wait_for_the_sound_has_the_video(
-    clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(shutil, "which", lambda _: "ffmpeg")
-
-    def stopped(*_: Any, **__: Any) -> None:
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(subprocess, "run", stopped)
-    writer = VideoWriter(tmp_path / "out.mp4", fps=5, sound_of=clip)
-    writer.write(np.zeros((32, 32, 3), np.uint8))
-    with pytest.raises(KeyboardInterrupt):
-        writer.close()
-    assert [path.name for path in tmp_path.iterdir()] == ["out.mp4"]
 
 
 def test_lines_are_there_as_they_come_and_whole(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""How many label maps show each class, drawn. The home of matplotlib in `evaluation`, beside other figures."""
+"""How many label maps show each class, drawn."""
 
 from __future__ import annotations
 

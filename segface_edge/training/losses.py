@@ -20,7 +20,6 @@ from segface_edge.labels import IGNORED, LabelSet
 
 from .processes import several
 
-# The label of pixels without a truth.
 # Dice's smoothing, as in SegFace's own code.
 SMOOTH = 1e-5
 

@@ -25,7 +25,7 @@ from segface_edge.datasets.opening import open_dataset
 from segface_edge.evaluation.histogram import Histogram
 from segface_edge.files import write_whole
 from segface_edge.labels import RARE_PARTS, label_set
-from segface_edge.pictures import imaging
+from segface_edge.pictures import reading
 from segface_edge.plots.figure import save_figure
 from segface_edge.sources.photos import find
 
@@ -109,9 +109,9 @@ def main(
                 random = np.random.default_rng(0)  # the same places and turns for every way
                 histogram, lost, more = Histogram(len(order)), 0, 0
                 for index, sample in enumerate(samples):
-                    background = imaging.load(others[index % len(others)])
+                    background = reading.load(others[index % len(others)])
                     photo, truth = placed(
-                        imaging.load(sample.image), sample.read_labels(order), background, scale, random
+                        reading.load(sample.image), sample.read_labels(order), background, scale, random
                     )
                     face = parser(photo)
                     lost += not face.faces

@@ -20,7 +20,7 @@ from segface_edge.datasets.opening import folder
 from segface_edge.datasets.samples import read_labels
 from segface_edge.evaluation.histogram import Histogram
 from segface_edge.labels import label_set
-from segface_edge.pictures import imaging
+from segface_edge.pictures import fitting, reading, restoring
 
 THIN = ("neck_l", "ear_r", "eye_g", "l_brow", "u_lip")
 WIDTHS = (None, 0.01, 0.4, 0.6, 0.8, 1.0)  # None: nearest-neighbour; 0.01: no smoothing
@@ -38,15 +38,15 @@ def main(data: Path | None, limit: int) -> None:
 
 def _cost() -> None:
     with FaceParser() as parser:
-        frame = imaging.fit(imaging.load(zoo.PORTRAIT), parser.spec.size).pixels
+        frame = fitting.fit(reading.load(zoo.PORTRAIT), parser.spec.size).pixels
         labels = parser.engine.infer(frame[None]).labels[0]
     print(f"{len(np.unique(labels))} classes, frame {labels.shape[0]}")
     for side in (256, 512, 1024, 2048, 4096):
-        geometry = imaging.fit(np.zeros((side, side, 3), np.uint8), labels.shape[0]).geometry
+        geometry = fitting.fit(np.zeros((side, side, 3), np.uint8), labels.shape[0]).geometry
         times = []
         for _ in range(11):
             start = perf_counter()
-            imaging.restore(labels, geometry, side, side)
+            restoring.restore(labels, geometry, side, side)
             times.append(1000 * (perf_counter() - start))
         print(f"photo {side:>4} x {side:<4}  restore {statistics.median(times):7.2f} ms")
 
@@ -60,13 +60,13 @@ def _quality(data: Path, limit: int) -> None:
             histogram = Histogram(len(order))
             for truth in truths:
                 height, breadth = truth.shape
-                geometry = imaging.fit(np.zeros((height, breadth, 3), np.uint8), size, squash=True).geometry
+                geometry = fitting.fit(np.zeros((height, breadth, 3), np.uint8), size, squash=True).geometry
                 small = np.asarray(Image.fromarray(truth).resize((size, size), Image.Resampling.NEAREST))
                 if width is None:
                     back = np.asarray(Image.fromarray(small).resize((breadth, height), Image.Resampling.NEAREST))
                 else:
-                    imaging.SMOOTHING = width
-                    back = imaging.restore(small, geometry, height, breadth)
+                    restoring.SMOOTHING = width
+                    back = restoring.restore(small, geometry, height, breadth)
                 histogram.add(truth, back)
             f1 = histogram.f1()
             name = "nearest" if width is None else f"sigma {width}"

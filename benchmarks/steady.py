@@ -35,7 +35,7 @@ from segface_edge.datasets.opening import open_dataset
 from segface_edge.evaluation.histogram import Histogram
 from segface_edge.files import write_whole
 from segface_edge.labels import RARE_PARTS, LabelSet, label_set
-from segface_edge.pictures import imaging
+from segface_edge.pictures import reading
 from segface_edge.plots.figure import save_figure
 from segface_edge.sources.video_out import VideoWriter
 
@@ -149,7 +149,7 @@ def main(data: Path, detector: Path, label_order: str, videos: int, frames: int,
             for index in range(videos):
                 shown = samples[index : index + (2 if scene == "cut" else 1)]
                 path = Path(folder) / "video.mp4"
-                portraits = [imaging.load(sample.image) for sample in shown]
+                portraits = [reading.load(sample.image) for sample in shown]
                 film(path, portraits, place, frames, np.random.default_rng(index))
                 truths = [sample.read_labels(order) for sample in shown]
                 for steady, kept in ways.items():

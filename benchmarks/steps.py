@@ -37,7 +37,8 @@ from segface_edge.network.checkpoint import load_segface
 from segface_edge.network.decoder import WIDTH
 from segface_edge.network.deploy import DeployGraph, normalise
 from segface_edge.network.rows import RowFusion, TokensToImage, to_picture
-from segface_edge.pictures.imaging import fit, load
+from segface_edge.pictures.fitting import fit
+from segface_edge.pictures.reading import load
 from segface_edge.spec import METADATA_KEY, ModelSpec
 
 RESULTS = Path(__file__).resolve().parent / "results"

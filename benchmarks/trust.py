@@ -26,7 +26,7 @@ from segface_edge.bench.scenarios import Scenario, measure
 from segface_edge.engines import Engine, FakeEngine
 from segface_edge.engines.base import Output
 from segface_edge.engines.ort.engine import OrtEngine
-from segface_edge.pictures.imaging import UInt8Array
+from segface_edge.pictures.geometry import UInt8Array
 
 
 class Slowed(OrtEngine):

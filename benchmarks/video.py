@@ -34,7 +34,7 @@ from segface_edge.engines import FakeEngine
 from segface_edge.files import write_whole
 from segface_edge.parsing.result import FaceParse
 from segface_edge.parsing.stream import lanes
-from segface_edge.pictures import imaging
+from segface_edge.pictures import fitting, reading
 from segface_edge.sources.video_out import VideoWriter
 
 RESULT = Path(__file__).parent / "results" / "anywhere" / "video.json"
@@ -44,7 +44,7 @@ MANY = 10_000
 
 def clip(path: Path, frames: int) -> None:
     """The portrait, moving a little."""
-    portrait = np.pad(imaging.load(zoo.PORTRAIT), ((16, 16), (16, 16), (0, 0)), mode="edge")
+    portrait = np.pad(reading.load(zoo.PORTRAIT), ((16, 16), (16, 16), (0, 0)), mode="edge")
     writer = VideoWriter(path, fps=25)
     for index in range(frames):
         x, y = (round(16 + 16 * f(index / 9)) for f in (np.sin, np.cos))
@@ -96,7 +96,7 @@ def main(rounds: int, frames: int, threads: int) -> None:
             FaceParser(locate="whole", threads=threads) as parser,
             FaceParser(locate="whole", threads=each, in_flight=in_flight) as several,
         ):
-            frame = imaging.fit(imaging.load(zoo.PORTRAIT), parser.spec.size).pixels[None]
+            frame = fitting.fit(reading.load(zoo.PORTRAIT), parser.spec.size).pixels[None]
             engine = []
             ways: dict[str, list[float]] = {"several in flight": [], "one in flight": []}
             for warm in (parser, several):
@@ -173,7 +173,7 @@ def eights(parser: FaceParser, frame: np.ndarray, rounds: int) -> dict[str, floa
 
 def group(parser: FaceParser, rounds: int) -> list[dict[str, float]]:
     """Milliseconds of a photo with n faces."""
-    portrait = cv2.resize(imaging.load(zoo.PORTRAIT), (240, 240), interpolation=cv2.INTER_AREA)
+    portrait = cv2.resize(reading.load(zoo.PORTRAIT), (240, 240), interpolation=cv2.INTER_AREA)
     photo = np.vstack([np.hstack([portrait] * 5)] * 2)
     boxes = [[240 * x + 62, 240 * y + 64, 240 * x + 178, 240 * y + 213] for y in range(2) for x in range(5)]
     found = []

@@ -26,7 +26,7 @@ from segface_edge.export.config import ExportConfig
 from segface_edge.export.pipeline import run_export
 from segface_edge.files import write_whole
 from segface_edge.labels import RARE_PARTS, label_set
-from segface_edge.pictures.imaging import load
+from segface_edge.pictures.reading import load
 from segface_edge.plots.figure import save_figure
 from segface_edge.plots.scores import confusion_figure, per_class_figure, size_figure
 

@@ -21,13 +21,13 @@ if TYPE_CHECKING:
     from .labels import LabelSet
     from .parsing.parser import FaceParser
     from .parsing.result import FaceParse
-    from .pictures.imaging import FaceBox
+    from .pictures.geometry import FaceBox
     from .spec import ModelSpec
 
 __all__ = ["FaceBox", "FaceParse", "FaceParser", "LabelSet", "ModelSpec", "SegFaceEdgeError", "__version__"]
 
 _HOMES = {
-    "FaceBox": "pictures.imaging",
+    "FaceBox": "pictures.geometry",
     "FaceParse": "parsing.result",
     "FaceParser": "parsing.parser",
     "LabelSet": "labels",

@@ -9,7 +9,7 @@ import numpy as np
 from segface_edge.engines import Engine
 from segface_edge.errors import UsageError
 from segface_edge.parsing.result import FaceParse
-from segface_edge.pictures import imaging
+from segface_edge.pictures import fitting, reading, restoring
 
 from .clock import Clock
 
@@ -35,8 +35,8 @@ class Pipeline:
             raise UsageError(f"span {span!r}", "is unknown", f"use one of: {', '.join(get_args(Span))}")
         self.engine, self.span = engine, span
         self._photo, self._clock = photo, clock
-        self.image = imaging.load(photo)
-        self._fitted = imaging.fit(self.image, engine.spec.size)
+        self.image = reading.load(photo)
+        self._fitted = fitting.fit(self.image, engine.spec.size)
 
     def query(self, frames: int) -> dict[str, float]:
         """Runs `frames` photos in one engine call. Returns milliseconds of each stage that the span has, in order."""
@@ -45,11 +45,11 @@ class Pipeline:
         start = now()
         images = [self.image] * frames
         if self.span == "all":
-            images = [imaging.load(self._photo) for _ in range(frames)]
+            images = [reading.load(self._photo) for _ in range(frames)]
             marks["decode"], start = now() - start, now()
         fits = [self._fitted] * frames
         if self.span != "engine":
-            fits = [imaging.fit(image, self.engine.spec.size) for image in images]
+            fits = [fitting.fit(image, self.engine.spec.size) for image in images]
         batch = fits[0].pixels[None] if frames == 1 else np.stack([fitted.pixels for fitted in fits])
         if self.span != "engine":
             marks["fit"] = now() - start
@@ -58,12 +58,12 @@ class Pipeline:
         if self.span != "engine":
             start = now()
             maps = [
-                imaging.restore(labels, fitted.geometry, *image.shape[:2])
+                restoring.restore(labels, fitted.geometry, *image.shape[:2])
                 for labels, fitted, image in zip(output.labels, fits, images, strict=True)
             ]
             if output.confidence is not None:
                 for confidence, fitted, image in zip(output.confidence, fits, images, strict=True):
-                    imaging.restore_confidence(confidence, fitted.geometry, *image.shape[:2])
+                    restoring.restore_confidence(confidence, fitted.geometry, *image.shape[:2])
             marks["restore"] = now() - start
             if self.span == "all":
                 start = now()

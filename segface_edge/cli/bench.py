@@ -105,7 +105,7 @@ def command(
     from segface_edge.bench.report import text, to_csv, to_markdown
     from segface_edge.bench.run import bench
     from segface_edge.bench.scenarios import Scenario
-    from segface_edge.pictures import imaging
+    from segface_edge.pictures import reading
 
     if max_slowdown is not None and base is None:
         raise UsageError("--max-slowdown", "has nothing to compare with", "give --compare REPORT.json")
@@ -126,7 +126,7 @@ def command(
     )
     named = openers(engines or (str(zoo.DEFAULT_MODEL),), device=device, threads=threads, spec=spec)
     photo = image or zoo.PORTRAIT
-    imaging.load(photo)  # a bad one is named; of its bytes alone the benchmark could not say whose they are
+    reading.load(photo)  # a bad one is named; of its bytes alone the benchmark could not say whose they are
     content = photo.read_bytes()
     with progress_bar(100, "measuring") as advance:
         done = 0

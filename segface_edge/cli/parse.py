@@ -10,7 +10,7 @@ import click
 
 from segface_edge.engines.base import cores
 from segface_edge.errors import UsageError
-from segface_edge.pictures.imaging import DEFAULT_MAX_PIXELS, LARGEST_MAX_PIXELS
+from segface_edge.pictures.reading import DEFAULT_MAX_PIXELS, LARGEST_MAX_PIXELS
 
 from .options import json_option, model_options, say
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from segface_edge.parsing.result import FaceParse
     from segface_edge.parsing.stream import Streamed
     from segface_edge.parsing.views import View
-    from segface_edge.pictures.imaging import UInt8Array
+    from segface_edge.pictures.geometry import UInt8Array
     from segface_edge.sources.ahead import Ahead
     from segface_edge.sources.video_out import VideoWriter
 

@@ -13,8 +13,8 @@ import numpy as np
 
 from segface_edge.errors import DataError, ImageError, SegFaceEdgeError
 from segface_edge.labels import LabelSet
-from segface_edge.pictures import imaging
-from segface_edge.pictures.imaging import UInt8Array
+from segface_edge.pictures import reading
+from segface_edge.pictures.geometry import UInt8Array
 
 from .counts import Counts, SplitCounts, count_split, split_name
 from .duplicates import Picture, find_duplicates, thumb_of
@@ -89,7 +89,7 @@ def _examine_all(dataset: DataSet, progress: Callable[[int], None]) -> list[_See
 
     seen: list[_Seen] = []
     pool = ThreadPoolExecutor(min(os.cpu_count() or 1, 8))  # decoding happens outside Python's lock
-    # What silences Pillow for a moment in `imaging.load` belongs to the whole process, and threads would undo each
+    # What silences Pillow for a moment in `reading.load` belongs to the whole process, and threads would undo each
     # other's: so all is silent until they are done, and then as it was.
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -112,7 +112,7 @@ def _examine(sample: Sample, order: LabelSet, split: str) -> _Seen:
     photo: UInt8Array | None = None
     labels: UInt8Array | None = None
     try:
-        photo = imaging.load(sample.image)
+        photo = reading.load(sample.image)
     except ImageError as error:
         found("photo", error)
     try:

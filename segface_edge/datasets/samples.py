@@ -10,7 +10,8 @@ from PIL import Image
 
 from segface_edge.errors import DataError
 from segface_edge.labels import IGNORED, LabelSet
-from segface_edge.pictures.imaging import LARGEST_MAX_PIXELS, UInt8Array, load
+from segface_edge.pictures.geometry import UInt8Array
+from segface_edge.pictures.reading import LARGEST_MAX_PIXELS, load
 
 Points = tuple[tuple[float, float], ...]
 

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from segface_edge.labels import LabelSet
-from segface_edge.pictures.imaging import UInt8Array
+from segface_edge.pictures.geometry import UInt8Array
 
 from .counts import split_name
 from .findings import Finding

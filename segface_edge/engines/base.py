@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from segface_edge.errors import IncompatibleEngineError, UsageError
-from segface_edge.pictures.imaging import UInt8Array
+from segface_edge.pictures.geometry import UInt8Array
 from segface_edge.spec import ModelSpec
 
 # Frames a call where the model takes any number: bounds the memory of a large batch.
@@ -85,7 +85,7 @@ class Engine(ABC):
         size = self.spec.size
         if frames.ndim != 4 or frames.shape[1:] != (size, size, 3) or frames.dtype != np.uint8 or not len(frames):
             raise UsageError(
-                f"frames {frames.shape} {frames.dtype}", f"are not (N, {size}, {size}, 3) uint8", "use imaging.fit"
+                f"frames {frames.shape} {frames.dtype}", f"are not (N, {size}, {size}, 3) uint8", "use fitting.fit"
             )
         step = self.spec.batch or max(self.min_batch, min(len(frames), self.max_batch))
         outputs = []

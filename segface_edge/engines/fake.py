@@ -8,7 +8,7 @@ from collections.abc import Callable
 import numpy as np
 
 from segface_edge.labels import LabelSet, label_set
-from segface_edge.pictures.imaging import UInt8Array
+from segface_edge.pictures.geometry import UInt8Array
 from segface_edge.spec import ModelSpec
 
 from .base import Engine, Output

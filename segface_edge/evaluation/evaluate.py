@@ -14,8 +14,8 @@ from PIL import Image
 
 from segface_edge.engines import Engine
 from segface_edge.labels import IGNORED, LabelSet
-from segface_edge.pictures import imaging
-from segface_edge.pictures.imaging import UInt8Array
+from segface_edge.pictures import fitting, restoring
+from segface_edge.pictures.geometry import UInt8Array
 
 from .histogram import Histogram
 
@@ -189,7 +189,7 @@ def compared(engine: Engine, samples: Sequence[Labelled], order: LabelSet, proto
     for start in range(0, len(samples), BATCH):
         chunk = samples[start : start + BATCH]
         pairs = [sample.read(order) for sample in chunk]
-        fits = [imaging.fit(image, size, squash=squash) for image, _ in pairs]
+        fits = [fitting.fit(image, size, squash=squash) for image, _ in pairs]
         predictions = engine.infer(np.stack([fitted.pixels for fitted in fits])).labels
         for (image, truth), fitted, labels in zip(pairs, fits, predictions, strict=True):
             if squash:
@@ -198,7 +198,7 @@ def compared(engine: Engine, samples: Sequence[Labelled], order: LabelSet, proto
             else:
                 height, width = truth.shape
                 geometry = fitted.geometry.for_photo_scaled(width / image.shape[1], height / image.shape[0])
-                labels = imaging.restore(labels, geometry, height, width)
+                labels = restoring.restore(labels, geometry, height, width)
             yield Compared(image=image, truth=truth_table[truth], predicted=predicted_table[labels])
 
 

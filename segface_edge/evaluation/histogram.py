@@ -7,7 +7,7 @@ import numpy.typing as npt
 
 from segface_edge.errors import UsageError
 from segface_edge.labels import IGNORED
-from segface_edge.pictures.imaging import UInt8Array
+from segface_edge.pictures.geometry import UInt8Array
 
 
 class Histogram:

@@ -13,7 +13,7 @@ from segface_edge.engines import Engine, Output
 from segface_edge.engines.base import MAX_BATCH
 from segface_edge.errors import ParityError
 from segface_edge.labels import RARE_PARTS
-from segface_edge.pictures.imaging import UInt8Array
+from segface_edge.pictures.geometry import UInt8Array
 from segface_edge.spec import Precision
 
 from .histogram import Histogram

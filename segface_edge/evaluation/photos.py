@@ -8,8 +8,8 @@ import numpy as np
 
 from segface_edge import zoo
 from segface_edge.errors import DataError
-from segface_edge.pictures import imaging
-from segface_edge.pictures.imaging import FaceBox, UInt8Array
+from segface_edge.pictures import fitting, reading
+from segface_edge.pictures.geometry import FaceBox, UInt8Array
 from segface_edge.sources.photos import find
 
 # Boxes of the whole bundled photo (512 x 512): the face alone, head, head and shoulders, face off centre, the frame.
@@ -28,15 +28,15 @@ _MAX_OWN = 200
 def bundled_faces(size: int) -> list[UInt8Array]:
     """Frames (S, S, 3) uint8 of the bundled photos: every crop, plain and mirrored, in every exposure, and the
     portrait at two scales."""
-    astronaut = imaging.load(zoo.ASTRONAUT)
-    portrait = imaging.load(zoo.PORTRAIT)
+    astronaut = reading.load(zoo.ASTRONAUT)
+    portrait = reading.load(zoo.PORTRAIT)
     frames = [
-        imaging.fit(astronaut, size, box=FaceBox(left=left, top=top, right=right, bottom=bottom)).pixels
+        fitting.fit(astronaut, size, box=FaceBox(left=left, top=top, right=right, bottom=bottom)).pixels
         for left, top, right, bottom in _CROPS
     ]
     frames += [
-        imaging.fit(portrait, size).pixels,
-        imaging.fit(portrait, size, box=FaceBox(left=-200, top=-200, right=712, bottom=712)).pixels,
+        fitting.fit(portrait, size).pixels,
+        fitting.fit(portrait, size, box=FaceBox(left=-200, top=-200, right=712, bottom=712)).pixels,
     ]
     return [
         _exposed(frame if not mirrored else np.ascontiguousarray(frame[:, ::-1]), exposure)
@@ -62,7 +62,7 @@ def own_faces(folder: Path, size: int, *, limit: int = _MAX_OWN) -> list[UInt8Ar
     """
     check_folder(folder)
     pictures = folder / "images" if (folder / "images").is_dir() else folder
-    return [imaging.fit(imaging.load(source.photo), size).pixels for source in find(str(pictures))[:limit]]
+    return [fitting.fit(reading.load(source.photo), size).pixels for source in find(str(pictures))[:limit]]
 
 
 def check_folder(folder: Path) -> None:

@@ -24,7 +24,7 @@ from segface_edge.network import SegFace, build_segface, read_checkpoint
 from segface_edge.network.checkpoint import Checkpoint, load_segface
 from segface_edge.network.engine import DEFAULT_SIZE, TorchEngine
 from segface_edge.network.segface import check_backbone
-from segface_edge.pictures.imaging import UInt8Array
+from segface_edge.pictures.geometry import UInt8Array
 from segface_edge.spec import METADATA_KEY, ModelSpec
 
 from .config import ExportConfig

@@ -10,7 +10,7 @@ from typing import Any
 
 import onnx
 
-from segface_edge.pictures.imaging import UInt8Array
+from segface_edge.pictures.geometry import UInt8Array
 from segface_edge.spec import Precision
 
 from .config import CalibrationMethod

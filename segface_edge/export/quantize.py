@@ -20,7 +20,7 @@ from segface_edge.evaluation.calibration import calibration_faces
 from segface_edge.evaluation.parity import Parity, compare
 from segface_edge.evaluation.photos import bundled_faces, own_faces
 from segface_edge.files import write_whole
-from segface_edge.pictures.imaging import UInt8Array
+from segface_edge.pictures.geometry import UInt8Array
 from segface_edge.spec import METADATA_KEY, PARITY_KEY, PRECISION_KEY, ModelSpec, Precision
 
 from .config import INT8_OPSET, CalibrationMethod

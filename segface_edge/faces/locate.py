@@ -15,7 +15,7 @@ import numpy.typing as npt
 from segface_edge.errors import ModelFileError, UsageError
 from segface_edge.labels import LabelSet
 from segface_edge.pictures.framing import Square, face_of, frame_of, overlap
-from segface_edge.pictures.imaging import FaceBox, Geometry, UInt8Array
+from segface_edge.pictures.geometry import FaceBox, Geometry, UInt8Array
 
 # `auto`: YuNet where its file is, the parser itself elsewhere; a portrait that fills its frame is left as it is.
 NAMES = ("auto", "yunet", "self", "whole")

@@ -15,8 +15,9 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from segface_edge.pictures.fitting import PADDING
 from segface_edge.pictures.framing import Square, frame_of
-from segface_edge.pictures.imaging import PADDING, Fitted, Geometry, UInt8Array
+from segface_edge.pictures.geometry import Fitted, Geometry, UInt8Array
 
 from .locate import Located
 from .tracks import Tracks, motion

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from segface_edge.pictures.framing import Square, frame_of, iou
-from segface_edge.pictures.imaging import FaceBox
+from segface_edge.pictures.geometry import FaceBox
 
 from .locate import Located
 

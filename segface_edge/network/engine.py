@@ -13,7 +13,7 @@ import torch
 
 from segface_edge.engines.base import Engine, Output
 from segface_edge.errors import MissingDependencyError, UsageError
-from segface_edge.pictures.imaging import UInt8Array
+from segface_edge.pictures.geometry import UInt8Array
 from segface_edge.spec import ModelSpec
 
 from .checkpoint import load_segface, read_checkpoint

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from segface_edge.pictures.imaging import Geometry, UInt8Array, restore_confidence_part, restore_part
+from segface_edge.pictures.geometry import Geometry, UInt8Array
+from segface_edge.pictures.restoring import restore_confidence_part, restore_part
 
 from .result import FaceLabels
 

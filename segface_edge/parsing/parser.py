@@ -19,8 +19,8 @@ from segface_edge.faces import locate as locating
 from segface_edge.faces.locate import YuNet
 from segface_edge.faces.steady import Steady
 from segface_edge.labels import LabelSet
-from segface_edge.pictures import imaging
-from segface_edge.pictures.imaging import Color, Photo
+from segface_edge.pictures import reading
+from segface_edge.pictures.reading import Color, Photo
 from segface_edge.sources.photos import Source, find
 from segface_edge.sources.video import Video, is_video
 from segface_edge.spec import ModelSpec
@@ -73,7 +73,7 @@ class FaceParser:
         threads: int | None = None,
         in_flight: int = 1,
         spec: str | PathLike[str] | None = None,
-        max_pixels: int = imaging.DEFAULT_MAX_PIXELS,
+        max_pixels: int = reading.DEFAULT_MAX_PIXELS,
     ) -> None:
         if locate not in locating.NAMES:
             raise UsageError(f"locate={locate!r}", "is unknown", f"use one of: {', '.join(locating.NAMES)}")

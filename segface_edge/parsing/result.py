@@ -17,7 +17,7 @@ from PIL import Image
 from segface_edge.errors import InputError, UsageError
 from segface_edge.files import write_whole
 from segface_edge.labels import LabelSet, label_set
-from segface_edge.pictures.imaging import FaceBox, UInt8Array
+from segface_edge.pictures.geometry import FaceBox, UInt8Array
 
 from .coco import coco_document
 from .outlines import polygons_of

@@ -14,9 +14,10 @@ from segface_edge.engines import Engine
 from segface_edge.faces import locate as locating
 from segface_edge.faces.locate import Located, YuNet
 from segface_edge.faces.steady import Steady
-from segface_edge.pictures import imaging
+from segface_edge.pictures import fitting, reading
 from segface_edge.pictures.framing import fit_square, frame_of
-from segface_edge.pictures.imaging import Color, FaceBox, Fitted, Photo, UInt8Array
+from segface_edge.pictures.geometry import FaceBox, Fitted, UInt8Array
+from segface_edge.pictures.reading import Color, Photo
 
 from .merge import merged
 from .result import FaceParse
@@ -67,7 +68,7 @@ class Stages:
     def take(self, photo: Photo, *, color: Color = "rgb", boxes: Any = None) -> Work:
         """A photo, with the faces that are known. Raises ImageError, UsageError."""
         start = perf_counter()
-        image = imaging.load(photo, color=color, max_pixels=self.max_pixels)
+        image = reading.load(photo, color=color, max_pixels=self.max_pixels)
         work = Work(image, decode=perf_counter() - start)
         if boxes is not None:
             work.located, work.locator = locating.given(boxes, image), "boxes"
@@ -91,7 +92,7 @@ class Stages:
             work.located = self._wanted(work.located, work)
             size = self.engine.spec.size
             work.fits = [
-                imaging.fit(work.image, size) if one.frame is None else fit_square(work.image, size, one.frame)
+                fitting.fit(work.image, size) if one.frame is None else fit_square(work.image, size, one.frame)
                 for one in work.located
             ]
             work.fit += perf_counter() - start

@@ -12,7 +12,8 @@ from PIL import Image
 
 from segface_edge.errors import ImageError
 
-from .imaging import PADDING, FaceBox, Fitted, Geometry, UInt8Array, fit
+from .fitting import PADDING, fit
+from .geometry import FaceBox, Fitted, Geometry, UInt8Array
 
 # CelebA-HQ's frame (Karras et al., ICLR 2018, appendix C): its centre lies below the eyes by this share of the way to
 # the mouth; its side is the larger of so many distances of the eyes, or from eyes to mouth.

@@ -13,7 +13,7 @@ from segface_edge.errors import UsageError
 from segface_edge.files import write_whole
 from segface_edge.labels import IGNORED, LabelSet
 from segface_edge.parsing.result import FaceParse
-from segface_edge.pictures.imaging import UInt8Array
+from segface_edge.pictures.geometry import UInt8Array
 
 TILE = 256
 COLUMNS = ("photo", "truth", "prediction", "errors")

@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 
 from segface_edge.errors import DataError, UsageError
-from segface_edge.pictures.imaging import UInt8Array
+from segface_edge.pictures.geometry import UInt8Array
 
 from .ahead import Ahead
 from .quiet import keep_ffmpeg_quiet, quiet_opencv

@@ -13,7 +13,7 @@ import numpy as np
 
 from segface_edge.errors import InputError, UsageError
 from segface_edge.files import check_place
-from segface_edge.pictures.imaging import UInt8Array
+from segface_edge.pictures.geometry import UInt8Array
 
 from .quiet import keep_ffmpeg_quiet, quiet_opencv
 

@@ -21,7 +21,7 @@ from torch.nn import functional
 
 from segface_edge.errors import UsageError
 from segface_edge.labels import IGNORED, LabelSet
-from segface_edge.pictures.imaging import PADDING
+from segface_edge.pictures.fitting import PADDING
 from segface_edge.spec import IMAGENET_MEAN, IMAGENET_STD
 
 # Uniform random numbers that a sample brings.

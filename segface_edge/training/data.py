@@ -20,8 +20,8 @@ from torch import Tensor
 from segface_edge.datasets.samples import Sample
 from segface_edge.errors import SegFaceEdgeError
 from segface_edge.labels import IGNORED, RARE_PARTS, LabelSet
-from segface_edge.pictures import imaging
-from segface_edge.pictures.imaging import UInt8Array
+from segface_edge.pictures import fitting
+from segface_edge.pictures.geometry import UInt8Array
 
 from .augment import DRAWS, AugmentConfig, needs_background
 from .pasting.paste import paste_part
@@ -183,7 +183,7 @@ class FaceSource(torch.utils.data.Dataset[dict[str, npt.NDArray[Any]] | SegFaceE
         sample, order = self._samples[index], self._orders[index]
         photo, labels = sample.read(order)
         labels = self._tables[order.name][labels]
-        fitted = imaging.fit(photo, self._side)
+        fitted = fitting.fit(photo, self._side)
         box = fitted.geometry
         inner = (box.right - box.left, box.bottom - box.top)
         drawn = np.asarray(Image.fromarray(labels).resize(inner, Image.Resampling.NEAREST))

@@ -10,7 +10,7 @@ from segface_edge.datasets.opening import DataSet
 from segface_edge.engines import Engine
 from segface_edge.evaluation.evaluate import common_order, compared
 from segface_edge.labels import LabelSet
-from segface_edge.pictures.imaging import UInt8Array
+from segface_edge.pictures.geometry import UInt8Array
 from segface_edge.plots.contact_sheet import contact_sheet, write_sheet
 from segface_edge.plots.curves import training_figure
 from segface_edge.plots.figure import save_figure

@@ -24,7 +24,7 @@ from segface_edge.files import write_whole
 from segface_edge.labels import IGNORED, LabelSet
 from segface_edge.network.checkpoint import load_segface, read_checkpoint
 from segface_edge.network.engine import DEFAULT_BACKBONE, DEFAULT_SIZE, TorchEngine
-from segface_edge.pictures import imaging
+from segface_edge.pictures import fitting, geometry, reading
 from segface_edge.sources.photos import find
 
 from .processes import Processes
@@ -99,7 +99,7 @@ class Teacher:
             for start in range(0, len(mine), _BATCH):
                 chunk = mine[start : start + _BATCH]
                 # The whole photo in the square, as it is trained on: the label map needs no way back.
-                fits = [imaging.fit(imaging.load(sample.image), size) for sample in chunk]
+                fits = [fitting.fit(reading.load(sample.image), size) for sample in chunk]
                 output = engine.infer(np.stack([fitted.pixels for fitted in fits]))
                 assert output.confidence is not None
                 for sample, fitted, labels, confidence in zip(
@@ -113,7 +113,7 @@ class Teacher:
         return samples
 
 
-def _write_labels(path: Path, labels: imaging.UInt8Array) -> None:
+def _write_labels(path: Path, labels: geometry.UInt8Array) -> None:
     buffer = io.BytesIO()
     Image.fromarray(labels).save(buffer, "png")
     write_whole(path, buffer.getvalue())

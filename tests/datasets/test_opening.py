@@ -13,12 +13,12 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from segface_edge import zoo
+from segface_edge.datasets import samples
 from segface_edge.datasets.layouts.celebamask_hq import PARTS, PartsSample
 from segface_edge.datasets.opening import LAYOUTS, folder, open_dataset, open_splits
 from segface_edge.datasets.samples import Sample, UnknownIdError, read_labels, same_frame
 from segface_edge.errors import DataError, UsageError
 from segface_edge.labels import label_set
-from segface_edge.pictures import imaging
 
 SEGFACE, LAPA, HQ = label_set("segface"), label_set("lapa"), label_set("celebamask-hq")
 IDS = np.arange(19 * 20, dtype=np.uint8).reshape(19, 20) % 19
@@ -624,7 +624,7 @@ def test_opening_reads_no_photo_and_no_label_map(tmp_path: Path, monkeypatch: py
         raise AssertionError("a picture was opened")
 
     monkeypatch.setattr(Image, "open", refuse)
-    monkeypatch.setattr(imaging, "load", refuse)
+    monkeypatch.setattr(samples, "load", refuse)
     for name in WRITERS:
         for data in open_splits(tmp_path / name, order=SEGFACE):
             assert data.samples

@@ -23,7 +23,7 @@ from segface_edge.errors import (
     SegFaceEdgeError,
     UsageError,
 )
-from segface_edge.pictures import imaging
+from segface_edge.pictures import fitting, reading
 from segface_edge.spec import METADATA_KEY, ModelSpec
 
 SIZE, CLASSES = 32, ("background", "skin", "hair", "nose")
@@ -209,7 +209,7 @@ def test_products_of_int8_are_not_left_to_a_cpu_where_they_saturate(
 
 
 def test_the_number_of_threads_does_not_change_the_labels(portrait: Path, released_size: int) -> None:
-    frame = imaging.fit(imaging.load(portrait), released_size).pixels[None]
+    frame = fitting.fit(reading.load(portrait), released_size).pixels[None]
     one, two = (OrtEngine(zoo.DEFAULT_MODEL, threads=threads).infer(frame).labels for threads in (1, 2))
     assert (one == two).mean() > 0.9999
     assert len(np.unique(one)) > 5

@@ -21,8 +21,8 @@ from segface_edge.export.config import ExportConfig
 from segface_edge.export.pipeline import Export, default_path, run_export
 from segface_edge.export.to_onnx import to_onnx
 from segface_edge.network.engine import TorchEngine
-from segface_edge.pictures import imaging
-from segface_edge.pictures.imaging import UInt8Array
+from segface_edge.pictures import fitting, reading
+from segface_edge.pictures.geometry import UInt8Array
 from segface_edge.spec import PARITY_KEY
 
 from .conftest import SIZE
@@ -241,13 +241,13 @@ def test_the_released_file_gives_frames_together_what_it_gives_them_alone(faces:
 def some_faces(folder: Path, size: int, count: int) -> UInt8Array:
     paths = sorted((folder / "images").iterdir())[:count]
     assert len(paths) == count
-    return np.stack([imaging.fit(imaging.load(path), size).pixels for path in paths])
+    return np.stack([fitting.fit(reading.load(path), size).pixels for path in paths])
 
 
 def test_the_bundled_onnx_is_the_bundled_checkpoint(faces: Path) -> None:
     with OrtEngine(zoo.DEFAULT_MODEL) as engine, TorchEngine(zoo.DEFAULT_CHECKPOINT) as reference:
         frames = [
-            imaging.fit(imaging.load(path), engine.spec.size).pixels
+            fitting.fit(reading.load(path), engine.spec.size).pixels
             for path in sorted((faces / "images").iterdir())[:4]
         ]
         (report,) = parity.compare(reference, {"ONNX": engine}, frames, name="PyTorch")

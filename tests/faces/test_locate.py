@@ -15,9 +15,9 @@ from segface_edge.errors import ModelFileError, UsageError
 from segface_edge.faces.locate import YuNet, faces_in, given, is_portrait
 from segface_edge.labels import label_set
 from segface_edge.parsing.merge import merged
-from segface_edge.pictures import imaging
+from segface_edge.pictures import fitting, reading
 from segface_edge.pictures.framing import frame_of
-from segface_edge.pictures.imaging import FaceBox
+from segface_edge.pictures.geometry import FaceBox
 
 ORDER = label_set("segface")
 
@@ -30,7 +30,7 @@ def yunet(shared: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def portrait() -> np.ndarray:
-    return imaging.load(zoo.PORTRAIT)
+    return reading.load(zoo.PORTRAIT)
 
 
 def placed(portrait: np.ndarray, *places: tuple[float, float, float, float], size: tuple[int, int]) -> np.ndarray:
@@ -161,7 +161,7 @@ def test_boxes_that_are_none(boxes: Any, words: str) -> None:
 def test_faces_are_found_in_labels(portrait: np.ndarray, parser: FaceParser) -> None:
     """In any label order, and behind dark glasses."""
     labels = parser(portrait).labels
-    geometry = imaging.fit(portrait, 512).geometry
+    geometry = fitting.fit(portrait, 512).geometry
     (face,) = faces_in(labels, ORDER, geometry)
     frame = frame_of(face)
     lapa = label_set("lapa")
@@ -191,7 +191,7 @@ def test_a_portrait_is_one_upright_face_that_fills_the_photo(portrait: np.ndarra
 def test_the_surer_face_has_a_pixel_that_two_claim() -> None:
     """Without confidence the nearer one, with it the surer; a face's background never wins over another's part."""
     image = np.zeros((100, 160, 3), np.uint8)
-    fits = [imaging.fit(image, 64, box=FaceBox(left=x, top=0, right=x + 100, bottom=100)) for x in (0, 60)]
+    fits = [fitting.fit(image, 64, box=FaceBox(left=x, top=0, right=x + 100, bottom=100)) for x in (0, 60)]
     geometries = [fitted.geometry for fitted in fits]
     full = [np.full((64, 64), label, np.uint8) for label in (1, 2)]
     labels, sure, own = merged(full, [None, None], geometries, 100, 160)
@@ -245,7 +245,7 @@ def test_the_command_line(cli: Any, tmp_path: Path, portrait: np.ndarray, yunet:
 def test_corners_without_a_face_end_nothing(faces: Path, parser: FaceParser) -> None:
     """Backgrounds of portraits, enlarged: whatever the parser sees in them, it comes to an end."""
     for path in sorted((faces / "images").iterdir())[:12]:
-        photo = imaging.load(path)
+        photo = reading.load(path)
         corner = cv2.resize(photo[:100, :100], (400, 300), interpolation=cv2.INTER_CUBIC)
         face = parser(corner)
         assert face.labels.shape == (300, 400)

@@ -23,9 +23,9 @@ from segface_edge.faces.steady import VOTES, Steady, Voted
 from segface_edge.faces.tracks import Tracks
 from segface_edge.parsing.stages import Stages
 from segface_edge.parsing.stream import streamed
-from segface_edge.pictures import imaging
+from segface_edge.pictures import fitting, reading
 from segface_edge.pictures.framing import frame_of
-from segface_edge.pictures.imaging import FaceBox
+from segface_edge.pictures.geometry import FaceBox
 from segface_edge.sources.video import Video
 from segface_edge.sources.video_out import VideoWriter
 
@@ -36,7 +36,7 @@ WHOLE = FaceBox.whole(SIDE, SIDE)
 
 @pytest.fixture(scope="module")
 def portrait() -> np.ndarray:
-    return np.asarray(cv2.resize(imaging.load(zoo.PORTRAIT), (256, 256), interpolation=cv2.INTER_AREA))
+    return np.asarray(cv2.resize(reading.load(zoo.PORTRAIT), (256, 256), interpolation=cv2.INTER_AREA))
 
 
 def face_at(x: float, y: float, side: float = 40.0) -> Located:
@@ -55,7 +55,7 @@ def voted(maps: list[np.ndarray], picture: np.ndarray | list[np.ndarray]) -> lis
     for index, labels in enumerate(maps):
         pixels = picture[index] if isinstance(picture, list) else picture
         located = steady.follow([Located(face=WHOLE, frame=None)])
-        fitted = imaging.fit(pixels, SIDE)
+        fitted = fitting.fit(pixels, SIDE)
         found.append(labels_of(steady.vote(located, [fitted], [labels], [None])[0]))
     return found
 
@@ -139,7 +139,7 @@ def test_labels_are_not_dragged_behind_a_face_that_moves(portrait: np.ndarray) -
         way = np.float32([[1, 0, 40 + 6 * index], [0, 1, 30 + 2 * index]])
         photo, labels = (cv2.warpAffine(values, way, (384, 384)) for values in (portrait, rings))
         located = steady.follow([Located(face=FaceBox.whole(384, 384), frame=None)])
-        after = labels_of(steady.vote(located, [imaging.fit(photo, 384)], [labels], [None])[0])
+        after = labels_of(steady.vote(located, [fitting.fit(photo, 384)], [labels], [None])[0])
         wrong.append(float((after != labels)[labels > 0].mean()))
     assert max(wrong) < 0.01
     # Unmoved, the labels of two frames ago would be 12 pixels aside.
@@ -150,7 +150,7 @@ def test_labels_are_not_dragged_behind_a_face_that_moves(portrait: np.ndarray) -
 def test_flicker_is_counted_before_and_after(portrait: np.ndarray) -> None:
     random = np.random.default_rng(0)
     steady = Steady()
-    fitted = imaging.fit(portrait, SIDE)
+    fitted = fitting.fit(portrait, SIDE)
     for _ in range(20):
         labels = flat(3)
         labels[random.random(labels.shape) < 0.1] = 4
@@ -174,7 +174,7 @@ def test_confidence_comes_from_where_the_label_does(
     given_labels: tuple[int, ...], given_confidences: tuple[int, ...], expected: tuple[int, int], portrait: np.ndarray
 ) -> None:
     steady = Steady()
-    fitted = imaging.fit(portrait, SIDE)
+    fitted = fitting.fit(portrait, SIDE)
     for label, confidence in zip(given_labels, given_confidences, strict=True):
         located = steady.follow([Located(face=WHOLE, frame=None)])
         (found,) = steady.vote(located, [fitted], [flat(label)], [flat(confidence)])
@@ -293,7 +293,7 @@ def test_votes_go_with_the_face_further_than_flow_sees(moves: bool) -> None:
         seen = labels.copy()
         if index == 4:
             cv2.circle(seen, (x, 250), 12, 9, -1)
-        after = labels_of(steady.vote([one], [imaging.fit(photo, 512)], [seen], [None])[0])
+        after = labels_of(steady.vote([one], [fitting.fit(photo, 512)], [seen], [None])[0])
         wrong.append(int((after != labels).sum()))
     assert wrong[4] < 40  # of 441 that flickered
     assert max(wrong) < 200  # of 5027
@@ -409,7 +409,7 @@ def test_a_portrait_beside_a_face_that_is_held_is_parsed_again(portrait: np.ndar
 
 def test_a_face_that_is_gone_is_forgotten() -> None:
     steady = Steady()
-    fitted = imaging.fit(np.zeros((SIDE, SIDE, 3), np.uint8), SIDE)
+    fitted = fitting.fit(np.zeros((SIDE, SIDE, 3), np.uint8), SIDE)
     steady.vote(steady.follow([Located(face=WHOLE, frame=None)]), [fitted], [flat(3)], [None])
     assert list(steady._history) == [0]
     steady.vote([], [], [], [])

@@ -107,7 +107,7 @@ def test_the_diagram_is_what_the_imports_draw() -> None:
         ("parsing.parser", "from ..export import config"),
         ("engines.ort.engine", "from ...parsing.parser import FaceParser"),
         ("engines.ort.engine", "def f():\n    from segface_edge import parsing"),
-        ("pictures.imaging", "from segface_edge.engines import Engine"),
+        ("pictures.fitting", "from segface_edge.engines import Engine"),
         (
             "evaluation.parity",
             "class A:\n    def f(self):\n        from segface_edge.network.engine import TorchEngine",

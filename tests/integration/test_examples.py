@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from segface_edge import FaceParser, zoo
-from segface_edge.pictures import imaging
+from segface_edge.pictures import reading
 
 
 def run(root: Path, name: str, target: Path, *arguments: str) -> np.ndarray:
@@ -33,7 +33,7 @@ def run(root: Path, name: str, target: Path, *arguments: str) -> np.ndarray:
 
 @pytest.fixture(scope="module")
 def portrait() -> np.ndarray:
-    return imaging.load(zoo.PORTRAIT).astype(int)
+    return reading.load(zoo.PORTRAIT).astype(int)
 
 
 def roughness(picture: np.ndarray, where: np.ndarray) -> float:
@@ -70,5 +70,5 @@ def test_the_background_is_another(root: Path, tmp_path: Path, portrait: np.ndar
     for behind in ("#204060", str(zoo.ASTRONAUT)):
         made = run(root, "background", tmp_path / "out.png", behind, "TARGET")
         assert np.abs(made - portrait)[nose].max() == 0
-        wanted = np.array([0x20, 0x40, 0x60]) if behind.startswith("#") else imaging.load(zoo.ASTRONAUT)[:40, :40]
+        wanted = np.array([0x20, 0x40, 0x60]) if behind.startswith("#") else reading.load(zoo.ASTRONAUT)[:40, :40]
         assert np.abs(made[:40, :40] - wanted).max() <= 1

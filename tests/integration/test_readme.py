@@ -15,7 +15,7 @@ from PIL import Image
 
 from segface_edge import FaceParser
 from segface_edge.labels import label_set
-from segface_edge.pictures.imaging import load
+from segface_edge.pictures.reading import load
 from segface_edge.sources.video_out import VideoWriter
 
 README = Path(__file__).parent.parent.parent / "README.md"

@@ -13,7 +13,7 @@ from segface_edge.network.deploy import DeployGraph, PositionTables, normalise
 from segface_edge.network.rows import ImageToTokens, RowFusion, RowHead, RowNorm, TokensToImage, to_picture
 from segface_edge.network.segface import SegFace
 from segface_edge.network.transformer import Attention
-from segface_edge.pictures import imaging
+from segface_edge.pictures import fitting, reading
 
 SIZE = 128
 
@@ -27,7 +27,7 @@ def model() -> SegFace:
 
 @pytest.fixture(scope="module")
 def frames() -> torch.Tensor:
-    portrait = imaging.fit(imaging.load(zoo.PORTRAIT), SIZE).pixels
+    portrait = fitting.fit(reading.load(zoo.PORTRAIT), SIZE).pixels
     return torch.tensor(np.stack([portrait, portrait[:, ::-1]]))
 
 

@@ -15,7 +15,7 @@ from segface_edge import FaceParser, zoo
 from segface_edge.errors import MissingDependencyError, UsageError
 from segface_edge.network.engine import CompiledTorchEngine, TorchEngine
 from segface_edge.network.segface import build_segface
-from segface_edge.pictures import imaging
+from segface_edge.pictures import fitting, reading
 
 
 def test_a_checkpoint_parses_like_the_bundled_model(parser: FaceParser, portrait: Path) -> None:
@@ -55,8 +55,8 @@ def test_a_checkpoint_runs_at_the_size_that_is_asked_for(portrait: Path) -> None
     with TorchEngine(zoo.DEFAULT_CHECKPOINT) as own, TorchEngine(zoo.DEFAULT_CHECKPOINT, size=160) as small:
         assert (own.spec.size, small.spec.size) == (own.spec.trained_size, 160)
         assert small.spec.trained_size == own.spec.trained_size
-        image = imaging.load(portrait)
-        labels = [engine.infer(imaging.fit(image, engine.spec.size).pixels[None]).labels[0] for engine in (own, small)]
+        image = reading.load(portrait)
+        labels = [engine.infer(fitting.fit(image, engine.spec.size).pixels[None]).labels[0] for engine in (own, small)]
     assert labels[1].shape == (160, 160)
     reduced = Image.fromarray(labels[0]).resize((160, 160), Image.Resampling.NEAREST)
     assert (np.asarray(reduced) == labels[1]).mean() > 0.85
@@ -103,7 +103,7 @@ def test_compiling_without_a_compiler_is_said(monkeypatch: pytest.MonkeyPatch) -
 def test_the_compiled_engine_labels_like_the_eager_one(portrait: Path, released_size: int) -> None:
     if shutil.which("g++") is None:
         pytest.skip("torch.compile needs a C++ compiler")
-    frame = imaging.fit(imaging.load(portrait), released_size).pixels[None]
+    frame = fitting.fit(reading.load(portrait), released_size).pixels[None]
     with TorchEngine(zoo.DEFAULT_CHECKPOINT) as eager, CompiledTorchEngine(zoo.DEFAULT_CHECKPOINT) as compiled:
         assert (eager.infer(frame).labels == compiled.infer(frame).labels).mean() >= 0.9999
         assert compiled.describe()["mode"] == "compiled"

@@ -18,7 +18,7 @@ from segface_edge import FaceParse, FaceParser, zoo
 from segface_edge.engines import Engine
 from segface_edge.errors import ImageError, ModelFileError, SegFaceEdgeError, UsageError
 from segface_edge.labels import label_set
-from segface_edge.pictures import imaging
+from segface_edge.pictures import reading
 
 # The test engines of conftest.py, which test files cannot import.
 MakeEngine = Callable[..., Any]
@@ -36,7 +36,7 @@ def flat(height: int, width: int, red: int, green: int = 0) -> Array:
 
 
 def test_every_kind_of_photo_gives_the_same_labels(parser: FaceParser, parsed: FaceParse, portrait: Path) -> None:
-    rgb = imaging.load(portrait)
+    rgb = reading.load(portrait)
     content = portrait.read_bytes()
     for photo in (str(portrait), rgb, content, Image.open(portrait)):
         assert np.array_equal(parser(photo).labels, parsed.labels), type(photo)
@@ -59,7 +59,7 @@ def test_the_result_is_a_photo_with_labels_of_the_models_order(parser: FaceParse
     assert parsed.labels.max() < len(parser.labels)
     assert parsed.label_set == parser.labels == parser.spec.labels
     assert parser.labels.classes == label_set("segface").classes
-    assert np.array_equal(parsed.image, imaging.load(zoo.PORTRAIT))
+    assert np.array_equal(parsed.image, reading.load(zoo.PORTRAIT))
 
 
 def test_the_result_says_what_ran_where(parsed: FaceParse) -> None:
@@ -110,7 +110,7 @@ def test_the_mirrored_portrait_has_the_mirrored_labels(parser: FaceParser, parse
 
 
 def test_a_batch_equals_one_by_one(parser: FaceParser) -> None:
-    photos = [zoo.PORTRAIT, imaging.load(zoo.ASTRONAUT)[:300, 60:400], Image.open(zoo.ASTRONAUT)]
+    photos = [zoo.PORTRAIT, reading.load(zoo.ASTRONAUT)[:300, 60:400], Image.open(zoo.ASTRONAUT)]
     batch = parser.parse_batch(photos)
     assert [face.labels.shape for face in batch] == [(512, 512), (300, 340), (512, 512)]
     for photo, face in zip(photos, batch, strict=True):

@@ -11,9 +11,11 @@ from hypothesis import strategies as st
 
 from segface_edge import zoo
 from segface_edge.errors import ImageError
-from segface_edge.pictures import imaging
+from segface_edge.pictures import fitting
+from segface_edge.pictures.fitting import PADDING
 from segface_edge.pictures.framing import Square, face_of, fit_square, frame_of, overlap
-from segface_edge.pictures.imaging import PADDING, FaceBox, restore, restore_confidence
+from segface_edge.pictures.geometry import FaceBox
+from segface_edge.pictures.restoring import restore, restore_confidence
 
 squares = st.builds(
     Square,
@@ -116,7 +118,7 @@ def test_what_lies_outside_of_the_photo_is_padding() -> None:
 
 def test_a_square_that_is_hardly_turned_is_not_turned() -> None:
     image = np.random.default_rng(0).integers(0, 256, (90, 90, 3), np.uint8)
-    straight = imaging.fit(image, 32, box=FaceBox(left=10, top=10, right=70, bottom=70))
+    straight = fitting.fit(image, 32, box=FaceBox(left=10, top=10, right=70, bottom=70))
     found = fit_square(image, 32, Square(x=40, y=40, side=60, angle=0.5))
     assert np.array_equal(found.pixels, straight.pixels)
     assert not found.geometry.turned

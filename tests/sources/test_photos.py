@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from segface_edge.errors import DataError
-from segface_edge.pictures import imaging
+from segface_edge.pictures import reading
 from segface_edge.sources import photos
 from segface_edge.sources.photos import Source, find
 
@@ -60,8 +60,8 @@ def test_a_file_whose_name_looks_like_a_glob_is_that_file(tmp_path: Path) -> Non
 
 def test_a_missing_file_is_left_to_the_reader_who_names_it(tmp_path: Path) -> None:
     (source,) = find(str(tmp_path / "absent.jpg"))
-    with pytest.raises(imaging.ImageError, match=r"absent\.jpg: no such file"):
-        imaging.load(source.photo)
+    with pytest.raises(reading.ImageError, match=r"absent\.jpg: no such file"):
+        reading.load(source.photo)
 
 
 def test_a_folder_without_pictures_is_refused(tmp_path: Path) -> None:
@@ -84,7 +84,7 @@ def test_a_dash_reads_one_picture_from_standard_input(portrait: Path) -> None:
     content = portrait.read_bytes()
     (source,) = find("-", io.BytesIO(content))
     assert source == Source("standard input", content)
-    assert imaging.load(source.photo).shape == (512, 512, 3)
+    assert reading.load(source.photo).shape == (512, 512, 3)
 
 
 def test_a_dash_without_standard_input_is_refused() -> None:

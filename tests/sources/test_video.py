@@ -26,7 +26,7 @@ from segface_edge.engines import FakeEngine, Output
 from segface_edge.errors import DataError, InputError, UsageError
 from segface_edge.parsing import stream as stream_module
 from segface_edge.parsing.stream import lanes
-from segface_edge.pictures import imaging
+from segface_edge.pictures import reading
 from segface_edge.sources import video as video_module
 from segface_edge.sources import video_out
 from segface_edge.sources.video import Video, is_video
@@ -51,7 +51,7 @@ def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def faces(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The portrait, moving to the right: 12 frames."""
     path = tmp_path_factory.mktemp("video") / "faces.mp4"
-    small = cv2.resize(imaging.load(zoo.PORTRAIT), (120, 120), interpolation=cv2.INTER_AREA)
+    small = cv2.resize(reading.load(zoo.PORTRAIT), (120, 120), interpolation=cv2.INTER_AREA)
     writer = VideoWriter(path, fps=FPS)
     for index in range(12):
         frame = np.full((120, 240, 3), 128, np.uint8)
@@ -378,7 +378,7 @@ def test_no_thread_is_left_by_any_of_the_above() -> None:
 
 
 def test_the_library_streams_photos_and_frames(faces: Path, tmp_path: Path) -> None:
-    Image.fromarray(imaging.load(zoo.PORTRAIT)).resize((96, 96)).save(tmp_path / "a.png")
+    Image.fromarray(reading.load(zoo.PORTRAIT)).resize((96, 96)).save(tmp_path / "a.png")
     (tmp_path / "b.png").write_bytes(b"no picture")
     (tmp_path / "c").mkdir()
     shutil.copy(tmp_path / "a.png", tmp_path / "c" / "d.png")

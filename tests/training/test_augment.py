@@ -13,8 +13,8 @@ from torch.nn import functional
 
 from segface_edge import zoo
 from segface_edge.labels import IGNORED, LABEL_SETS
-from segface_edge.pictures import imaging
-from segface_edge.pictures.imaging import PADDING
+from segface_edge.pictures import fitting, reading
+from segface_edge.pictures.fitting import PADDING
 from segface_edge.spec import IMAGENET_MEAN, IMAGENET_STD
 from segface_edge.training.augment import DRAWS, AugmentConfig, augment
 
@@ -48,7 +48,7 @@ def run(
 
 
 def photo(side: int = SIDE) -> torch.Tensor:
-    return torch.from_numpy(imaging.fit(imaging.load(zoo.PORTRAIT), side).pixels.copy())[None]
+    return torch.from_numpy(fitting.fit(reading.load(zoo.PORTRAIT), side).pixels.copy())[None]
 
 
 @settings(max_examples=100, deadline=None)

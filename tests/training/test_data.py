@@ -16,7 +16,7 @@ from segface_edge.datasets.opening import folder
 from segface_edge.datasets.samples import read_labels
 from segface_edge.errors import DataError, ImageError
 from segface_edge.labels import LABEL_SETS
-from segface_edge.pictures import imaging
+from segface_edge.pictures import fitting, reading
 from segface_edge.training.augment import AugmentConfig
 from segface_edge.training.data import FaceSource, Key, PhotoOrder, batches, collate, repeat_factors
 from segface_edge.training.recipe import SamplingConfig
@@ -39,7 +39,7 @@ def source(root: Path, config: AugmentConfig | None = None, *, side: int = 64, p
 
 def test_a_sample_is_the_photo_and_its_labels_in_the_networks_order(labelled: Path) -> None:
     sample = source(labelled, side=256)[Key(0, 0, 256)]
-    assert np.array_equal(sample["image"], imaging.load(labelled / "images" / "0.png"))
+    assert np.array_equal(sample["image"], reading.load(labelled / "images" / "0.png"))
     expected = DISK.table_to(ORDER)[read_labels(labelled / "labels" / "0.png", DISK)]
     assert np.array_equal(sample["labels"], expected)
     assert sample["draws"].shape == (32,)
@@ -47,9 +47,9 @@ def test_a_sample_is_the_photo_and_its_labels_in_the_networks_order(labelled: Pa
 
 
 def test_a_photo_that_is_no_square_is_padded_as_the_runtime_does(labelled: Path) -> None:
-    photo = imaging.load(labelled / "images" / "1.png")  # 200 x 240
+    photo = reading.load(labelled / "images" / "1.png")  # 200 x 240
     sample = source(labelled, side=240)[Key(1, 0, 240)]
-    assert np.array_equal(sample["image"], imaging.fit(photo, 240).pixels)
+    assert np.array_equal(sample["image"], fitting.fit(photo, 240).pixels)
     assert not sample["labels"][:, :19].any()
     assert not sample["labels"][:, -19:].any()
     inner = sample["labels"][:, 20:220]

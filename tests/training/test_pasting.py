@@ -12,7 +12,7 @@ import pytest
 from segface_edge.datasets.opening import folder
 from segface_edge.errors import UsageError
 from segface_edge.labels import label_set
-from segface_edge.pictures.imaging import UInt8Array
+from segface_edge.pictures.geometry import UInt8Array
 from segface_edge.training.pasting.paste import paste_part
 
 ORDER = label_set("celebamask-hq")

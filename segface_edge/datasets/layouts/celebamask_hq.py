@@ -12,7 +12,7 @@ import numpy.typing as npt
 from segface_edge.datasets.samples import Sample, read_picture
 from segface_edge.errors import DataError
 from segface_edge.labels import LabelSet, label_set
-from segface_edge.pictures.imaging import UInt8Array
+from segface_edge.pictures.geometry import UInt8Array
 
 from .base import SPLITS, Layout, Listing, files_in, lines_of
 

@@ -16,7 +16,7 @@ from types import ModuleType
 from typing import Any
 
 from segface_edge.errors import IncompatibleEngineError, MissingDependencyError, SegFaceEdgeError, UsageError
-from segface_edge.pictures.imaging import UInt8Array
+from segface_edge.pictures.geometry import UInt8Array
 
 MIB = 2**20
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from segface_edge.engines.base import Engine, Output
 from segface_edge.errors import SegFaceEdgeError, UsageError
-from segface_edge.pictures.imaging import UInt8Array
+from segface_edge.pictures.geometry import UInt8Array
 from segface_edge.spec import ModelSpec
 
 from .contract import check_contract, guess_spec, read_tensors

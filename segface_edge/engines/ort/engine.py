@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from segface_edge.engines.base import Engine, Output, cores
 from segface_edge.errors import IncompatibleEngineError, SegFaceEdgeError, UsageError
-from segface_edge.pictures.imaging import UInt8Array
+from segface_edge.pictures.geometry import UInt8Array
 
 from .bound import BoundSession
 from .contract import check_contract, promised_tensors, spec_of

@@ -11,7 +11,7 @@ import numpy as np
 
 from segface_edge.errors import UsageError
 from segface_edge.labels import LabelSet
-from segface_edge.pictures.imaging import UInt8Array
+from segface_edge.pictures.geometry import UInt8Array
 
 from .anchors import Face, isin
 from .drawing import JITTER_SHIFT, draw, skin_gain

@@ -1,0 +1,130 @@
+"""Any picture - a file, bytes, an array, a PIL image - as upright RGB pixels."""
+
+from __future__ import annotations
+
+import io
+import warnings
+from os import PathLike
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, ImageOps
+
+from segface_edge.errors import ImageError, UsageError
+
+from .geometry import UInt8Array
+
+Photo = str | PathLike[str] | bytes | npt.NDArray[np.uint8] | Image.Image
+Color = Literal["rgb", "bgr"]
+
+DEFAULT_MAX_PIXELS = 100_000_000
+# Pillow refuses more by itself, whatever we ask for.
+LARGEST_MAX_PIXELS = 178_000_000
+# Below this no face part has a pixel of its own.
+MIN_SIDE = 16
+_PAPER_WHITE = (255, 255, 255)
+
+
+def load(photo: Photo, *, color: Color = "rgb", max_pixels: int = DEFAULT_MAX_PIXELS) -> UInt8Array:
+    """Any picture as upright (H, W, 3) uint8 RGB.
+
+    EXIF orientation is applied; grey becomes three equal channels, CMYK and palettes RGB, 16 bit the upper 8;
+    transparency is laid on white. Of several frames (GIF, TIFF) the first counts.
+
+    Args:
+        photo: a path, the bytes of an image file, a PIL image, or an array (H, W, 3) uint8.
+        color: channel order of an array (OpenCV reads "bgr").
+        max_pixels: larger pictures are refused before they are decoded.
+
+    Raises:
+        ImageError: it cannot be read, is too large, or smaller than 16 pixels on a side.
+        UsageError: `color` or `max_pixels` does not exist.
+    """
+    if not 1 <= max_pixels <= LARGEST_MAX_PIXELS:
+        raise UsageError(f"max pixels {max_pixels}", "is out of range", f"give 1 to {LARGEST_MAX_PIXELS}")
+    if color not in ("rgb", "bgr"):
+        raise UsageError(f"color {color!r}", "is unknown", "use 'rgb' or 'bgr'")
+    if isinstance(photo, np.ndarray):
+        return _from_array(photo, color, max_pixels)
+    if isinstance(photo, Image.Image):
+        _check_size("picture", photo.size, max_pixels)
+        return _decode("picture", photo)
+    if isinstance(photo, bytes | bytearray | memoryview):
+        return _from_file("picture", bytes(photo), max_pixels)
+    if isinstance(photo, str | PathLike):
+        path = Path(photo)
+        try:
+            content = path.read_bytes()
+        except (OSError, ValueError) as error:  # ValueError: a zero byte in the path
+            problem = getattr(error, "strerror", None) or str(error)
+            raise ImageError(path, problem.lower(), "give the path of a picture") from error
+        return _from_file(str(path), content, max_pixels)
+    raise ImageError(
+        f"a {type(photo).__name__}", "is not a picture", "give a path, bytes, a PIL image or a uint8 array (H, W, 3)"
+    )
+
+
+def _from_array(array: npt.NDArray[np.uint8], color: Color, max_pixels: int) -> UInt8Array:
+    what = f"array {array.shape} {array.dtype}"
+    if array.dtype != np.uint8:
+        raise ImageError(what, "is not uint8", "scale it to 0..255 and convert: array.astype(np.uint8)")
+    if array.ndim != 3 or array.shape[2] != 3:
+        raise ImageError(what, "is not (H, W, 3)", "give three channels last; stack a grey picture three times")
+    _check_size(what, (array.shape[1], array.shape[0]), max_pixels)
+    return np.ascontiguousarray(array[:, :, ::-1] if color == "bgr" else array)
+
+
+def _from_file(name: str, content: bytes, max_pixels: int) -> UInt8Array:
+    if not content:
+        raise ImageError(name, "is empty (0 bytes)", "give a picture")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # our own limit is checked next
+            image = Image.open(io.BytesIO(content))
+    except Image.DecompressionBombError as error:
+        raise ImageError(name, f"has more than {LARGEST_MAX_PIXELS} pixels", "scale it down first") from error
+    except (OSError, SyntaxError, ValueError, RuntimeError) as error:  # RuntimeError: a damaged AVIF
+        raise ImageError(name, "is not a picture that can be read", "give a JPEG, PNG, WebP, TIFF or BMP") from error
+    with image:
+        _check_size(name, image.size, max_pixels)
+        return _decode(name, image)
+
+
+def _check_size(name: str, size: tuple[int, int], max_pixels: int) -> None:
+    width, height = size
+    if width * height > max_pixels:
+        raise ImageError(
+            name,
+            f"has {width} x {height} pixels, over the limit of {max_pixels}",
+            "raise --max-pixels or scale it down",
+        )
+    if min(width, height) < MIN_SIDE:
+        raise ImageError(name, f"is only {width} x {height} pixels", f"give at least {MIN_SIDE} x {MIN_SIDE}")
+
+
+def _decode(name: str, image: Image.Image) -> UInt8Array:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # Pillow's on EXIF that is damaged; the picture still counts
+            upright = ImageOps.exif_transpose(image)
+            return np.array(_to_rgb(name, upright), dtype=np.uint8)
+    except (OSError, SyntaxError, ValueError, RuntimeError, EOFError, MemoryError) as error:
+        raise ImageError(name, f"is damaged ({error})", "download or save it again") from error
+
+
+def _to_rgb(name: str, image: Image.Image) -> Image.Image:
+    if image.mode.startswith("I"):
+        # 16 bit grey, in Pillow's "I;16" or, as some decoders give it, 32 bit.
+        values = np.asarray(image)
+        if values.min() < 0 or values.max() > 65535:
+            raise ImageError(name, "has 32-bit values", "save it with 8 or 16 bits")
+        return Image.fromarray((values >> 8).astype(np.uint8)).convert("RGB")
+    if image.mode == "F":
+        raise ImageError(name, "has floating-point pixels", "save it with 8 or 16 bits")
+    if image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info:
+        layer = image.convert("RGBA")
+        paper = Image.new("RGBA", layer.size, (*_PAPER_WHITE, 255))
+        return Image.alpha_composite(paper, layer).convert("RGB")
+    return image.convert("RGB")

@@ -20,7 +20,7 @@ from .counts import Counts, SplitCounts, count_split, split_name
 from .duplicates import Picture, find_duplicates, thumb_of
 from .findings import KINDS, Finding, Report
 from .opening import DataSet
-from .samples import Sample, UnknownIdError, same_frame
+from .samples import Sample, UnknownIdError, same_proportions
 from .sides import swapped_sides, wrong_sides
 
 
@@ -123,7 +123,7 @@ def _examine(sample: Sample, order: LabelSet, split: str) -> _Seen:
         found("labels", error)
     if photo is not None and labels is not None:
         (height, width), (rows, columns) = photo.shape[:2], labels.shape
-        if not same_frame((height, width), (rows, columns)):
+        if not same_proportions((height, width), (rows, columns)):
             problem = f"is {columns} x {rows}, its upright photo {width} x {height}"
             found("size", DataError(sample.labels, problem, "turn or crop one as the other is"))
     return _Seen(

@@ -44,11 +44,11 @@ class Sample:
         """The photo, (H, W, 3) uint8 RGB, and its label map, (h, w) uint8 ids in `order`.
 
         Raises:
-            ImageError, DataError: one cannot be read, or they cannot be of the same frame.
+            ImageError, DataError: one cannot be read, or they cannot be of the same picture.
         """
         photo, labels = load(self.image), self.read_labels(order)
         (height, width), (rows, columns) = photo.shape[:2], labels.shape
-        if not same_frame((height, width), (rows, columns)):
+        if not same_proportions((height, width), (rows, columns)):
             raise DataError(
                 self.labels,
                 f"is {columns} x {rows}, its upright photo {width} x {height}",
@@ -82,8 +82,8 @@ def read_labels(path: Path, order: LabelSet) -> UInt8Array:
     return labels
 
 
-def same_frame(photo: tuple[int, int], labels: tuple[int, int]) -> bool:
-    """Whether (height, width) of an upright photo and of a label map can be of the same frame at two scales."""
+def same_proportions(photo: tuple[int, int], labels: tuple[int, int]) -> bool:
+    """Whether (height, width) of an upright photo and of a label map can be of the same picture at two scales."""
     (height, width), (rows, columns) = photo, labels
     # Each side is rounded to whole pixels.
     return abs(height * columns - width * rows) <= max(height + width, rows + columns)

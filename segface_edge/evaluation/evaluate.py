@@ -33,7 +33,7 @@ class Labelled(typing.Protocol):
         """The photo's file."""
 
     def read(self, order: LabelSet) -> tuple[UInt8Array, UInt8Array]:
-        """(H, W, 3) uint8 RGB, and (h, w) uint8 ids in `order`, 255 ignored, of the same frame."""
+        """(H, W, 3) uint8 RGB, and (h, w) uint8 ids in `order`, 255 ignored, of the same picture."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,7 +63,7 @@ class Compared:
     """A photo as it was compared.
 
     Attributes:
-        image: (H, W, 3) uint8 RGB. Protocol `paper`: the network's frame; `native`: the photo, whose sides may be a
+        image: (H, W, 3) uint8 RGB. Protocol `paper`: the network's square; `native`: the photo, whose sides may be a
             multiple of the label maps'.
         truth: (h, w) uint8 labels; 255 is ignored.
         predicted: (h, w) uint8 labels in the same order.

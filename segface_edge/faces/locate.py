@@ -14,25 +14,25 @@ import numpy.typing as npt
 
 from segface_edge.errors import ModelFileError, UsageError
 from segface_edge.labels import LabelSet
-from segface_edge.pictures.framing import Square, face_of, frame_of, overlap
+from segface_edge.pictures.framing import Square, face_of, overlap, square_of
 from segface_edge.pictures.geometry import FaceBox, Geometry, UInt8Array
 
-# `auto`: YuNet where its file is, the parser itself elsewhere; a portrait that fills its frame is left as it is.
+# `auto`: YuNet where its file is, the parser itself elsewhere; a portrait that fills its square is left as it is.
 NAMES = ("auto", "yunet", "self", "whole")
-# A face whose frame has this much in common with the photo, and is turned no further, is a portrait.
+# A face whose square has this much in common with the photo, and is turned no further, is a portrait.
 PORTRAIT_OVERLAP, PORTRAIT_ANGLE = 0.6, 12.0
-# YuNet finds faces of a tenth of the frame and more; what is larger costs time and finds no more.
+# YuNet finds faces of a tenth of the square and more; what is larger costs time and finds no more.
 _LARGEST_SIDE = 1280
 _LEAST_SCORE, _NMS = 0.6, 0.3
-# A part of fewer pixels, in shares of the frame's area, is not taken for one.
+# A part of fewer pixels, in shares of the square's area, is not taken for one.
 _LEAST_EYE, _LEAST_MOUTH, _LEAST_FACE, _LEAST_FEATURES = 2e-5, 4e-5, 1e-3, 2.5e-4
 _MOUTH = ("mouth", "u_lip", "l_lip")
 _ABOVE_NOSE = ("l_brow", "r_brow", "l_eye", "r_eye", "eye_g")
 _FEATURES = (*_ABOVE_NOSE, "nose", *_MOUTH)
-# Frames from the features' box alone (eyes, brows, nose, mouth), in its heights: medians over CelebAMask-HQ.
+# Squares from the features' box alone (eyes, brows, nose, mouth), in its heights: medians over CelebAMask-HQ.
 _FEATURES_SIDE, _ABOVE_FEATURES = 2.42, 0.225
-# No face whose frame is larger, in sides of the network's, is seen well enough to be found.
-_LARGEST_FRAME = 1.5
+# No face whose square is larger, in sides of the network's, is seen well enough to be found.
+_LARGEST_SQUARE = 1.5
 # Eyes lie this share of the way from brows to the mouth.
 _BROW_TO_EYE = 0.2
 
@@ -43,18 +43,18 @@ class Located:
 
     Attributes:
         face: in the photo's pixels.
-        frame: what to show the network; None: the whole photo.
+        square: what to show the network; None: the whole photo.
         held: it was not found in this frame of a video, but a frame or two ago.
     """
 
     face: FaceBox
-    frame: Square | None
+    square: Square | None
     held: bool = False
 
 
 def whole(image: UInt8Array) -> Located:
     """The whole photo as one face; right for portraits such as CelebA-HQ's."""
-    return Located(face=FaceBox.whole(*image.shape[:2]), frame=None)
+    return Located(face=FaceBox.whole(*image.shape[:2]), square=None)
 
 
 def given(boxes: Any, image: UInt8Array) -> list[Located]:
@@ -80,7 +80,7 @@ def given(boxes: Any, image: UInt8Array) -> list[Located]:
         if min(face.right, width) - max(face.left, 0) < 1 or min(face.bottom, height) - max(face.top, 0) < 1:
             edges = ", ".join(f"{edge:g}" for edge in (face.left, face.top, face.right, face.bottom))
             raise UsageError(f"box {edges}", f"lies outside the picture of {width} x {height}", "give boxes inside it")
-    return [Located(face=face, frame=frame_of(face)) for face in faces]
+    return [Located(face=face, square=square_of(face)) for face in faces]
 
 
 class YuNet:
@@ -133,31 +133,31 @@ class YuNet:
 
 
 def seen(located: Sequence[Located], image: UInt8Array) -> list[Located]:
-    """Those whose frame the photo's middle part shows at all: a frame beside it has nothing to parse."""
+    """Those whose square the photo's middle part shows at all: a square beside it has nothing to parse."""
     height, width = image.shape[:2]
     return [
         one
         for one in located
-        if one.frame is None or (0 <= one.frame.x <= width and 0 <= one.frame.y <= height and one.frame.side >= 2)
+        if one.square is None or (0 <= one.square.x <= width and 0 <= one.square.y <= height and one.square.side >= 2)
     ]
 
 
 def is_portrait(located: Sequence[Located], image: UInt8Array) -> bool:
     """Whether the photo is one face's portrait, framed as the network knows it."""
-    if len(located) != 1 or located[0].frame is None:
+    if len(located) != 1 or located[0].square is None:
         return False
-    frame = located[0].frame
+    square = located[0].square
     height, width = image.shape[:2]
-    return abs(frame.angle) <= PORTRAIT_ANGLE and overlap(frame, width, height) >= PORTRAIT_OVERLAP
+    return abs(square.angle) <= PORTRAIT_ANGLE and overlap(square, width, height) >= PORTRAIT_OVERLAP
 
 
 def faces_in(labels: UInt8Array, order: LabelSet, geometry: Geometry) -> list[FaceBox]:
     """The faces of a label map of the whole photo, the largest first; faces that touch count as one.
 
     Args:
-        labels: (S, S) uint8 of the network's frame.
+        labels: (S, S) uint8 of the network's square.
         order: its label order.
-        geometry: the way between the photo and that frame.
+        geometry: the way between the photo and that square.
     """
     inner, skin = _mask(labels, order, *_FEATURES), _mask(labels, order, "skin")
     side = labels.shape[0]
@@ -208,7 +208,7 @@ def _face(labels: npt.NDArray[Any], order: LabelSet, geometry: Geometry) -> Face
         (float(x.min()) + float(x.max()) + 1) / 2,
         (top + bottom) / 2 - _ABOVE_FEATURES * (bottom - top),
     )
-    if side > _LARGEST_FRAME * labels.shape[0]:
+    if side > _LARGEST_SQUARE * labels.shape[0]:
         return None  # parts here and there, as the network sees them in what is no face
     photo_x, photo_y = geometry.to_photo(middle_x, middle_y)
     scale = 1 / float(np.hypot(geometry.scale_x, geometry.turn_y))
@@ -218,7 +218,7 @@ def _face(labels: npt.NDArray[Any], order: LabelSet, geometry: Geometry) -> Face
 def _corners(
     mask: npt.NDArray[np.bool_], middle: tuple[float, float], across: tuple[float, float]
 ) -> tuple[tuple[float, float], tuple[float, float]]:
-    """The mouth's right and left corner: as wide as it is along the eyes, around its middle, which frames depend on."""
+    """The mouth's right and left corner: as wide as it is along the eyes, around its middle: squares depend on it."""
     length = float(np.hypot(*across)) or 1.0
     x, y = across[0] / length, across[1] / length
     rows, columns = np.nonzero(mask)

@@ -1,4 +1,4 @@
-"""Steady video: each face followed, its frame damped, and its labels voted over five frames.
+"""Steady video: each face followed, its square damped, and its labels voted over five frames.
 
 Labels are never more than two frames old: one that holds for three frames has three of five votes, or those before it
 have none. Earlier frames are brought to where the face is now, first with its box and then by optical flow: hard labels
@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from segface_edge.pictures.fitting import PADDING
-from segface_edge.pictures.framing import Square, frame_of
+from segface_edge.pictures.framing import Square, square_of
 from segface_edge.pictures.geometry import Fitted, Geometry, UInt8Array
 
 from .locate import Located
@@ -29,7 +29,7 @@ _SAME_GREY, _GREY_SMOOTHING = 12, 2.0
 # Less of the picture is that of the frame before only where the scene is another: after a cut it is a sixth at most, of
 # fast faces nine tenths.
 _SAME_SCENE = 0.5
-# Optical flow is computed at this share of the frame's side: labels are sharp to a pixel or two.
+# Optical flow is computed at this share of the square's side: labels are sharp to a pixel or two.
 _FLOW_SCALE = 0.5
 _NOWHERE = -1e4
 
@@ -141,8 +141,8 @@ class _Seen:
 
     Attributes:
         frame: its number.
-        labels, confidence, grey, smooth: (S, S) uint8 of the network's frame.
-        to_frame: (3, 3), photo -> network's frame.
+        labels, confidence, grey, smooth: (S, S) uint8 of the network's square.
+        to_square: (3, 3), photo -> network's square.
         anchor: where the face is in the photo.
         place: (S, S, 2), where each pixel of the newest frame lies here: x, y, pixel i's centre being i.
         voted: labels after the vote.
@@ -153,7 +153,7 @@ class _Seen:
     confidence: UInt8Array | None
     grey: UInt8Array
     smooth: UInt8Array
-    to_frame: _Matrix
+    to_square: _Matrix
     anchor: Square
     place: _Floats
     voted: UInt8Array = field(default_factory=lambda: np.zeros((0, 0), np.uint8))
@@ -185,8 +185,8 @@ def _seen(frame: int, one: Located, fitted: Fitted, labels: UInt8Array, confiden
         grey=grey,
         # Noise is no change of the picture.
         smooth=np.asarray(cv2.GaussianBlur(grey, (0, 0), _GREY_SMOOTHING), np.uint8),
-        to_frame=_matrix(fitted.geometry),
-        anchor=frame_of(one.face),
+        to_square=_matrix(fitted.geometry),
+        anchor=square_of(one.face),
         place=_identity(labels.shape[0]),
     )
 
@@ -207,8 +207,8 @@ def _brought(history: Sequence[_Seen], now: _Seen) -> list[_Earlier]:
 
 def _place_before(before: _Seen, now: _Seen) -> _Floats:
     """Where each pixel of this frame was in the one before: moved with the face's box, then by optical flow."""
-    # Frame of then -> photo of then -> with the face to where it is now -> frame of now.
-    way = now.to_frame @ motion(before.anchor, now.anchor) @ np.linalg.inv(before.to_frame)
+    # Square of then -> photo of then -> with the face to where it is now -> square of now.
+    way = now.to_square @ motion(before.anchor, now.anchor) @ np.linalg.inv(before.to_square)
     way[:2, 2] += way[:2, :2] @ (0.5, 0.5) - 0.5
     side = now.grey.shape[0]
     moved = cv2.warpAffine(before.grey, way[:2], (side, side), borderMode=cv2.BORDER_REPLICATE)
@@ -271,7 +271,7 @@ def _identity(side: int) -> _Floats:
 
 
 def _matrix(geometry: Geometry) -> npt.NDArray[np.float64]:
-    """(3, 3): photo -> frame."""
+    """(3, 3): photo -> square."""
     return np.array(
         [
             [geometry.scale_x, geometry.turn_x, geometry.offset_x],

@@ -1,4 +1,4 @@
-"""The faces of a video followed from frame to frame: numbered, and the frames that they are shown in damped."""
+"""The faces of a video followed from frame to frame: numbered, and the squares that they are shown in damped."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import numpy.typing as npt
 
-from segface_edge.pictures.framing import Square, frame_of, iou
+from segface_edge.pictures.framing import Square, iou, square_of
 from segface_edge.pictures.geometry import FaceBox
 
 from .locate import Located
@@ -19,7 +19,7 @@ from .locate import Located
 _HELD = 2
 # Faces of two frames are the same where their boxes have this much in common (IoU).
 _SAME = 0.3
-# A frame moves so much of the way to where the face was found, in the least: 1.5 frames behind a slow one. What is
+# A square moves so much of the way to where the face was found, in the least: 1.5 frames behind a slow one. What is
 # further away by a twentieth of its side is followed at once.
 _LEAST_WAY, _AT_ONCE = 0.4, 0.05
 
@@ -60,14 +60,14 @@ class Tracks:
 
     def _seen(self, one: Located, track: _Track | None) -> _Track:
         """A face that was found, where it was before or new."""
-        raw = frame_of(one.face)
+        raw = square_of(one.face)
         if track is None:
             number, anchor = next(self._numbers), raw
         else:
             number, anchor = track.number, _damped(track.anchor, raw)
         face = replace(_moved(one.face, raw, anchor), track=number)
-        frame = None if one.frame is None else anchor
-        return _Track(number=number, found=one.face, anchor=anchor, located=Located(face=face, frame=frame))
+        square = None if one.square is None else anchor
+        return _Track(number=number, found=one.face, anchor=anchor, located=Located(face=face, square=square))
 
 
 def _pairs(before: Sequence[FaceBox], now: Sequence[FaceBox]) -> dict[int, int]:
@@ -83,12 +83,12 @@ def _pairs(before: Sequence[FaceBox], now: Sequence[FaceBox]) -> dict[int, int]:
 
 
 def _damped(before: Square, now: Square) -> Square:
-    """On the way from where the frame was to where the face is."""
+    """On the way from where the square was to where the face is."""
     turn = (now.angle - before.angle + 180) % 360 - 180
     away = max(
         math.hypot(now.x - before.x, now.y - before.y) / before.side,
         abs(math.log(now.side / before.side)),
-        math.radians(abs(turn)) / 2,  # what it moves the frame's sides
+        math.radians(abs(turn)) / 2,  # what it moves the square's sides
     )
     way = min(1.0, _LEAST_WAY + (1 - _LEAST_WAY) * away / _AT_ONCE)
     return Square(
@@ -100,7 +100,7 @@ def _damped(before: Square, now: Square) -> Square:
 
 
 def _moved(face: FaceBox, before: Square, now: Square) -> FaceBox:
-    """A face where its frame was moved."""
+    """A face where its square was moved."""
     way = motion(before, now)
 
     def point(x: float, y: float) -> tuple[float, float]:

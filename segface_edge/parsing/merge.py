@@ -23,16 +23,16 @@ def merged(
     """One label map of all faces, and each one's own.
 
     Where two faces claim a pixel, the surer one has it: by the model's confidence where it gives one, else the one
-    whose frame has the pixel nearer to its middle.
+    whose square has the pixel nearer to its middle.
 
     Args:
-        labels: (S, S) uint8 of each face's frame.
+        labels: (S, S) uint8 of each face's square.
         confidences: likewise, or None each.
-        geometries: the way between the photo and each frame.
+        geometries: the way between the photo and each square.
         height, width: of the photo.
 
     Returns:
-        (height, width) uint8, the confidence likewise or None, and what each face's frame showed.
+        (height, width) uint8, the confidence likewise or None, and what each face's square showed.
     """
     whole = np.zeros((height, width), np.uint8)
     sure = np.zeros((height, width), np.uint8) if all(one is not None for one in confidences) else None
@@ -61,10 +61,10 @@ def merged(
 
 
 def _nearness(geometry: Geometry, side: int, rows: range, columns: range) -> npt.NDArray[np.float32]:
-    """1 in the middle of a frame, 0 at the middles of its edges."""
+    """1 in the middle of a square, 0 at the middles of its edges."""
     y = (np.arange(rows.start, rows.stop, dtype=np.float32) + 0.5)[:, None]
     x = (np.arange(columns.start, columns.stop, dtype=np.float32) + 0.5)[None]
-    frame_x = geometry.scale_x * x + geometry.turn_x * y + geometry.offset_x
-    frame_y = geometry.turn_y * x + geometry.scale_y * y + geometry.offset_y
-    near: npt.NDArray[np.float32] = np.maximum(0, 1 - np.hypot(frame_x - side / 2, frame_y - side / 2) / (side / 2))
+    square_x = geometry.scale_x * x + geometry.turn_x * y + geometry.offset_x
+    square_y = geometry.turn_y * x + geometry.scale_y * y + geometry.offset_y
+    near: npt.NDArray[np.float32] = np.maximum(0, 1 - np.hypot(square_x - side / 2, square_y - side / 2) / (side / 2))
     return near.astype(np.float32)

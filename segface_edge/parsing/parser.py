@@ -46,7 +46,7 @@ class FaceParser:
         locate: where the faces are. `yunet`: found by OpenCV's detector with the model in `detector`; `self`: in the
             parser's own label map of the whole photo, which is then parsed again, closer; `whole`: the photo is a
             portrait; `auto`: `yunet` where there is a `detector`, `self` where there is none or it finds nothing, and
-            a portrait that fills its frame is left as it is.
+            a portrait that fills its photo is left as it is.
         detector: file of the YuNet model; None: the one that `segface-edge fetch yunet` left, if it is there.
         max_faces: so many of a photo at most, the surest (`self`: the largest) first; None: all.
         min_face: faces whose box is smaller, in pixels of the photo, are left out.

@@ -26,7 +26,7 @@ from .views import View, check_view, picture_format
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class FaceLabels:
-    """What one face's frame showed.
+    """What one face's square showed.
 
     Attributes:
         top, left: where it lies in the photo.
@@ -82,7 +82,7 @@ class FaceParse:
         return wanted[self.labels]
 
     def face(self, index: int) -> FaceParse:
-        """One face by itself: the part of the photo that its frame showed, and its own labels there.
+        """One face by itself: the part of the photo that its square showed, and its own labels there.
 
         Raises:
             UsageError: there is no such face.

@@ -15,7 +15,7 @@ from segface_edge.faces import locate as locating
 from segface_edge.faces.locate import Located, YuNet
 from segface_edge.faces.steady import Steady
 from segface_edge.pictures import fitting, reading
-from segface_edge.pictures.framing import fit_square, frame_of
+from segface_edge.pictures.framing import fit_square, square_of
 from segface_edge.pictures.geometry import FaceBox, Fitted, UInt8Array
 from segface_edge.pictures.reading import Color, Photo
 
@@ -86,13 +86,13 @@ class Stages:
         return work
 
     def fit(self, work: Work) -> Work:
-        """Draws the network's frame of each face that is wanted."""
+        """Draws the network's square of each face that is wanted."""
         if work.located is not None and not work.fits:
             start = perf_counter()
             work.located = self._wanted(work.located, work)
             size = self.engine.spec.size
             work.fits = [
-                fitting.fit(work.image, size) if one.frame is None else fit_square(work.image, size, one.frame)
+                fitting.fit(work.image, size) if one.square is None else fit_square(work.image, size, one.square)
                 for one in work.located
             ]
             work.fit += perf_counter() - start
@@ -148,10 +148,10 @@ class Stages:
     def _find_with(self, yunet: YuNet, work: Work) -> None:
         faces = yunet(work.image)
         if self.locate == "auto" and not faces:
-            return  # a face that fills the frame may be too large for it
+            return  # a face that fills the photo may be too large for it
         work.located, work.locator = self._large(faces, work.image), "yunet"
         if self.locate == "auto" and self._is_portrait(work):
-            work.located = [replace(work.located[0], frame=None)]
+            work.located = [replace(work.located[0], square=None)]
 
     def _find_in_labels(self, work: Work) -> None:
         """Looks for the faces in the label map of the whole photo; a portrait's is its result already."""
@@ -159,7 +159,7 @@ class Stages:
         faces = locating.faces_in(work.labels[0], self.engine.spec.labels, work.fits[0].geometry)
         work.located, work.locator = self._large(faces, work.image), "self"
         if self._is_portrait(work):
-            work.located = [replace(work.located[0], frame=None)]
+            work.located = [replace(work.located[0], square=None)]
         else:
             work.fits, work.labels, work.confidences = [], [], []
         work.locate += perf_counter() - start
@@ -167,7 +167,7 @@ class Stages:
     def _large(self, faces: list[FaceBox], image: UInt8Array) -> list[Located]:
         """Those that are large enough, and in the photo."""
         large = [face for face in faces if min(face.right - face.left, face.bottom - face.top) >= self.min_face]
-        return locating.seen([Located(face=face, frame=frame_of(face)) for face in large], image)
+        return locating.seen([Located(face=face, square=square_of(face)) for face in large], image)
 
     def _wanted(self, located: list[Located], work: Work) -> list[Located]:
         """So many at most; those that were given are all wanted."""

@@ -1,1 +1,1 @@
-"""Pictures: read, fitted to the network's frame, and label maps brought back."""
+"""Pictures: read, fitted to the network's square, and label maps brought back."""

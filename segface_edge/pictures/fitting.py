@@ -1,4 +1,4 @@
-"""A picture, or a box of it, in the network's frame; with `framing` the only pre-processing."""
+"""A picture, or a box of it, in the network's square; with `framing` the only pre-processing."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ PADDING = (124, 116, 104)
 
 
 def fit(image: UInt8Array, size: int, *, box: FaceBox | None = None, squash: bool = False) -> Fitted:
-    """A picture, or a box of it, in the network's frame: antialiased bicubic (Pillow's, as SegFace's evaluation).
+    """A picture, or a box of it, in the network's square: antialiased bicubic (Pillow's, as SegFace's evaluation).
 
     Args:
         image: (H, W, 3) uint8 RGB.
@@ -32,7 +32,7 @@ def fit(image: UInt8Array, size: int, *, box: FaceBox | None = None, squash: boo
         scale_x, scale_y = size / box_width, size / box_height
     else:
         scale_x = scale_y = size / max(box_width, box_height)
-    # The box is centred in the frame; of it, the part inside the picture is drawn at whole frame pixels.
+    # The box is centred in the square; of it, the part inside the picture is drawn at whole square pixels.
     origin_x, origin_y = (size - box_width * scale_x) / 2, (size - box_height * scale_y) / 2
     left, right = _drawn(origin_x + (seen[0] - box.left) * scale_x, origin_x + (seen[2] - box.left) * scale_x, size)
     top, bottom = _drawn(origin_y + (seen[1] - box.top) * scale_y, origin_y + (seen[3] - box.top) * scale_y, size)
@@ -57,6 +57,6 @@ def fit(image: UInt8Array, size: int, *, box: FaceBox | None = None, squash: boo
 
 
 def _drawn(start: float, stop: float, size: int) -> tuple[int, int]:
-    """Whole frame pixels nearest to [start, stop), at least one."""
+    """Whole square pixels nearest to [start, stop), at least one."""
     first = min(max(round(start), 0), size - 1)
     return first, min(max(round(stop), first + 1), size)

@@ -15,12 +15,12 @@ from segface_edge.errors import ImageError
 from .fitting import PADDING, fit
 from .geometry import FaceBox, Fitted, Geometry, UInt8Array
 
-# CelebA-HQ's frame (Karras et al., ICLR 2018, appendix C): its centre lies below the eyes by this share of the way to
+# CelebA-HQ's square (Karras et al., ICLR 2018, appendix C): its centre lies below the eyes by this share of the way to
 # the mouth; its side is the larger of so many distances of the eyes, or from eyes to mouth.
 _BELOW_EYES, _EYES, _MOUTH = 0.1, 4.0, 3.6
-# The same frame from the box of a detector, in heights of the box: medians over CelebAMask-HQ with YuNet.
+# The same square from the box of a detector, in heights of the box: medians over CelebAMask-HQ with YuNet.
 _BOX_SIDE, _ABOVE_BOX, _BOX_WIDTH = 1.35, 0.07, 0.72
-# A frame that is turned less is not turned: sampling twice would cost more than it brings.
+# A square that is turned less is not turned: sampling twice would cost more than it brings.
 _LEAST_TURN = 1.0
 
 
@@ -57,7 +57,7 @@ class Square:
         return math.cos(math.radians(self.angle)), math.sin(math.radians(self.angle))
 
 
-def frame_of(face: FaceBox) -> Square:
+def square_of(face: FaceBox) -> Square:
     """The square that CelebA-HQ would have cut out for a face, from its landmarks where it has them."""
     if face.landmarks is None:
         height = face.bottom - face.top
@@ -80,23 +80,23 @@ def frame_of(face: FaceBox) -> Square:
     )
 
 
-def face_of(landmarks: tuple[tuple[float, float], ...] | None, frame: Square | None = None) -> FaceBox:
-    """The box that a detector would give for landmarks, or for a frame alone: the way back of `frame_of`."""
-    if frame is None:
-        frame = frame_of(FaceBox(left=0, top=0, right=1, bottom=1, landmarks=landmarks))
-    height = frame.side / _BOX_SIDE
-    width, middle = _BOX_WIDTH * height, frame.y + _ABOVE_BOX * height
+def face_of(landmarks: tuple[tuple[float, float], ...] | None, square: Square | None = None) -> FaceBox:
+    """The box that a detector would give for landmarks, or for a square alone: the way back of `square_of`."""
+    if square is None:
+        square = square_of(FaceBox(left=0, top=0, right=1, bottom=1, landmarks=landmarks))
+    height = square.side / _BOX_SIDE
+    width, middle = _BOX_WIDTH * height, square.y + _ABOVE_BOX * height
     return FaceBox(
-        left=frame.x - width / 2,
+        left=square.x - width / 2,
         top=middle - height / 2,
-        right=frame.x + width / 2,
+        right=square.x + width / 2,
         bottom=middle + height / 2,
         landmarks=landmarks,
     )
 
 
 def overlap(one: Square, width: int, height: int) -> float:
-    """How much of a frame and of the square around a photo is common to both (`iou`); turns do not count."""
+    """How much of a square and of the one around a photo is common to both (`iou`); turns do not count."""
     return iou(one.box(), Square(x=width / 2, y=height / 2, side=max(width, height)).box())
 
 
@@ -109,7 +109,7 @@ def iou(one: FaceBox, other: FaceBox) -> float:
 
 
 def fit_square(image: UInt8Array, size: int, square: Square) -> Fitted:
-    """A square of a photo in the network's frame, upright.
+    """A square of a photo in the network's square, upright.
 
     Args:
         image: (H, W, 3) uint8 RGB.
@@ -134,7 +134,7 @@ def fit_square(image: UInt8Array, size: int, square: Square) -> Fitted:
         # Antialiased, which turning is not: made smaller first, turned at its final size.
         small = (max(1, round(part.width * scale)), max(1, round(part.height * scale)))
         part = part.resize(small, Image.Resampling.BICUBIC)
-    to_frame = _to_frame(square, size)
+    to_square = _to_square(square, size)
     pixels_to_photo = np.array(
         [
             [(right - left) / part.width, 0, left + 0.5 * (right - left) / part.width],
@@ -142,7 +142,7 @@ def fit_square(image: UInt8Array, size: int, square: Square) -> Fitted:
             [0, 0, 1],
         ]
     )
-    to_pixels = to_frame @ pixels_to_photo
+    to_pixels = to_square @ pixels_to_photo
     to_pixels[:2, 2] -= 0.5  # pixel i's centre is i + 0.5
     pixels = cv2.warpAffine(
         np.asarray(part),
@@ -153,12 +153,12 @@ def fit_square(image: UInt8Array, size: int, square: Square) -> Fitted:
         borderValue=PADDING,
     )
     geometry = Geometry(
-        scale_x=float(to_frame[0, 0]),
-        turn_x=float(to_frame[0, 1]),
-        offset_x=float(to_frame[0, 2]),
-        turn_y=float(to_frame[1, 0]),
-        scale_y=float(to_frame[1, 1]),
-        offset_y=float(to_frame[1, 2]),
+        scale_x=float(to_square[0, 0]),
+        turn_x=float(to_square[0, 1]),
+        offset_x=float(to_square[0, 2]),
+        turn_y=float(to_square[1, 0]),
+        scale_y=float(to_square[1, 1]),
+        offset_y=float(to_square[1, 2]),
         left=0,
         top=0,
         right=size,
@@ -167,8 +167,8 @@ def fit_square(image: UInt8Array, size: int, square: Square) -> Fitted:
     return Fitted(np.asarray(pixels, np.uint8), geometry)
 
 
-def _to_frame(square: Square, size: int) -> np.ndarray[tuple[int, int], np.dtype[np.float64]]:
-    """(3, 3): photo -> frame."""
+def _to_square(square: Square, size: int) -> np.ndarray[tuple[int, int], np.dtype[np.float64]]:
+    """(3, 3): photo -> square."""
     scale = size / square.side
     cos, sin = (scale * value for value in square._directions())
     return np.array(

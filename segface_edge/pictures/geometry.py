@@ -1,4 +1,4 @@
-"""Where things are: a face in a photo, and the way between the photo and the network's frame.
+"""Where things are: a face in a photo, and the way between the photo and the network's square.
 
 Coordinates are continuous: pixel i covers [i, i + 1), its centre is i + 0.5.
 """
@@ -43,22 +43,22 @@ class FaceBox:
 
     @classmethod
     def whole(cls, height: int, width: int) -> FaceBox:
-        """The box of a whole frame."""
+        """The box of a whole photo."""
         return cls(left=0.0, top=0.0, right=float(width), bottom=float(height))
 
 
 @dataclass(frozen=True, kw_only=True)
 class Geometry:
-    """The way between photo and network frame:
+    """The way between photo and network square:
 
-        frame x = scale_x * photo x + turn_x * photo y + offset_x
-        frame y = turn_y * photo x + scale_y * photo y + offset_y
+        square x = scale_x * photo x + turn_x * photo y + offset_x
+        square y = turn_y * photo x + scale_y * photo y + offset_y
 
     Attributes:
-        scale_x, scale_y: frame pixels per photo pixel, for a frame that is not turned.
-        offset_x, offset_y: where the photo's corner lies in the frame.
-        left, top, right, bottom: the part of the frame that shows the photo; the rest is padding.
-        turn_x, turn_y: 0 for a frame that is not turned.
+        scale_x, scale_y: square pixels per photo pixel, for a square that is not turned.
+        offset_x, offset_y: where the photo's corner lies in the square.
+        left, top, right, bottom: the part of the square that shows the photo; the rest is padding.
+        turn_x, turn_y: 0 for a square that is not turned.
     """
 
     scale_x: float
@@ -74,16 +74,16 @@ class Geometry:
 
     @property
     def turned(self) -> bool:
-        """Whether the frame's sides are not the photo's."""
+        """Whether the square's sides are not the photo's."""
         return self.turn_x != 0 or self.turn_y != 0
 
     @property
     def enlarges(self) -> bool:
-        """Whether the photo has more pixels than the frame shows of it."""
+        """Whether the photo has more pixels than the square shows of it."""
         return min(math.hypot(self.scale_x, self.turn_y), math.hypot(self.scale_y, self.turn_x)) < 1
 
     def to_photo(self, x: float, y: float) -> tuple[float, float]:
-        """A point of the frame in the photo."""
+        """A point of the square in the photo."""
         determinant = self.scale_x * self.scale_y - self.turn_x * self.turn_y
         x, y = x - self.offset_x, y - self.offset_y
         return (self.scale_y * x - self.turn_x * y) / determinant, (self.scale_x * y - self.turn_y * x) / determinant
@@ -106,7 +106,7 @@ class Geometry:
 
 @dataclass(frozen=True)
 class Fitted:
-    """A face in the network's frame.
+    """A face in the network's square.
 
     Attributes:
         pixels: (S, S, 3) uint8 RGB.

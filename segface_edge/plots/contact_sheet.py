@@ -37,7 +37,7 @@ def contact_sheet(
     classes that occur.
 
     Args:
-        rows: (image, truth, prediction): (H, W, 3) uint8 RGB, (h, w) uint8 and (h, w) uint8 of the same frame; the
+        rows: (image, truth, prediction): (H, W, 3) uint8 RGB, (h, w) uint8 and (h, w) uint8 of the same picture; the
             label maps' sides may differ from the photo's.
         order: of both label maps.
         captions: one line above each row; cut where it is too long.

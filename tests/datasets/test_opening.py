@@ -16,7 +16,7 @@ from segface_edge import zoo
 from segface_edge.datasets import samples
 from segface_edge.datasets.layouts.celebamask_hq import PARTS, PartsSample
 from segface_edge.datasets.opening import LAYOUTS, folder, open_dataset, open_splits
-from segface_edge.datasets.samples import Sample, UnknownIdError, read_labels, same_frame
+from segface_edge.datasets.samples import Sample, UnknownIdError, read_labels, same_proportions
 from segface_edge.errors import DataError, UsageError
 from segface_edge.labels import label_set
 
@@ -638,4 +638,4 @@ def test_opening_reads_no_photo_and_no_label_map(tmp_path: Path, monkeypatch: py
 def test_photo_and_labels_may_differ_in_scale_only(
     photo_size: tuple[int, int], labels_size: tuple[int, int], same: bool
 ) -> None:
-    assert same_frame(photo_size, labels_size) is same
+    assert same_proportions(photo_size, labels_size) is same

@@ -16,7 +16,7 @@ from segface_edge.faces.locate import YuNet, faces_in, given, is_portrait
 from segface_edge.labels import label_set
 from segface_edge.parsing.merge import merged
 from segface_edge.pictures import fitting, reading
-from segface_edge.pictures.framing import frame_of
+from segface_edge.pictures.framing import square_of
 from segface_edge.pictures.geometry import FaceBox
 
 ORDER = label_set("segface")
@@ -53,8 +53,8 @@ def test_a_face_is_parsed_where_it_is(
     with FaceParser(locate=how, detector=yunet if how == "yunet" else None) as anywhere:
         face = anywhere(photo)
     assert len(face.faces) == 1
-    frame = frame_of(face.faces[0])
-    own = frame_of(parser(portrait).faces[0])  # what the portrait itself says of its face
+    frame = square_of(face.faces[0])
+    own = square_of(parser(portrait).faces[0])  # what the portrait itself says of its face
     x, y, side, angle = place
     assert frame.side == pytest.approx(own.side * side / 512, rel=0.12)
     assert np.hypot(frame.x - x, frame.y - y) < 0.12 * side
@@ -163,16 +163,16 @@ def test_faces_are_found_in_labels(portrait: np.ndarray, parser: FaceParser) -> 
     labels = parser(portrait).labels
     geometry = fitting.fit(portrait, 512).geometry
     (face,) = faces_in(labels, ORDER, geometry)
-    frame = frame_of(face)
+    frame = square_of(face)
     lapa = label_set("lapa")
     table = np.zeros(256, np.uint8)
     table[: len(ORDER)] = ORDER.table_to(lapa)
     (same,) = faces_in(table[labels], lapa, geometry)
-    assert frame_of(same).x == pytest.approx(frame.x, abs=6)
-    assert frame_of(same).side == pytest.approx(frame.side, rel=0.05)
+    assert square_of(same).x == pytest.approx(frame.x, abs=6)
+    assert square_of(same).side == pytest.approx(frame.side, rel=0.05)
     blind = np.where(np.isin(labels, ORDER.indices(["eyes"])), ORDER.index("eye_g"), labels)
     (guessed,) = faces_in(blind, ORDER, geometry)
-    assert frame_of(guessed).side == pytest.approx(frame.side, rel=0.15)
+    assert square_of(guessed).side == pytest.approx(frame.side, rel=0.15)
     bare = np.where(np.isin(labels, ORDER.indices(["eyes", "brows", "nose", "mouth", "lips"])), 2, labels)
     assert faces_in(bare, ORDER, geometry) == []  # nothing to frame a face by
     two = np.hstack([labels, labels])[:, ::2]
@@ -250,7 +250,7 @@ def test_corners_without_a_face_end_nothing(faces: Path, parser: FaceParser) -> 
         face = parser(corner)
         assert face.labels.shape == (300, 400)
         for one in face.faces:
-            frame = frame_of(one)
+            frame = square_of(one)
             assert 0 <= frame.x <= 400
             assert 0 <= frame.y <= 300
 
@@ -259,7 +259,7 @@ def test_a_large_photo_is_looked_at_smaller(portrait: np.ndarray, yunet: Path) -
     photo = placed(portrait, (2000, 700, 600, 0), size=(1500, 2600))
     with FaceParser(locate="yunet", detector=yunet) as anywhere:
         (box,) = anywhere(photo).faces
-    frame = frame_of(box)
+    frame = square_of(box)
     assert np.hypot(frame.x - 2000, frame.y - 700) < 60
     assert box.landmarks is not None
     assert box.left < box.landmarks[0][0] < box.right
@@ -291,6 +291,6 @@ def test_small_faces_that_are_left_out_are_not_looked_for_again(portrait: np.nda
 def test_a_box_is_framed_as_its_portrait(portrait: np.ndarray, yunet: Path) -> None:
     """The frame of a detector's box alone is near that of its landmarks."""
     (box,) = YuNet(yunet)(portrait)
-    alone, pointed = frame_of(FaceBox(left=box.left, top=box.top, right=box.right, bottom=box.bottom)), frame_of(box)
+    alone, pointed = square_of(FaceBox(left=box.left, top=box.top, right=box.right, bottom=box.bottom)), square_of(box)
     assert alone.side == pytest.approx(pointed.side, rel=0.15)
     assert np.hypot(alone.x - pointed.x, alone.y - pointed.y) < 0.08 * pointed.side

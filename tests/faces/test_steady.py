@@ -24,7 +24,7 @@ from segface_edge.faces.tracks import Tracks
 from segface_edge.parsing.stages import Stages
 from segface_edge.parsing.stream import streamed
 from segface_edge.pictures import fitting, reading
-from segface_edge.pictures.framing import frame_of
+from segface_edge.pictures.framing import square_of
 from segface_edge.pictures.geometry import FaceBox
 from segface_edge.sources.video import Video
 from segface_edge.sources.video_out import VideoWriter
@@ -41,7 +41,7 @@ def portrait() -> np.ndarray:
 
 def face_at(x: float, y: float, side: float = 40.0) -> Located:
     face = FaceBox(left=x - side / 2, top=y - side / 2, right=x + side / 2, bottom=y + side / 2)
-    return Located(face=face, frame=frame_of(face))
+    return Located(face=face, square=square_of(face))
 
 
 def labels_of(voted: Voted | None) -> np.ndarray:
@@ -54,7 +54,7 @@ def voted(maps: list[np.ndarray], picture: np.ndarray | list[np.ndarray]) -> lis
     steady, found = Steady(), []
     for index, labels in enumerate(maps):
         pixels = picture[index] if isinstance(picture, list) else picture
-        located = steady.follow([Located(face=WHOLE, frame=None)])
+        located = steady.follow([Located(face=WHOLE, square=None)])
         fitted = fitting.fit(pixels, SIDE)
         found.append(labels_of(steady.vote(located, [fitted], [labels], [None])[0]))
     return found
@@ -138,7 +138,7 @@ def test_labels_are_not_dragged_behind_a_face_that_moves(portrait: np.ndarray) -
     for index in range(10):
         way = np.float32([[1, 0, 40 + 6 * index], [0, 1, 30 + 2 * index]])
         photo, labels = (cv2.warpAffine(values, way, (384, 384)) for values in (portrait, rings))
-        located = steady.follow([Located(face=FaceBox.whole(384, 384), frame=None)])
+        located = steady.follow([Located(face=FaceBox.whole(384, 384), square=None)])
         after = labels_of(steady.vote(located, [fitting.fit(photo, 384)], [labels], [None])[0])
         wrong.append(float((after != labels)[labels > 0].mean()))
     assert max(wrong) < 0.01
@@ -154,7 +154,7 @@ def test_flicker_is_counted_before_and_after(portrait: np.ndarray) -> None:
     for _ in range(20):
         labels = flat(3)
         labels[random.random(labels.shape) < 0.1] = 4
-        located = steady.follow([Located(face=WHOLE, frame=None)])
+        located = steady.follow([Located(face=WHOLE, square=None)])
         steady.vote(located, [fitted], [labels], [None])
     assert steady.flicker.before / steady.flicker.pixels == pytest.approx(2 * 0.1 * 0.9, rel=0.05)
     assert steady.flicker.after < 0.3 * steady.flicker.before
@@ -176,7 +176,7 @@ def test_confidence_comes_from_where_the_label_does(
     steady = Steady()
     fitted = fitting.fit(portrait, SIDE)
     for label, confidence in zip(given_labels, given_confidences, strict=True):
-        located = steady.follow([Located(face=WHOLE, frame=None)])
+        located = steady.follow([Located(face=WHOLE, square=None)])
         (found,) = steady.vote(located, [fitted], [flat(label)], [flat(confidence)])
     assert found is not None
     assert found.confidence is not None
@@ -239,19 +239,19 @@ def test_growth_is_followed_as_motion_is() -> None:
     tracks = Tracks()
     tracks.follow([face_at(100, 100, 40)])
     (found,) = tracks.follow([face_at(100, 100, 44)])
-    assert found.frame is not None
-    assert found.frame.side == pytest.approx(1.1 * 1.35 * 40)
+    assert found.square is not None
+    assert found.square.side == pytest.approx(1.1 * 1.35 * 40)
 
 
 def test_trembling_is_damped_and_motion_is_followed() -> None:
     random = np.random.default_rng(0)
     noise = random.normal(0, 0.4, 60)
     tracks = Tracks()
-    still = [tracks.follow([face_at(100 + shift, 100)])[0].frame for shift in noise]
+    still = [tracks.follow([face_at(100 + shift, 100)])[0].square for shift in noise]
     assert np.std(np.diff([frame.x for frame in still if frame])) < 0.7 * np.std(np.diff(noise))
     for speed in (0.5, 3.0, 15.0):
         tracks = Tracks()
-        places = [tracks.follow([face_at(100 + speed * index, 100)])[0].frame for index in range(20)]
+        places = [tracks.follow([face_at(100 + speed * index, 100)])[0].square for index in range(20)]
         behind = [(100 + speed * index - frame.x) / speed for index, frame in enumerate(places) if frame]
         assert max(behind) <= 2
         assert min(behind) >= -1e-6
@@ -263,16 +263,16 @@ def test_a_turn_goes_the_short_way() -> None:
         points = ((-10, -10), (10, -10), (0, 0), (-8, 14), (8, 14))
         landmarks = tuple((100 + cos * x - sin * y, 100 + sin * x + cos * y) for x, y in points)
         face = FaceBox(left=80, top=80, right=120, bottom=120, landmarks=landmarks)
-        return Located(face=face, frame=frame_of(face))
+        return Located(face=face, square=square_of(face))
 
     tracks = Tracks()
     tracks.follow([turned(179)])
     (found,) = tracks.follow([turned(-179)])
-    assert found.frame is not None
-    assert 179 < found.frame.angle < 181
+    assert found.square is not None
+    assert 179 < found.square.angle < 181
     # The face that is told lies where its frame does.
-    again = frame_of(found.face)
-    assert (again.x, again.y, again.side) == pytest.approx((found.frame.x, found.frame.y, found.frame.side))
+    again = square_of(found.face)
+    assert (again.x, again.y, again.side) == pytest.approx((found.square.x, found.square.y, found.square.side))
 
 
 @pytest.mark.parametrize("moves", [True, False])
@@ -288,7 +288,7 @@ def test_votes_go_with_the_face_further_than_flow_sees(moves: bool) -> None:
         face = FaceBox(left=x - 40, top=210, right=x + 40, bottom=290)
         # Its own box is known, and overlaps with the one before.
         face = FaceBox(left=face.left - 60, top=150, right=face.right + 60, bottom=350)
-        (one,) = steady.follow([Located(face=face, frame=None)])
+        (one,) = steady.follow([Located(face=face, square=None)])
         assert one.face.track == 0
         seen = labels.copy()
         if index == 4:
@@ -398,7 +398,7 @@ def test_a_portrait_beside_a_face_that_is_held_is_parsed_again(portrait: np.ndar
     photo = portrait
     first = stages.take(photo)
     stages.infer([first])
-    assert [one.frame for one in first.located or ()] == [None]  # a portrait
+    assert [one.square for one in first.located or ()] == [None]  # a portrait
     steady = Steady()
     steady.follow([face_at(40, 40)])
     work = stages.take(photo)
@@ -410,7 +410,7 @@ def test_a_portrait_beside_a_face_that_is_held_is_parsed_again(portrait: np.ndar
 def test_a_face_that_is_gone_is_forgotten() -> None:
     steady = Steady()
     fitted = fitting.fit(np.zeros((SIDE, SIDE, 3), np.uint8), SIDE)
-    steady.vote(steady.follow([Located(face=WHOLE, frame=None)]), [fitted], [flat(3)], [None])
+    steady.vote(steady.follow([Located(face=WHOLE, square=None)]), [fitted], [flat(3)], [None])
     assert list(steady._history) == [0]
     steady.vote([], [], [], [])
     assert steady._history == {}

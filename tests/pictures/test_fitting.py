@@ -27,7 +27,7 @@ def bicubic(image: Array, width: int, height: int, box: tuple[float, float, floa
     return np.asarray(Image.fromarray(image).resize((width, height), Image.Resampling.BICUBIC, box=box))
 
 
-def to_frame(geometry: Geometry, x: float, y: float) -> tuple[float, float]:
+def to_square(geometry: Geometry, x: float, y: float) -> tuple[float, float]:
     return geometry.scale_x * x + geometry.offset_x, geometry.scale_y * y + geometry.offset_y
 
 
@@ -36,8 +36,8 @@ def test_a_square_photo_is_pillows_bicubic(size: int) -> None:
     photo = reading.load(zoo.ASTRONAUT)
     fitted = fitting.fit(photo, size)
     assert np.array_equal(fitted.pixels, bicubic(photo, size, size))
-    assert to_frame(fitted.geometry, 0, 0) == (0, 0)
-    assert to_frame(fitted.geometry, 512, 512) == (size, size)
+    assert to_square(fitted.geometry, 0, 0) == (0, 0)
+    assert to_square(fitted.geometry, 512, 512) == (size, size)
 
 
 def test_a_photo_of_the_frames_size_is_unchanged() -> None:
@@ -63,8 +63,8 @@ def test_other_photos_are_centred_on_padding(height: int, width: int, inside: tu
     outside = np.ones((100, 100), bool)
     outside[inside] = False
     assert (fitted.pixels[outside] == (124, 116, 104)).all()
-    top_left = to_frame(fitted.geometry, 0, 0)
-    bottom_right = to_frame(fitted.geometry, width, height)
+    top_left = to_square(fitted.geometry, 0, 0)
+    bottom_right = to_square(fitted.geometry, width, height)
     assert top_left == pytest.approx((inside[1].start or 0, inside[0].start or 0))
     assert bottom_right == pytest.approx((inside[1].stop or 100, inside[0].stop or 100))
     geometry = fitted.geometry
@@ -81,7 +81,7 @@ def test_squash_stretches_to_the_square() -> None:
     photo = noise(60, 100)
     fitted = fitting.fit(photo, 64, squash=True)
     assert np.array_equal(fitted.pixels, bicubic(photo, 64, 64))
-    assert to_frame(fitted.geometry, 100, 60) == pytest.approx((64, 64))
+    assert to_square(fitted.geometry, 100, 60) == pytest.approx((64, 64))
 
 
 def test_a_box_is_what_the_frame_shows() -> None:
@@ -89,8 +89,8 @@ def test_a_box_is_what_the_frame_shows() -> None:
     box = FaceBox(left=10, top=20, right=70, bottom=80)
     fitted = fitting.fit(photo, 64, box=box)
     assert np.array_equal(fitted.pixels, bicubic(photo, 64, 64, (10, 20, 70, 80)))
-    assert to_frame(fitted.geometry, 10, 20) == pytest.approx((0, 0))
-    assert to_frame(fitted.geometry, 70, 80) == pytest.approx((64, 64))
+    assert to_square(fitted.geometry, 10, 20) == pytest.approx((0, 0))
+    assert to_square(fitted.geometry, 70, 80) == pytest.approx((64, 64))
 
 
 def test_a_box_that_reaches_beyond_the_photo_shows_padding_there() -> None:
@@ -102,7 +102,7 @@ def test_a_box_that_reaches_beyond_the_photo_shows_padding_there() -> None:
     assert (fitted.pixels[48:] == fitting.PADDING).all()
     geometry = fitted.geometry
     assert (geometry.left, geometry.top, geometry.right, geometry.bottom) == (32, 0, 64, 48)
-    assert to_frame(geometry, -40, 20) == pytest.approx((0, 0))
+    assert to_square(geometry, -40, 20) == pytest.approx((0, 0))
 
 
 @pytest.mark.parametrize("squash", [False, True])
@@ -139,8 +139,8 @@ def test_geometry_maps_the_shown_part_of_any_box_to_whole_frame_pixels(
     assert fitted.pixels.shape == (size, size, 3)
     assert 0 <= geometry.left < geometry.right <= size
     assert 0 <= geometry.top < geometry.bottom <= size
-    assert to_frame(geometry, seen[0], seen[1]) == pytest.approx((geometry.left, geometry.top), abs=1e-6)
-    assert to_frame(geometry, seen[2], seen[3]) == pytest.approx((geometry.right, geometry.bottom), abs=1e-6)
+    assert to_square(geometry, seen[0], seen[1]) == pytest.approx((geometry.left, geometry.top), abs=1e-6)
+    assert to_square(geometry, seen[2], seen[3]) == pytest.approx((geometry.right, geometry.bottom), abs=1e-6)
     black = np.zeros((size, size), bool)
     black[geometry.top : geometry.bottom, geometry.left : geometry.right] = True
     assert np.array_equal((fitted.pixels == 0).all(axis=-1), black)

@@ -13,7 +13,7 @@ from segface_edge import zoo
 from segface_edge.errors import ImageError
 from segface_edge.pictures import fitting
 from segface_edge.pictures.fitting import PADDING
-from segface_edge.pictures.framing import Square, face_of, fit_square, frame_of, overlap
+from segface_edge.pictures.framing import Square, face_of, fit_square, overlap, square_of
 from segface_edge.pictures.geometry import FaceBox
 from segface_edge.pictures.restoring import restore, restore_confidence
 
@@ -40,7 +40,7 @@ def landmarks(square: Square) -> tuple[tuple[float, float], ...]:
 
 @given(squares)
 def test_a_frame_follows_from_landmarks(square: Square) -> None:
-    found = frame_of(FaceBox(left=0, top=0, right=1, bottom=1, landmarks=landmarks(square)))
+    found = square_of(FaceBox(left=0, top=0, right=1, bottom=1, landmarks=landmarks(square)))
     assert (found.x, found.y, found.side) == pytest.approx((square.x, square.y, square.side), abs=1e-6)
     assert math.cos(math.radians(found.angle - square.angle)) == pytest.approx(1)
 
@@ -48,7 +48,7 @@ def test_a_frame_follows_from_landmarks(square: Square) -> None:
 @given(squares)
 def test_a_box_is_the_way_back_of_its_frame(square: Square) -> None:
     upright = Square(x=square.x, y=square.y, side=square.side)
-    found = frame_of(face_of(None, upright))
+    found = square_of(face_of(None, upright))
     assert (found.x, found.y, found.side, found.angle) == pytest.approx((square.x, square.y, square.side, 0))
     with_points = face_of(landmarks(square))
     assert with_points.landmarks == landmarks(square)
@@ -83,9 +83,9 @@ def test_labels_come_back_to_where_the_frame_saw_them(square: Square) -> None:
 def test_the_way_to_the_photo_is_the_way_back(square: Square) -> None:
     geometry = fit_square(np.zeros((150, 200, 3), np.uint8), 32, square).geometry
     for x, y in ((0, 0), (199.5, 3), (70, 149)):
-        frame_x = geometry.scale_x * x + geometry.turn_x * y + geometry.offset_x
-        frame_y = geometry.turn_y * x + geometry.scale_y * y + geometry.offset_y
-        assert geometry.to_photo(frame_x, frame_y) == pytest.approx((x, y), abs=1e-6)
+        square_x = geometry.scale_x * x + geometry.turn_x * y + geometry.offset_x
+        square_y = geometry.turn_y * x + geometry.scale_y * y + geometry.offset_y
+        assert geometry.to_photo(square_x, square_y) == pytest.approx((x, y), abs=1e-6)
     corners = [geometry.to_photo(*corner) for corner in ((0, 0), (32, 0), (32, 32), (0, 32))]
     assert np.allclose(corners, square.corners(), atol=1e-6)
 

@@ -28,7 +28,7 @@ from .contrast import Contrast
 from .data import FaceSource, Key, PhotoOrder, batches, repeat_factors
 from .ema import Ema
 from .losses import SegmentationLoss
-from .pictures import write_pictures, write_subclasses
+from .monitoring import write_pictures, write_subclasses
 from .processes import Processes
 from .recipe import Recipe
 from .regions import RegionNetwork

@@ -18,7 +18,8 @@ import torch
 from segface_edge.errors import CheckpointError, InputError
 from segface_edge.files import write_whole
 
-from .recipe import Recipe, write_recipe
+from .recipe import Recipe
+from .recipe_file import write_recipe
 
 # What a state holds.
 _STATE = ("network", "ema", "ema_updates", "optimiser", "scaler", "done", "best_step", "best_f1")

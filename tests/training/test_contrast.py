@@ -23,7 +23,7 @@ from segface_edge.network import SegFace, build_segface, read_checkpoint
 from segface_edge.training import loop, regions
 from segface_edge.training.contrast import Contrast, ContrastiveConfig
 from segface_edge.training.processes import Processes
-from segface_edge.training.recipe import read_recipe
+from segface_edge.training.recipe_file import read_recipe
 from segface_edge.training.regions import EMBEDDING, RegionNetwork, pixel_shares
 from segface_edge.training.sbcl import SubclassBalancedContrastiveLoss, supervised_contrastive_loss
 from segface_edge.training.state import read_log

@@ -25,7 +25,7 @@ from segface_edge.network import read_checkpoint
 from segface_edge.training import loop
 from segface_edge.training.losses import SegmentationLoss
 from segface_edge.training.processes import Processes
-from segface_edge.training.recipe import read_recipe
+from segface_edge.training.recipe_file import read_recipe
 from segface_edge.training.start import parameter_groups, starting_network
 from segface_edge.training.state import read_log
 

@@ -23,15 +23,17 @@ from segface_edge.network.checkpoint import write_checkpoint
 from segface_edge.network.engine import TorchEngine
 
 from .augment import augment
+from .batches import batches
 from .clock import Clock
 from .contrast import Contrast
-from .data import FaceSource, Key, PhotoOrder, batches, repeat_factors
 from .ema import Ema
+from .face_source import FaceSource
 from .losses import SegmentationLoss
 from .monitoring import write_pictures, write_subclasses
 from .processes import Processes
 from .recipe import Recipe
 from .regions import RegionNetwork
+from .sampling import Key, PhotoOrder, repeat_factors
 from .schedule import Step, learning_rate_factor, plan
 from .signals import stop_signals
 from .start import parameter_groups, starting_network

@@ -16,7 +16,7 @@ from segface_edge.plots.figures import save_figure, training_figure
 from segface_edge.plots.longtail import subclass_figure
 
 from .contrast import Contrast
-from .data import FaceSource
+from .face_source import FaceSource
 from .state import RunFolder
 
 _ROWS = 8

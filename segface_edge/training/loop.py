@@ -30,13 +30,13 @@ from .ema import Ema
 from .face_source import FaceSource
 from .losses import SegmentationLoss
 from .monitoring import write_pictures, write_subclasses
+from .parameters import parameter_groups, starting_network
 from .processes import Processes
 from .recipe import Recipe
 from .regions import RegionNetwork
 from .sampling import Key, PhotoOrder, repeat_factors
 from .schedule import Step, learning_rate_factor, plan
 from .signals import stop_signals
-from .start import parameter_groups, starting_network
 from .state import RunFolder
 from .teacher import Teacher
 

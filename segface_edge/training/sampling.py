@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from .recipe import SamplingConfig
-from .schedule import EPOCHS, random
+from .processes import Processes
+from .recipe import Recipe, SamplingConfig
+from .schedule import EPOCHS, Step, plan, random
 
 
 class Key(NamedTuple):
@@ -70,3 +71,17 @@ def repeat_factors(present: Sequence[frozenset[int]], config: SamplingConfig) ->
         rarest = min((counts[label] for label in ids), default=len(present)) / len(present)
         factors[photo] = min(max(1.0, math.sqrt(config.repeat_threshold / rarest)), config.max_repeat)
     return factors
+
+
+def keys(recipe: Recipe, photos: PhotoOrder, processes: Processes, start: int) -> Iterator[list[Key]]:
+    """The samples of this process, step by step, from the step `start` to the recipe's last."""
+    for number in range(start, recipe.steps):
+        step = plan(recipe, number)
+        yield [Key(photos[position], position, step.size) for position in positions(step, processes)]
+
+
+def positions(step: Step, processes: Processes) -> range:
+    """Where this process's samples of a step lie in the order of all."""
+    share = step.stage.batch // processes.world
+    first = step.first + processes.rank * share
+    return range(first, first + share)

@@ -25,8 +25,8 @@ from segface_edge.training.contrast import Contrast, ContrastiveConfig
 from segface_edge.training.processes import Processes
 from segface_edge.training.recipe_file import read_recipe
 from segface_edge.training.regions import EMBEDDING, RegionNetwork, pixel_shares
+from segface_edge.training.run_log import read_log
 from segface_edge.training.sbcl import SubclassBalancedContrastiveLoss, supervised_contrastive_loss
-from segface_edge.training.state import read_log
 
 ALONE = Processes(0, 1, torch.device("cpu"))
 SIZE, CLASSES = 32, 19

@@ -26,7 +26,7 @@ from segface_edge.training import loop
 from segface_edge.training.losses import SegmentationLoss
 from segface_edge.training.processes import Processes
 from segface_edge.training.recipe_file import read_recipe
-from segface_edge.training.state import read_log
+from segface_edge.training.run_log import read_log
 
 ALONE = Processes(0, 1, torch.device("cpu"))
 COMMAND = [str(Path(sys.executable).with_name("segface-edge")), "train", "--threads", "1"]
@@ -182,11 +182,6 @@ def test_a_run_that_failed_before_its_first_step_may_start_again(
         loop.train(read_recipe(recipe_of(1), wrong), tmp_path / "run", processes=ALONE)
     train(recipe_of(1), tmp_path / "run")
     assert (tmp_path / "run" / "last.safetensors").exists()
-
-
-def test_a_data_sets_own_order_counts(labelled: Path) -> None:
-    (labelled / "dataset.toml").write_text('label_order = "bisenet"\n')
-    assert loop._open(str(labelled), None, "celebamask-hq").order.name == "bisenet"
 
 
 def test_a_damaged_state_is_named(recipe_of: Callable[..., Path], tmp_path: Path) -> None:

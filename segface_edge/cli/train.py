@@ -49,7 +49,7 @@ def command(
     try:
         from segface_edge.training.loop import Interrupted, train
         from segface_edge.training.processes import together
-        from segface_edge.training.recipe import read_recipe
+        from segface_edge.training.recipe_file import read_recipe
     except ModuleNotFoundError as error:
         raise missing_extra(str(error.name), "train", "segface-edge train") from error
     check_json(json_to)

@@ -1,1 +1,1 @@
-"""Training SegFace: recipes, augmentation, objectives, the loop. Reads data through `evaluation`."""
+"""Training SegFace: recipes, augmentation, objectives, the loop. Data comes from `datasets`, F1 from `evaluation`."""

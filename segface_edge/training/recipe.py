@@ -1,27 +1,17 @@
-"""What to train, on what, and how: a TOML file and these dataclasses are one and the same."""
+"""What to train, on what, and how: each table of a recipe's TOML file (`recipe_file`) is one of these dataclasses."""
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Sequence
-from dataclasses import dataclass, field, fields, is_dataclass
-from pathlib import Path
-from typing import Any, Literal, get_args, get_type_hints
+from dataclasses import dataclass, field
+from typing import Literal, get_args
 
-import dacite
-
-from segface_edge.errors import InputError, UsageError
+from segface_edge.errors import UsageError
 from segface_edge.labels import label_set
 from segface_edge.network.segface import check_backbone
 
 from .augment import AugmentConfig
 from .contrast import ContrastiveConfig
 from .losses import LossConfig
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
 
 BUNDLED = "bundled"
 Precision = Literal["fp32", "bf16", "fp16"]
@@ -287,136 +277,3 @@ class Recipe:
     def steps(self) -> int:
         """Optimiser steps of all stages."""
         return sum(stage.steps for stage in self.stage)
-
-
-# Settings that name files: relative to the recipe.
-_PATHS = (
-    ("data", "train"),
-    ("data", "val"),
-    ("data", "unlabelled"),
-    ("model", "weights"),
-    ("model", "backbone_weights"),
-    ("teacher", "weights"),
-)
-
-
-def read_recipe(path: Path, changes: Sequence[str] = ()) -> Recipe:
-    """Reads a recipe (TOML).
-
-    Args:
-        path: the file.
-        changes: `TABLE.KEY=VALUE`, values as in TOML (a word needs no quotes); paths relative to the current folder.
-
-    Raises:
-        InputError: no such file, not TOML, an unknown key, a value of the wrong type or out of range.
-        UsageError: a change that is none.
-    """
-    try:
-        document = tomllib.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise InputError(
-            path, "no such file", "give a recipe, models/segface-mobilenet/recipe-cpu.toml for example"
-        ) from error
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise InputError(path, f"is not a recipe ({error})", "write it in TOML") from error
-    _resolve(document, path.parent)
-    changed: dict[str, Any] = {}
-    for change in changes:
-        _apply(change, changed)
-    _resolve(changed, Path())
-    for table, values in changed.items():
-        before = document.get(table)
-        document[table] = {**before, **values} if isinstance(before, dict) else values
-    return parse_recipe(document, source=path)
-
-
-def parse_recipe(document: dict[str, Any], *, source: object) -> Recipe:
-    """A recipe from its tables. Raises InputError as `read_recipe` does; `source` is what the message names."""
-    config = dacite.Config(strict=True, cast=[tuple], type_hooks={float: _number})
-    try:
-        return dacite.from_dict(Recipe, document, config)
-    except dacite.UnexpectedDataError as error:
-        unknown = ", ".join(sorted(map(str, error.keys)))
-        where, known = _known(document, error.keys)
-        raise InputError(source, f"has the unknown key '{unknown}'{where}", f"use: {known}") from error
-    except dacite.MissingValueError as error:
-        raise InputError(source, f"misses '{error.field_path}'", "add it") from error
-    except dacite.DaciteError as error:
-        raise InputError(source, f"has a value of the wrong type: {error}", "correct it") from error
-    except (TypeError, ValueError) as error:  # a number where a list is wanted, a table where an array of tables is
-        raise InputError(
-            source, f"has a value of the wrong type: {error}", "correct it: sizes = [256], [[stage]]"
-        ) from error
-    except UsageError as error:
-        raise InputError(source, f"{error.subject} {error.problem}", error.cure) from error
-
-
-def write_recipe(recipe: Recipe) -> dict[str, Any]:
-    """The recipe's tables, JSON-ready, with every default; `parse_recipe` reads them back."""
-
-    def plain(value: Any) -> Any:
-        if is_dataclass(value):
-            return {
-                item.name: plain(getattr(value, item.name))
-                for item in fields(value)
-                if getattr(value, item.name) is not None
-            }
-        return [plain(item) for item in value] if isinstance(value, tuple) else value
-
-    document: dict[str, Any] = plain(recipe)
-    return document
-
-
-def _number(value: Any) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise dacite.WrongTypeError(float, value)
-    return float(value)
-
-
-def _known(document: dict[str, Any], keys: set[str]) -> tuple[str, str]:
-    """Where an unknown key stands, and the names that are known there."""
-    hints = get_type_hints(Recipe)
-    for table, values in document.items():
-        rows = values if isinstance(values, list) else [values]
-        if table in hints and any(isinstance(row, dict) and keys & set(row) for row in rows):
-            kinds = [kind for kind in (hints[table], *get_args(hints[table])) if is_dataclass(kind)]
-            if kinds and not keys <= {item.name for item in fields(kinds[0])}:
-                return f" in [{table}]", ", ".join(item.name for item in fields(kinds[0]))
-    return "", ", ".join(item.name for item in fields(Recipe))
-
-
-def _resolve(document: dict[str, Any], folder: Path) -> None:
-    for table, key in _PATHS:
-        values = document.get(table)
-        if isinstance(values, dict) and isinstance(values.get(key), str) and values[key] != BUNDLED:
-            values[key] = str((folder / values[key]).absolute())
-
-
-def _apply(change: str, document: dict[str, Any]) -> None:
-    name, equals, text = change.partition("=")
-    table, dot, key = name.strip().partition(".")
-    if not equals or not dot or not key:
-        raise UsageError(f"--set {change}", "is not TABLE.KEY=VALUE", "write --set optimiser.lr=2e-4, for example")
-    try:
-        value = tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
-        value = text.strip()
-    if table == "stage":
-        raise UsageError(f"--set {change}", "stages are a list", "change them in the recipe")
-    document.setdefault(table, {})[key] = value
-
-
-__all__ = [
-    "BUNDLED",
-    "DataConfig",
-    "ModelConfig",
-    "OptimiserConfig",
-    "Recipe",
-    "RunConfig",
-    "SamplingConfig",
-    "StageConfig",
-    "TeacherConfig",
-    "parse_recipe",
-    "read_recipe",
-    "write_recipe",
-]

@@ -9,7 +9,8 @@ import numpy as np
 
 from .recipe import OptimiserConfig, Recipe, StageConfig
 
-_SIZES = 1  # stream of random numbers, see `random`
+# Streams of random numbers, see `random`: none is used for two things.
+SIZES, EPOCHS, SAMPLES = 1, 2, 3
 
 
 def random(seed: int, stream: int, number: int) -> np.random.Generator:
@@ -40,7 +41,7 @@ def plan(recipe: Recipe, number: int) -> Step:
     for stage in recipe.stage:
         if number < start + stage.steps:
             first += (number - start) * stage.batch
-            size = stage.sizes[int(random(recipe.run.seed, _SIZES, number).integers(len(stage.sizes)))]
+            size = stage.sizes[int(random(recipe.run.seed, SIZES, number).integers(len(stage.sizes)))]
             return Step(number, stage, size, first)
         start += stage.steps
         first += stage.steps * stage.batch

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-from collections.abc import Callable
-from contextlib import AbstractContextManager
 from pathlib import Path
 
 import numpy as np
@@ -28,9 +26,9 @@ from segface_edge.pictures import fitting, geometry, reading
 from segface_edge.sources.photos import find
 
 from .processes import Processes
+from .progress import Bar
 from .recipe import BUNDLED, TeacherConfig
 
-Bar = Callable[[int, str], AbstractContextManager[Callable[[int], None]]]
 _BATCH = 4
 
 

@@ -23,10 +23,10 @@ from segface_edge.network import SegFace, build_segface, read_checkpoint
 from segface_edge.training import loop, regions
 from segface_edge.training.contrast import Contrast, ContrastiveConfig
 from segface_edge.training.processes import Processes
-from segface_edge.training.recipe import read_recipe
+from segface_edge.training.recipe_file import read_recipe
 from segface_edge.training.regions import EMBEDDING, RegionNetwork, pixel_shares
+from segface_edge.training.run_log import read_log
 from segface_edge.training.sbcl import SubclassBalancedContrastiveLoss, supervised_contrastive_loss
-from segface_edge.training.state import read_log
 
 ALONE = Processes(0, 1, torch.device("cpu"))
 SIZE, CLASSES = 32, 19

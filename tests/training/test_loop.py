@@ -25,9 +25,8 @@ from segface_edge.network import read_checkpoint
 from segface_edge.training import loop
 from segface_edge.training.losses import SegmentationLoss
 from segface_edge.training.processes import Processes
-from segface_edge.training.recipe import read_recipe
-from segface_edge.training.start import parameter_groups, starting_network
-from segface_edge.training.state import read_log
+from segface_edge.training.recipe_file import read_recipe
+from segface_edge.training.run_log import read_log
 
 ALONE = Processes(0, 1, torch.device("cpu"))
 COMMAND = [str(Path(sys.executable).with_name("segface-edge")), "train", "--threads", "1"]
@@ -104,34 +103,6 @@ def test_a_run_stopped_and_resumed_is_the_uninterrupted_one(recipe_of: Callable[
     train(recipe_of(5), tmp_path / "parts", resume=True)
     assert same(state(tmp_path / "parts"), state(tmp_path / "whole"))
     assert equal(tmp_path / "parts" / "last.safetensors", tmp_path / "whole" / "last.safetensors")
-
-
-def test_a_class_may_start_from_anothers_token(recipe_of: Callable[..., Path]) -> None:
-    recipe = read_recipe(recipe_of(1), ['model.tokens={neck_l = "ear_r"}'])
-    plain = starting_network(read_recipe(recipe_of(1)))
-    given = starting_network(recipe)
-    necklace, earring = (plain.labels.index(name) for name in ("neck_l", "ear_r"))
-    tokens, before = given.face_decoder.class_tokens, plain.face_decoder.class_tokens
-    assert torch.equal(tokens[necklace], before[earring])
-    others = [i for i in range(len(tokens)) if i != necklace]
-    assert torch.equal(tokens[others], before[others])
-
-
-def test_backbone_and_tokens_have_rates_of_their_own(recipe_of: Callable[..., Path]) -> None:
-    changes = ["optimiser.lr=1e-3", "optimiser.backbone_lr_share=0.5", "optimiser.token_lr_share=10"]
-    recipe = read_recipe(recipe_of(), [*changes, "optimiser.weight_decay=0.1"])
-    network = starting_network(recipe)
-    names = {id(parameter): name for name, parameter in network.named_parameters()}
-    rates = {
-        names[id(parameter)]: (group["lr"], group["weight_decay"])
-        for group in parameter_groups(network, recipe)
-        for parameter in group["params"]
-    }
-    assert set(rates) == set(names.values())
-    assert rates["face_decoder.class_tokens"] == (1e-2, 0)
-    assert rates["face_decoder.transformer.layers.0.norm1.weight"] == (1e-3, 0)
-    assert rates["face_decoder.transformer.layers.0.mlp.lin1.weight"] == (1e-3, 0.1)
-    assert {rate for name, (rate, _) in rates.items() if name.startswith("backbone.")} == {5e-4}
 
 
 def wait_for(log: Path, step: int, process: subprocess.Popen[bytes]) -> None:
@@ -211,11 +182,6 @@ def test_a_run_that_failed_before_its_first_step_may_start_again(
         loop.train(read_recipe(recipe_of(1), wrong), tmp_path / "run", processes=ALONE)
     train(recipe_of(1), tmp_path / "run")
     assert (tmp_path / "run" / "last.safetensors").exists()
-
-
-def test_a_data_sets_own_order_counts(labelled: Path) -> None:
-    (labelled / "dataset.toml").write_text('label_order = "bisenet"\n')
-    assert loop._open(str(labelled), None, "celebamask-hq").order.name == "bisenet"
 
 
 def test_a_damaged_state_is_named(recipe_of: Callable[..., Path], tmp_path: Path) -> None:

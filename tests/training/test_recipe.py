@@ -11,7 +11,8 @@ pytest.importorskip("torch", reason="training needs torch")
 pytest.importorskip("dacite", reason="training needs dacite")
 
 from segface_edge.errors import InputError, UsageError
-from segface_edge.training.recipe import Recipe, parse_recipe, read_recipe, write_recipe
+from segface_edge.training.recipe import Recipe
+from segface_edge.training.recipe_file import parse_recipe, read_recipe, write_recipe
 from segface_edge.training.schedule import learning_rate_factor, plan
 
 MINIMAL = """

@@ -1,4 +1,4 @@
-"""What a run leaves behind: its state for going on, its weights, its log.
+"""What a run leaves behind: its state for going on, its weights, its log and pictures.
 
 A run's folder holds `recipe.json` (with every default), `log.jsonl`, `state.pt` (to go on from), `best.safetensors` (by
 the validation set), `last.safetensors`, `curves.png`, `predictions.png` and, with `[contrastive]`, `subclasses.png`.
@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import io
 import json
-import os
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +16,12 @@ import torch
 
 from segface_edge.errors import CheckpointError, InputError
 from segface_edge.files import write_whole
+from segface_edge.network import SegFace
+from segface_edge.network.checkpoint import write_checkpoint
 
-from .recipe import Recipe, write_recipe
+from .recipe import Recipe
+from .recipe_file import write_recipe
+from .run_log import read_log
 
 # What a state holds.
 _STATE = ("network", "ema", "ema_updates", "optimiser", "scaler", "done", "best_step", "best_f1")
@@ -26,6 +29,9 @@ _STATE = ("network", "ema", "ema_updates", "optimiser", "scaler", "done", "best_
 
 class RunFolder:
     """A run's folder.
+
+    Attributes:
+        path, state, log: where it is, and two of its files.
 
     Args:
         path: made where it is absent.
@@ -37,7 +43,7 @@ class RunFolder:
     """
 
     def __init__(self, path: Path, recipe: Recipe, *, resume: bool) -> None:
-        self.path = path
+        self.path, self._recipe = path, recipe
         document = write_recipe(recipe)
         try:
             path.mkdir(parents=True, exist_ok=True)
@@ -47,7 +53,7 @@ class RunFolder:
         self.state, self.log = path / "state.pt", path / "log.jsonl"
         held = path / "recipe.json"
         # A run that ended before its first step left nothing worth keeping.
-        begun = held.exists() and (self.state.exists() or bool(self.rows()))
+        begun = held.exists() and (self.state.exists() or bool(read_log(self.log)))
         if begun and not resume:
             raise InputError(path, "holds a run already", "go on with --resume, or choose another folder")
         if resume and not held.exists():
@@ -77,31 +83,15 @@ class RunFolder:
             raise CheckpointError(self.state, "holds no state of a run", "start again in another folder")
         return state
 
-    def append(self, row: dict[str, Any]) -> None:
-        """Adds a line to the log. Raises InputError where the disk is full; no half line stays."""
-        line = (json.dumps(row) + "\n").encode()
-        size = self.log.stat().st_size if self.log.exists() else 0
-        try:
-            with self.log.open("ab", buffering=0) as file:
-                written = file.write(line)
-                if written != len(line):
-                    raise OSError("no space left on device")
-        except OSError as error:
-            if self.log.exists():
-                os.truncate(self.log, size)
-            reason = (error.strerror or str(error)).lower()
-            raise InputError(
-                self.log, f"cannot be written ({reason})", "make room, then go on with --resume"
-            ) from error
-
-    def rows(self) -> list[dict[str, Any]]:
-        """The log's lines."""
-        return read_log(self.log)
-
-    def cut_log(self, step: int) -> None:
-        """Drops what the log says of steps after `step`: they will be made again."""
-        rows = [row for row in self.rows() if row["step"] <= step]
-        write_whole(self.log, "".join(json.dumps(row) + "\n" for row in rows).encode())
+    def write_weights(self, name: str, model: SegFace, step: int) -> None:
+        """Writes `name`.safetensors, as they are after a step. Raises InputError where the disk is full."""
+        write_checkpoint(
+            self.path / f"{name}.safetensors",
+            model,
+            trained_size=self._recipe.model.size,
+            terms=self._recipe.model.terms,
+            notes={"step": str(step), "seed": str(self._recipe.run.seed)},
+        )
 
 
 def _read(path: Path) -> object:
@@ -109,15 +99,3 @@ def _read(path: Path) -> object:
         return json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
         raise InputError(path, "is damaged", "start again in another folder") from error
-
-
-def read_log(path: Path) -> list[dict[str, Any]]:
-    """The lines of a run's log; one that was cut off in the middle is left out."""
-    rows = []
-    if path.exists():
-        for line in path.read_text(encoding="utf-8").splitlines():
-            try:
-                rows.append(json.loads(line))
-            except json.JSONDecodeError:
-                continue
-    return rows

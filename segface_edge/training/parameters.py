@@ -1,4 +1,4 @@
-"""What a training starts from: the network with its weights, and its parameters in groups."""
+"""What is trained: the network with the weights that it starts from, and its parameters in groups."""
 
 from __future__ import annotations
 

@@ -1,14 +1,12 @@
-"""From a data set on disk to batches: reading, the order of the photos, and what a sample needs a decoder for."""
+"""Photos and label maps as samples: read, brought into the network's order, pasted onto, noised, compressed."""
 
 from __future__ import annotations
 
 import io
 import math
-import signal
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from typing import Any, NamedTuple, cast
+from typing import Any
 
 import cv2
 import numpy as np
@@ -25,44 +23,14 @@ from segface_edge.pictures.geometry import UInt8Array
 
 from .augment import DRAWS, AugmentConfig, needs_background
 from .pasting.paste import paste_part
-from .recipe import SamplingConfig
-from .schedule import random
+from .sampling import Key
+from .schedule import SAMPLES, random
 
-# Streams of random numbers, see `schedule.random`.
-_EPOCH, _SAMPLE = 2, 3
 _BACKGROUND_SIDE = 32
 # How many donors are tried.
 _DONORS = 8
 # The source is drawn a little larger than the frame, so that turning and scaling lose no detail.
 _SOURCE_FACTOR = 1.25
-
-
-class Key(NamedTuple):
-    """A sample to make: which photo, at which position of the training, for which input side."""
-
-    photo: int
-    position: int
-    size: int
-
-
-@dataclass(frozen=True)
-class Batch:
-    """What `augment` takes: images (N, H, H, 3), labels (N, L, L), backgrounds (N, b, b, 3) uint8; draws (N, 32)."""
-
-    images: Tensor
-    labels: Tensor
-    backgrounds: Tensor
-    draws: Tensor
-
-    def to(self, device: torch.device) -> Batch:
-        """The same on a device."""
-        return Batch(
-            *(part.to(device, non_blocking=True) for part in (self.images, self.labels, self.backgrounds, self.draws))
-        )
-
-    def pin_memory(self) -> Batch:
-        """The same in page-locked memory."""
-        return Batch(*(part.pin_memory() for part in (self.images, self.labels, self.backgrounds, self.draws)))
 
 
 class FaceSource(torch.utils.data.Dataset[dict[str, npt.NDArray[Any]] | SegFaceEdgeError]):
@@ -145,7 +113,7 @@ class FaceSource(torch.utils.data.Dataset[dict[str, npt.NDArray[Any]] | SegFaceE
     def __getitem__(self, key: Key) -> dict[str, npt.NDArray[Any]] | SegFaceEdgeError:
         """One sample: `image` (H, H, 3), `labels` (L, L), `background` (b, b, 3), `draws` (32,).
 
-        What is wrong with a photo is returned, for `collate` to raise: an error of ours does not survive the way from
+        What is wrong with a photo is returned, for `batches` to raise: an error of ours does not survive the way from
         a worker process.
         """
         try:
@@ -154,7 +122,7 @@ class FaceSource(torch.utils.data.Dataset[dict[str, npt.NDArray[Any]] | SegFaceE
             return error
 
     def _sample(self, key: Key) -> dict[str, npt.NDArray[Any]]:
-        rng = random(self._seed, _SAMPLE, key.position)
+        rng = random(self._seed, SAMPLES, key.position)
         draws = rng.random(DRAWS, dtype=np.float32)
         image, labels = self.photo(key.photo)
         chances = rng.random(4)
@@ -223,99 +191,6 @@ class FaceSource(torch.utils.data.Dataset[dict[str, npt.NDArray[Any]] | SegFaceE
             np.ascontiguousarray(small), (_BACKGROUND_SIDE, _BACKGROUND_SIDE), interpolation=cv2.INTER_LINEAR
         )
         return np.asarray(enlarged, np.uint8)
-
-
-def collate(samples: Sequence[dict[str, npt.NDArray[Any]] | SegFaceEdgeError]) -> Batch | SegFaceEdgeError:
-    """Samples of one size as a batch; the first error where one is among them."""
-    for sample in samples:
-        if isinstance(sample, SegFaceEdgeError):
-            return sample
-    images, labels, backgrounds, draws = (
-        torch.from_numpy(np.stack([cast(dict[str, npt.NDArray[Any]], sample)[name] for sample in samples]))
-        for name in ("image", "labels", "background", "draws")
-    )
-    return Batch(images, labels, backgrounds, draws)
-
-
-class PhotoOrder:
-    """Which photo comes at which position: epochs of a shuffled list in which rare ones come more than once.
-
-    Args:
-        factors: (P,) how often each labelled photo comes in an epoch, 1 or more, fractions drawn anew each epoch.
-        extra: how many photos of a teacher's labels follow the labelled ones in the list.
-        share: of an epoch that these are.
-        seed: of the shuffling.
-    """
-
-    def __init__(self, factors: npt.NDArray[np.float64], *, extra: int = 0, share: float = 0.0, seed: int) -> None:
-        self._factors, self._extra, self._share, self._seed = factors, extra, share, seed
-        self._epochs: list[npt.NDArray[np.int64]] = []
-        self._ends: list[int] = []
-
-    def __getitem__(self, position: int) -> int:
-        """The photo at a position, 0 or more, without end."""
-        while not self._ends or self._ends[-1] <= position:
-            self._epochs.append(self._epoch(len(self._epochs)))
-            self._ends.append((self._ends[-1] if self._ends else 0) + len(self._epochs[-1]))
-        epoch = int(np.searchsorted(self._ends, position, side="right"))
-        start = self._ends[epoch - 1] if epoch else 0
-        return int(self._epochs[epoch][position - start])
-
-    def _epoch(self, number: int) -> npt.NDArray[np.int64]:
-        rng = random(self._seed, _EPOCH, number)
-        whole = np.floor(self._factors)
-        counts = (whole + (rng.random(len(self._factors)) < self._factors - whole)).astype(np.int64)
-        photos = np.repeat(np.arange(len(self._factors)), counts)
-        if self._extra and self._share > 0:
-            wanted = round(len(photos) * self._share / (1 - self._share))
-            chosen = np.concatenate([rng.permutation(self._extra) for _ in range(-(-wanted // self._extra))])[:wanted]
-            photos = np.concatenate([photos, len(self._factors) + chosen])
-        shuffled: npt.NDArray[np.int64] = rng.permutation(photos)
-        return shuffled
-
-
-def repeat_factors(present: Sequence[frozenset[int]], config: SamplingConfig) -> npt.NDArray[np.float64]:
-    """(P,) how often each photo comes in an epoch: max(1, sqrt(t / f)) over its classes (LVIS, appendix)."""
-    factors = np.ones(len(present))
-    if config.repeat_threshold <= 0:
-        return factors
-    counts = np.zeros(256)
-    for ids in present:
-        counts[list(ids)] += 1
-    for photo, ids in enumerate(present):
-        rarest = min((counts[label] for label in ids), default=len(present)) / len(present)
-        factors[photo] = min(max(1.0, math.sqrt(config.repeat_threshold / rarest)), config.max_repeat)
-    return factors
-
-
-def batches(source: FaceSource, keys: Iterator[list[Key]], *, workers: int, pin: bool) -> Iterator[Batch]:
-    """Batches in the order of `keys`, prepared ahead by `workers` processes. Raises what is wrong with a photo."""
-    loader = torch.utils.data.DataLoader(
-        source,
-        batch_sampler=_Sampler(keys),
-        num_workers=workers,
-        collate_fn=collate,
-        pin_memory=pin,
-        prefetch_factor=4 if workers else None,
-        worker_init_fn=_leave_ctrl_c_alone,
-    )
-    for batch in loader:
-        if isinstance(batch, SegFaceEdgeError):
-            raise batch
-        yield batch
-
-
-def _leave_ctrl_c_alone(_: int) -> None:
-    """A terminal's Ctrl-C reaches the workers too; the loop decides when to stop."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-
-
-class _Sampler(torch.utils.data.Sampler[list[Key]]):
-    def __init__(self, keys: Iterator[list[Key]]) -> None:
-        self._keys = keys
-
-    def __iter__(self) -> Iterator[list[Key]]:
-        return self._keys
 
 
 def _table(source: LabelSet, order: LabelSet) -> UInt8Array:

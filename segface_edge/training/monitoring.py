@@ -17,8 +17,9 @@ from segface_edge.plots.figure import save_figure
 from segface_edge.plots.longtail import subclass_figure
 
 from .contrast import Contrast
-from .data import FaceSource
-from .state import RunFolder
+from .face_source import FaceSource
+from .run_folder import RunFolder
+from .run_log import read_log
 
 _ROWS = 8
 _REGION_SIDE = 72
@@ -27,7 +28,7 @@ _REGION_MARGIN = 0.2
 
 def write_pictures(folder: RunFolder, engine: Engine, data: DataSet) -> None:
     """Writes `curves.png` from the log, and `predictions.png`: photo, truth, prediction and error of 8 photos."""
-    save_figure(training_figure(folder.rows()), folder.path / "curves.png")
+    save_figure(training_figure(read_log(folder.log)), folder.path / "curves.png")
     chosen = data.samples[:: max(1, len(data.samples) // _ROWS)][:_ROWS]
     rows = [(seen.image, seen.truth, seen.predicted) for seen in compared(engine, chosen, data.order, "paper")]
     sheet = contact_sheet(rows, common_order(engine, data.order), [sample.name for sample in chosen])

@@ -1,0 +1,74 @@
+"""What a network is trained on: labelled photos, those that a teacher labelled, and how often each comes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from segface_edge.datasets.opening import DataSet, open_dataset
+from segface_edge.datasets.samples import Sample
+from segface_edge.labels import label_set
+
+from .face_source import FaceSource
+from .recipe import Recipe
+from .sampling import PhotoOrder, repeat_factors
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingSet:
+    """The training set of a run.
+
+    Attributes:
+        source: makes samples of its photos.
+        photos: which of them comes when.
+        labelled: how many of the first were labelled by a person.
+    """
+
+    source: FaceSource
+    photos: PhotoOrder
+    labelled: int
+
+
+def make_training_set(recipe: Recipe, labelled: DataSet, extra: Sequence[Sample]) -> TrainingSet:
+    """The training set as a recipe says.
+
+    Args:
+        recipe: of the training.
+        labelled: photos that a person labelled.
+        extra: photos that a teacher labelled, in the network's label order.
+
+    Raises:
+        DataError, ImageError: a photo or label map that is read already (`data.preload`) cannot be used.
+    """
+    order, count = label_set(recipe.model.labels), len(labelled.samples)
+    source = FaceSource(
+        [*labelled.samples, *extra],
+        [labelled.order] * count + [order] * len(extra),
+        order,
+        side=recipe.data.side,
+        config=recipe.augment,
+        seed=recipe.run.seed,
+        preload=recipe.data.preload,
+        donors=count,
+    )
+    factors = (
+        repeat_factors(source.present(count), recipe.sampling)
+        if recipe.sampling.repeat_threshold > 0
+        else np.ones(count)
+    )
+    photos = PhotoOrder(
+        factors, extra=len(extra), share=recipe.teacher.share if recipe.teacher else 0.0, seed=recipe.run.seed
+    )
+    return TrainingSet(source=source, photos=photos, labelled=count)
+
+
+def open_labelled(root: str, split: str | None, order: str | None) -> DataSet:
+    """A labelled data set of a recipe: its folder, split, and the label order where the data set does not say it.
+
+    Raises:
+        DataError: no such folder, no layout that is known, or photos without label maps.
+    """
+    return open_dataset(Path(root), split=split, default=label_set(order) if order else None)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from importlib.util import module_from_spec, spec_from_file_location
-from itertools import chain
+from itertools import chain, combinations
 from pathlib import Path
 
 import pytest
@@ -154,3 +155,35 @@ def test_only_the_package_can_become_importable(root: Path) -> None:
     for folder in ("export", "benchmarks", "models", "tests"):
         assert (root / folder).is_dir()
         assert not (root / folder / "__init__.py").exists(), f"{folder}/ would be importable after an installation"
+
+
+def _one_letter_apart(one: str, other: str) -> bool:
+    """Whether one becomes the other by changing, adding or dropping a letter."""
+    short, long = sorted((one, other), key=len)
+    if len(long) - len(short) > 1:
+        return False
+    dropped = {long[:at] + long[at + 1 :] for at in range(len(long))}
+    return short in dropped if len(short) < len(long) else sum(a != b for a, b in zip(one, other, strict=True)) == 1
+
+
+def test_no_two_modules_of_a_folder_are_told_apart_by_a_letter(root: Path) -> None:
+    assert _one_letter_apart("parse", "parser")
+    assert _one_letter_apart("half", "halt")
+    assert not _one_letter_apart("start", "state")
+    folders: dict[Path, list[str]] = {}
+    for path in sorted((root / PACKAGE).rglob("*.py")):
+        if path.name != "__init__.py":
+            folders.setdefault(path.parent, [path.parent.name]).append(path.stem)
+    assert [pair for names in folders.values() for pair in combinations(names, 2) if _one_letter_apart(*pair)] == []
+
+
+def test_one_idea_a_file_is_at_most_300_lines(root: Path) -> None:
+    lengths = {str(path.relative_to(root)): path.read_text().count("\n") for path in (root / PACKAGE).rglob("*.py")}
+    assert {name: length for name, length in lengths.items() if length > 300} == {}
+
+
+def test_every_file_that_the_layout_names_is_there(root: Path) -> None:
+    walks = rooms.LAYOUT.read_text(encoding="utf-8").partition("## Four walks")[2]
+    named = set(re.findall(r"`([a-z_]+(?:/[a-z_]+)*/[a-z_]+\.(?:py|toml))`", walks))
+    assert len(named) >= 30
+    assert [name for name in sorted(named) if not any((root / top / name).exists() for top in (PACKAGE, "."))] == []

@@ -16,6 +16,7 @@ from segface_edge.errors import ModelFileError, UsageError
 from segface_edge.labels import LabelSet
 from segface_edge.pictures.framing import Square, face_of, overlap, square_of
 from segface_edge.pictures.geometry import FaceBox, Geometry, UInt8Array
+from segface_edge.quiet import quiet_opencv
 
 # `auto`: YuNet where its file is, the parser itself elsewhere; a portrait that fills its square is left as it is.
 NAMES = ("auto", "yunet", "self", "whole")
@@ -96,14 +97,11 @@ class YuNet:
     def __init__(self, path: Path) -> None:
         if not path.is_file():
             raise ModelFileError(path, "no such file", "give the file of YuNet, or fetch it: segface-edge fetch yunet")
-        level = cv2.utils.logging.getLogLevel()
-        cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_ERROR)  # OpenCV 5 warns of a setting that is not ours
         try:
-            self._net = cv2.FaceDetectorYN.create(str(path), "", (320, 320), _LEAST_SCORE, _NMS)
+            with quiet_opencv():  # OpenCV 5 warns of a setting that is not ours
+                self._net = cv2.FaceDetectorYN.create(str(path), "", (320, 320), _LEAST_SCORE, _NMS)
         except cv2.error as error:
             raise ModelFileError(path, "is no YuNet model", "fetch it: segface-edge fetch yunet") from error
-        finally:
-            cv2.utils.logging.setLogLevel(level)
         self._lock = threading.Lock()  # the size of its input is set before it is run
 
     def __call__(self, image: UInt8Array) -> list[FaceBox]:

@@ -13,9 +13,9 @@ import numpy as np
 
 from segface_edge.errors import DataError, UsageError
 from segface_edge.pictures.geometry import UInt8Array
+from segface_edge.quiet import keep_ffmpeg_quiet, quiet_opencv
 
 from .ahead import Ahead
-from .quiet import keep_ffmpeg_quiet, quiet_opencv
 
 VIDEO_SUFFIXES = (".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".ts")
 _STREAMS = ("rtsp://", "rtmp://", "http://", "https://", "udp://")

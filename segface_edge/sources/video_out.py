@@ -14,8 +14,7 @@ import numpy as np
 from segface_edge.errors import InputError, UsageError
 from segface_edge.files import check_place
 from segface_edge.pictures.geometry import UInt8Array
-
-from .quiet import keep_ffmpeg_quiet, quiet_opencv
+from segface_edge.quiet import keep_ffmpeg_quiet, quiet_opencv
 
 WRITTEN_SUFFIXES = (".mp4", ".m4v", ".mov", ".avi", ".mkv")
 # Writers of OpenCV do not say that a disk is full: it is looked at, so often.

@@ -8,6 +8,8 @@ from contextlib import contextmanager
 
 import cv2
 
+_SILENT = 0
+
 
 def keep_ffmpeg_quiet() -> None:
     """FFmpeg writes to the terminal by itself, unless OpenCV finds this when it first uses it."""
@@ -16,10 +18,11 @@ def keep_ffmpeg_quiet() -> None:
 
 @contextmanager
 def quiet_opencv() -> Iterator[None]:
-    """What fails is said in our words."""
-    level = cv2.utils.logging.getLogLevel()
-    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+    """OpenCV's own log, silent meanwhile."""
+    log = getattr(cv2.utils, "logging", cv2)  # its place from OpenCV 4.13 on; before that, as in JetPack 6, cv2 itself
+    level = log.getLogLevel()
+    log.setLogLevel(_SILENT)
     try:
         yield
     finally:
-        cv2.utils.logging.setLogLevel(level)
+        log.setLogLevel(level)

@@ -16,8 +16,8 @@ from segface_edge import zoo
 from segface_edge.engines import Engine, open_engine
 from segface_edge.errors import UsageError
 from segface_edge.faces import locate as locating
-from segface_edge.faces.locate import YuNet
 from segface_edge.faces.steady import Steady
+from segface_edge.faces.yunet import YuNet
 from segface_edge.labels import LabelSet
 from segface_edge.pictures import reading
 from segface_edge.pictures.reading import Color, Photo

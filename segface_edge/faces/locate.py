@@ -15,7 +15,7 @@ from segface_edge.labels import LabelSet
 from segface_edge.pictures.framing import Square, face_of, overlap, square_of
 from segface_edge.pictures.geometry import FaceBox, Geometry, UInt8Array
 
-# `auto`: YuNet where its file is, the parser itself elsewhere; a portrait that fills its square is left as it is.
+# `auto`: YuNet, and the parser itself where that finds nothing; a portrait that fills its square is left as it is.
 NAMES = ("auto", "yunet", "self", "whole")
 # A face whose square has this much in common with the photo, and is turned no further, is a portrait.
 PORTRAIT_OVERLAP, PORTRAIT_ANGLE = 0.6, 12.0

@@ -26,7 +26,7 @@ COMMANDS = {
     "eval": "Measure F1 and IoU on a labelled folder.",
     "data": "Check a labelled data set before training.",
     "bench": "Measure latency and FPS of a model file.",
-    "fetch": "Fetch a face detector for photos of any framing.",
+    "fetch": "Fetch a face detector to use instead of the bundled one.",
     "info": "Show what a model file takes and gives.",
     "labels": "Show label orders, colours and left/right pairs.",
     "doctor": "Check what is installed, and say what mends it.",

@@ -15,13 +15,13 @@ Examples:
 
 \b
 Models:
-  yunet  face detector, 0.3 MB, Apache-2.0: finds faces anywhere in a photo
+  yunet  face detector, 0.3 MB, Apache-2.0; a version of it is bundled, a fetched one goes before that
 
 They are kept below ~/.cache/segface-edge (XDG_CACHE_HOME), and their sha256 is checked.""",
 )
 @click.argument("name")
 def command(name: str) -> None:
-    """Fetch a model that is not part of segface-edge; parse finds it from then on."""
+    """Fetch a model, newer than the bundled one where there is a newer one; parse uses it from then on."""
     from segface_edge.zoo.fetch import MODELS, fetch
 
     with progress_bar(MODELS[name].size if name in MODELS else 1, f"fetching {name}") as advance:

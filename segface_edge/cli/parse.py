@@ -58,9 +58,13 @@ an appsink. Of a camera the newest frame is parsed and older ones are dropped; C
     type=click.Choice(["auto", "yunet", "self", "whole"]),
     default="auto",
     show_default=True,
-    help="Where the faces are: found by YuNet (segface-edge fetch yunet), by the model itself, or the photo is one.",
+    help="Where the faces are: found by YuNet, by the model itself, or the photo is one.",
 )
-@click.option("--detector", type=click.Path(path_type=Path), help="YuNet's model file.")
+@click.option(
+    "--detector",
+    type=click.Path(path_type=Path),
+    help="YuNet's model file; default: the fetched one, else the bundled.",
+)
 @click.option("--boxes", help="Faces that are known: left,top,right,bottom in pixels; several with ; between.")
 @click.option("--max-faces", type=click.IntRange(1), help="So many at most, the surest first.")
 @click.option("--min-face", type=click.FloatRange(0), default=0.0, help="Leave smaller ones out: pixels of their box.")

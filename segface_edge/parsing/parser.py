@@ -16,8 +16,8 @@ from segface_edge import zoo
 from segface_edge.engines import Engine, open_engine
 from segface_edge.errors import UsageError
 from segface_edge.faces import locate as locating
-from segface_edge.faces.locate import YuNet
 from segface_edge.faces.steady import Steady
+from segface_edge.faces.yunet import YuNet
 from segface_edge.labels import LabelSet
 from segface_edge.pictures import reading
 from segface_edge.pictures.reading import Color, Photo
@@ -45,9 +45,9 @@ class FaceParser:
             once and keeps it.
         locate: where the faces are. `yunet`: found by OpenCV's detector with the model in `detector`; `self`: in the
             parser's own label map of the whole photo, which is then parsed again, closer; `whole`: the photo is a
-            portrait; `auto`: `yunet` where there is a `detector`, `self` where there is none or it finds nothing, and
-            a portrait that fills its photo is left as it is.
-        detector: file of the YuNet model; None: the one that `segface-edge fetch yunet` left, if it is there.
+            portrait; `auto`: `yunet`, and `self` where it finds nothing; a portrait that fills its photo is left as it
+            is.
+        detector: file of the YuNet model; None: the one that `segface-edge fetch yunet` left, else the bundled one.
         max_faces: so many of a photo at most, the surest (`self`: the largest) first; None: all.
         min_face: faces whose box is smaller, in pixels of the photo, are left out.
         threads: CPU threads per operator; None leaves it to the engine.
@@ -235,8 +235,10 @@ def _source(photo: Source | str | PathLike[str] | bytes) -> Source:
 
 
 def _yunet(name: str, detector: str | PathLike[str] | None) -> YuNet | None:
-    """The detector where it is wanted and there."""
+    """The detector where it is wanted: what was named goes before what was fetched, and that before the bundled one."""
     if name not in ("auto", "yunet"):
         return None
-    path = Path(detector) if detector is not None else place_of("yunet")
-    return YuNet(path) if detector is not None or name == "yunet" or path.is_file() else None
+    if detector is not None:
+        return YuNet(Path(detector))
+    fetched = place_of("yunet")
+    return YuNet(fetched if fetched.is_file() else zoo.DETECTOR)

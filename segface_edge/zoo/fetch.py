@@ -1,4 +1,4 @@
-"""Models that are not part of the product, fetched by name: checked against their sha256, kept in the user's cache."""
+"""Models that go before the bundled ones, fetched by name: checked against their sha256, kept in the user's cache."""
 
 from __future__ import annotations
 

@@ -12,7 +12,8 @@ from PIL import Image
 
 from segface_edge import FaceParser, zoo
 from segface_edge.errors import ModelFileError, UsageError
-from segface_edge.faces.locate import YuNet, faces_in, given, is_portrait
+from segface_edge.faces.locate import faces_in, given, is_portrait
+from segface_edge.faces.yunet import YuNet
 from segface_edge.labels import label_set
 from segface_edge.parsing.merge import merged
 from segface_edge.pictures import fitting, reading

@@ -23,6 +23,8 @@ NEEDED = (
     "segface_edge/cli/__init__.py",
     "segface_edge/zoo/segface_mobilenet_celeb.onnx",
     "segface_edge/zoo/segface_mobilenet_celeb.safetensors",
+    "segface_edge/zoo/yunet_n_640_640.onnx",
+    "segface_edge/zoo/yunet_LICENSE.txt",
     "segface_edge/zoo/portrait.jpg",
     "segface_edge/zoo/astronaut.png",
 )

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from segface_edge import zoo
 from segface_edge.errors import InputError, UsageError
 from segface_edge.zoo import fetch as fetch_module
 from segface_edge.zoo.fetch import MODELS, Model, fetch, place_of
@@ -111,3 +112,10 @@ def test_the_detector_is_the_file_that_the_tests_use(shared: Path) -> None:
     content = (shared / "models" / "yunet" / "yunet_n_640_640.onnx").read_bytes()
     assert (model.sha256, model.size) == (hashlib.sha256(content).hexdigest(), len(content))
     assert model.url.startswith("https://")
+
+
+def test_the_bundled_detector_is_that_file() -> None:
+    """With its licence beside it."""
+    content = zoo.DETECTOR.read_bytes()
+    assert hashlib.sha256(content).hexdigest() == MODELS["yunet"].sha256
+    assert "Apache License" in zoo.DETECTOR.with_name("yunet_LICENSE.txt").read_text()

@@ -1,8 +1,10 @@
 """Label orders: the class names of a label map, their colours, their left/right pairs, and the way between orders.
 
 Class names are the same in every order (those of CelebAMask-HQ), so orders differ by position only. Left is the
-subject's left. Sources: the orders are those of SegFace (arXiv 2412.08647), CelebAMask-HQ (arXiv 1907.11922), the
-common BiSeNet face parsers, LaPa (arXiv 2001.05322) and Helen as relabelled for face parsing.
+subject's left, whatever a data set's own words say: LaPa's and Helen's left is the viewer's, so that what they call
+left brow is `r_brow` here. Sources: the orders are those of SegFace (arXiv 2412.08647), CelebAMask-HQ (arXiv
+1907.11922), the common BiSeNet face parsers, LaPa (arXiv 2001.05322) and Helen as relabelled for face parsing (arXiv
+1906.01342, whose list of ids says "left brow (viewer side)"); docs/label-orders.md shows them.
 """
 
 from __future__ import annotations
@@ -169,7 +171,8 @@ def _order(name: str, classes: str) -> LabelSet:
     return LabelSet(name=name, classes=tuple(classes.split()))
 
 
-_ELEVEN = "background skin l_brow r_brow l_eye r_eye nose u_lip mouth l_lip hair"
+# Ids 2 and 4, "left" in the data sets' own lists, lie on the picture's left: on the subject's right.
+_ELEVEN = "background skin r_brow l_brow r_eye l_eye nose u_lip mouth l_lip hair"
 
 LABEL_SETS: dict[str, LabelSet] = {
     order.name: order
@@ -193,6 +196,9 @@ LABEL_SETS: dict[str, LabelSet] = {
         _order("helen", _ELEVEN),
     )
 }
+
+# Orders whose data set calls left what is on the viewer's left: its words are not the names here.
+VIEWERS_LEFT = ("lapa", "helen")
 
 
 def label_set(name: str) -> LabelSet:

@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, get_args
 
 from .errors import IncompatibleEngineError
-from .labels import LabelSet
+from .labels import LABEL_SETS, LabelSet
 
 SPEC_VERSION = 1
 METADATA_KEY = "segface_edge"
@@ -160,4 +160,17 @@ def _problem(document: dict[str, Any]) -> str | None:
     for name, ok in checks.items():
         if not ok:
             return f"{name} is {document.get(name)!r}"
+    known = LABEL_SETS.get(document["label_order"])
+    if known is not None and list(known.classes) != document["classes"]:
+        # Before LaPa's sides were known, its ids and Helen's had the names of the other side: such a file would call
+        # a left eye right.
+        first = next(
+            (i for i, (a, b) in enumerate(zip(known.classes, document["classes"], strict=False)) if a != b),
+            min(len(known), len(document["classes"])),
+        )
+        there = [*document["classes"], "nothing"][first]
+        return (
+            f"id {first} of the label order '{known.name}' is called {there}, "
+            f"which is {[*known.classes, 'not in it'][first]} (docs/label-orders.md)"
+        )
     return None

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+from importlib.util import module_from_spec, spec_from_file_location
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -38,8 +40,9 @@ SOURCES = {
     "hat",
     "segface": "neck skin cloth l_ear r_ear l_brow r_brow l_eye r_eye nose mouth l_lip u_lip hair eye_g hat ear_r "
     "neck_l",
-    "lapa": "skin l_brow r_brow l_eye r_eye nose u_lip mouth l_lip hair",
-    "helen": "skin l_brow r_brow l_eye r_eye nose u_lip mouth l_lip hair",
+    # By the subject's sides: in the words of both, 2 is the left brow and 4 the left eye, which are the viewer's.
+    "lapa": "skin r_brow l_brow r_eye l_eye nose u_lip mouth l_lip hair",
+    "helen": "skin r_brow l_brow r_eye l_eye nose u_lip mouth l_lip hair",
 }
 
 
@@ -183,3 +186,14 @@ def test_an_unknown_order_is_refused_with_the_known_ones() -> None:
 def test_an_order_that_cannot_work_is_refused(classes: tuple[str, ...]) -> None:
     with pytest.raises(UsageError, match="'own'"):
         LabelSet(name="own", classes=classes)
+
+
+def test_the_documented_table_is_that_of_the_orders(root: Path) -> None:
+    loader = spec_from_file_location("label_orders", root / "docs" / "label_orders.py")
+    assert loader is not None
+    assert loader.loader is not None
+    script = module_from_spec(loader)
+    loader.loader.exec_module(script)
+    page = (root / "docs" / "label-orders.md").read_text(encoding="utf-8")
+    assert page == script.made_anew(page), "make it anew: python docs/label_orders.py"
+    assert "| `r_brow` | 7 | 7 | 3 | 2 “left brow” | 2 “left brow” |" in page

@@ -74,6 +74,34 @@ def test_labels_are_the_files_own_classes() -> None:
     assert spec.labels.classes == ("background", "thing")
 
 
+@pytest.mark.parametrize(
+    ("order", "classes", "message"),
+    [
+        # As files of 11 classes were written when LaPa's left was taken for the subject's.
+        (
+            "lapa",
+            "background skin l_brow r_brow l_eye r_eye nose u_lip mouth l_lip hair",
+            "id 2 of the label order 'lapa' is called l_brow, which is r_brow",
+        ),
+        (
+            "helen",
+            "background skin r_brow l_brow l_eye r_eye nose u_lip mouth l_lip hair",
+            "id 4 of the label order 'helen' is called l_eye, which is r_eye",
+        ),
+        ("lapa", "background skin", "id 2 of the label order 'lapa' is called nothing, which is r_brow"),
+        (
+            "lapa",
+            "background skin r_brow l_brow r_eye l_eye nose u_lip mouth l_lip hair hat",
+            "id 11 of the label order 'lapa' is called hat, which is not in it",
+        ),
+    ],
+)
+def test_a_known_order_under_other_names_is_refused(order: str, classes: str, message: str) -> None:
+    text = document(label_order=order, classes=classes.split())
+    with pytest.raises(IncompatibleEngineError, match=message):
+        ModelSpec.from_json(text, source="x.onnx")
+
+
 def test_a_spec_cannot_be_changed() -> None:
     with pytest.raises(FrozenInstanceError):
         SPEC.size = 64  # type: ignore[misc]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from segface_edge.labels import LABEL_SETS, label_set
+from segface_edge.labels import LABEL_SETS, VIEWERS_LEFT, label_set
 
 from .options import json_option, say
 
@@ -20,7 +20,7 @@ Examples:
 @click.argument("order", required=False)
 @json_option
 def command(order: str | None, json_to: str | None) -> None:
-    """Show the label orders, or one ORDER with ids, colours and left/right pairs."""
+    """Show the label orders, or one ORDER with ids, colours and left/right pairs. Left is the subject's left."""
     orders = [label_set(order)] if order else list(LABEL_SETS.values())
     document = {
         labels.name: {
@@ -32,7 +32,8 @@ def command(order: str | None, json_to: str | None) -> None:
     }
     lines = []
     for labels in orders:
-        lines.append(f"{labels.name} ({len(labels)} classes)")
+        words = ", whose own words call left what is on the viewer's left" if labels.name in VIEWERS_LEFT else ""
+        lines.append(f"{labels.name} ({len(labels)} classes{words})")
         if not order:
             lines.append("  " + " ".join(labels.classes))
             continue

@@ -25,7 +25,8 @@ from segface_edge.labels import LABEL_SETS, label_set
 
 from .segface import SegFace, build_segface
 
-# The reference's token embeddings, in the order in which it stacks them (their words are not the classes' names).
+# The reference's token embeddings, in the order in which it stacks them. Their sides are the viewer's, in both lists:
+# `rightear` is class 4, l_ear, on the picture's right.
 TOKEN_NAMES: dict[int, tuple[str, ...]] = {
     19: (
         "background", "neck", "face", "cloth", "rightear", "leftear", "rightbro", "leftbro", "righteye", "lefteye",

@@ -63,17 +63,18 @@ class DataConfig:
     """The data sets; paths in a recipe are relative to it.
 
     Attributes:
-        train, val: labelled data sets, in a layout that `segface-edge data check` knows. Without `val` nothing is
-            chosen: the last weights are the result.
+        train, val: labelled data sets, in a layout that `segface-edge data check` knows. Several may be trained on
+            together (`train = ["one", "other"]`), each in its own label order: the labels are brought into the
+            network's by name. Without `val` nothing is chosen: the last weights are the result.
         train_split, val_split: splits of these, where a folder holds several.
-        label_order: order of the labels on disk, where the data set does not say it.
+        label_order: order of the labels on disk, where a data set does not say it.
         unlabelled: folder of photos for self-training, see `TeacherConfig`.
         side: photos are kept at this side; what is larger than the largest input costs time only.
         preload: hold all decoded photos in memory (4 bytes a pixel of `side` squared).
         workers: processes that read and prepare samples; 0: none, in the training process itself.
     """
 
-    train: str
+    train: str | tuple[str, ...]
     val: str | None = None
     train_split: str | None = None
     val_split: str | None = None
@@ -87,9 +88,15 @@ class DataConfig:
         if self.label_order is not None:
             label_set(self.label_order)
         _require(
+            train=(len(self.train) > 0, "name a data set"),
             side=(32 <= self.side <= 2048, "use 32 to 2048"),
             workers=(0 <= self.workers <= 64, "use 0 to 64"),
         )
+
+    @property
+    def train_sets(self) -> tuple[str, ...]:
+        """Those of `train`, one or several."""
+        return (self.train,) if isinstance(self.train, str) else self.train
 
 
 @dataclass(frozen=True, kw_only=True)

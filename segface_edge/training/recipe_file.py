@@ -118,8 +118,15 @@ def _known(document: dict[str, Any], keys: set[str]) -> tuple[str, str]:
 def _resolve(document: dict[str, Any], folder: Path) -> None:
     for table, key in _PATHS:
         values = document.get(table)
-        if isinstance(values, dict) and isinstance(values.get(key), str) and values[key] != BUNDLED:
-            values[key] = str((folder / values[key]).absolute())
+        if isinstance(values, dict) and key in values:
+            values[key] = _resolved(values[key], folder)
+
+
+def _resolved(value: Any, folder: Path) -> Any:
+    """A file's name, or a list of names; what is neither is refused later."""
+    if isinstance(value, list):
+        return [_resolved(one, folder) for one in value]
+    return str((folder / value).absolute()) if isinstance(value, str) and value != BUNDLED else value
 
 
 def _apply(change: str, document: dict[str, Any]) -> None:

@@ -71,7 +71,7 @@ def prepare(recipe: Recipe, path: Path, *, processes: Processes, resume: bool, s
     torch.manual_seed(recipe.run.seed)
     network = starting_network(recipe).to(device)
     data = recipe.data
-    labelled = open_labelled(data.train, data.train_split, data.label_order)
+    labelled = [open_labelled(root, data.train_split, data.label_order) for root in data.train_sets]
     validation = open_labelled(data.val, data.val_split, data.label_order) if data.val else None
     folder = _folder(path, recipe, processes, resume)
     teacher = Teacher(recipe.teacher, order, device) if recipe.teacher else None
@@ -80,7 +80,8 @@ def prepare(recipe: Recipe, path: Path, *, processes: Processes, resume: bool, s
         extra = teacher.label(Path(data.unlabelled), path / "pseudo", processes=processes, bar=bar)
     else:
         extra = []
-    say(f"reading {len(labelled.samples)} labelled photos" + (f" and {len(extra)} of the teacher's" if extra else ""))
+    count = sum(len(part.samples) for part in labelled)
+    say(f"reading {count} labelled photos" + (f" and {len(extra)} of the teacher's" if extra else ""))
     training = make_training_set(recipe, labelled, extra)
     prior = training.source.log_prior(training.labelled) if recipe.loss.logit_adjustment > 0 else None
     loss = SegmentationLoss(recipe.loss, order, prior).to(device)

@@ -32,21 +32,25 @@ class TrainingSet:
     labelled: int
 
 
-def make_training_set(recipe: Recipe, labelled: DataSet, extra: Sequence[Sample]) -> TrainingSet:
+def make_training_set(recipe: Recipe, labelled: Sequence[DataSet], extra: Sequence[Sample]) -> TrainingSet:
     """The training set as a recipe says.
 
     Args:
         recipe: of the training.
-        labelled: photos that a person labelled.
+        labelled: photos that a person labelled, each set in its own label order.
         extra: photos that a teacher labelled, in the network's label order.
 
     Raises:
         DataError, ImageError: a photo or label map that is read already (`data.preload`) cannot be used.
+        UsageError: a set's label order does not tell all classes of the network.
     """
-    order, count = label_set(recipe.model.labels), len(labelled.samples)
+    order = label_set(recipe.model.labels)
+    samples = [sample for data in labelled for sample in data.samples]
+    orders = [data.order for data in labelled for _ in data.samples]
+    count = len(samples)
     source = FaceSource(
-        [*labelled.samples, *extra],
-        [labelled.order] * count + [order] * len(extra),
+        [*samples, *extra],
+        [*orders, *[order] * len(extra)],
         order,
         side=recipe.data.side,
         config=recipe.augment,

@@ -133,6 +133,19 @@ def test_remap_to_fewer_classes_and_not_back(face: FaceParse) -> None:
         few.remap("segface")
 
 
+@pytest.mark.parametrize("order", ["lapa", "helen"])
+def test_remapped_brows_and_eyes_have_the_ids_that_the_data_set_gives_them(
+    parser: FaceParser, portrait: Path, order: str
+) -> None:
+    face = parser(portrait)
+    labels = face.remap(order).labels
+    across = {index: np.nonzero(labels == index)[1].mean() for index in (2, 3, 4, 5)}
+    # 2 and 4 on the picture's left, whatever their names.
+    assert across[2] < across[3]
+    assert across[4] < across[5]
+    assert np.array_equal(labels == 2, face.mask("r_brow"))
+
+
 def test_remap_to_an_unknown_order_is_refused(face: FaceParse) -> None:
     with pytest.raises(UsageError, match="'coco'"):
         face.remap("coco")

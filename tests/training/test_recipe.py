@@ -51,6 +51,17 @@ def test_paths_are_relative_to_the_recipe_and_those_of_changes_to_the_current_fo
     assert read_recipe(recipe_file, ["data.train=elsewhere"]).data.train == str(Path("elsewhere").absolute())
 
 
+def test_several_data_sets_are_paths_too(recipe_file: Path) -> None:
+    recipe = read_recipe(recipe_file, ['data.train=["one", "other"]'])
+    assert recipe.data.train_sets == (str(Path("one").absolute()), str(Path("other").absolute()))
+    assert parse_recipe(write_recipe(recipe), source="test") == recipe
+    recipe_file.write_text(MINIMAL.replace('"photos"', '["photos", "../more"]'))
+    assert [Path(root) for root in read_recipe(recipe_file).data.train_sets] == [
+        recipe_file.parent / "photos",
+        recipe_file.parent / "../more",
+    ]
+
+
 def test_bundled_is_no_path(recipe_file: Path) -> None:
     assert read_recipe(recipe_file, ["model.weights=bundled"]).model.weights == "bundled"
 
@@ -78,6 +89,8 @@ def test_what_is_written_is_read_back(recipe_file: Path) -> None:
         ("optimiser.lr=fast", "wrong type"),
         ("optimiser.lr=true", "wrong type"),
         ("optimiser.lr=-1", "lr is out of range"),
+        ("data.train=[]", "train is out of range"),
+        ("data.train=[1]", "wrong type"),
         ("run.precision=fp8", "wrong type"),
         ("model.size=100", "multiple of 32"),
         ("model.backbone=vgg", "is unknown"),

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from segface_edge.errors import InputError, ModelFileError
 from segface_edge.spec import PARITY_KEY, PRECISION_KEY, ModelSpec
 
 from .contract import check_contract, entry, spec_of
-from .session import plain_session
+from .refusal import refused
+from .session import VERSION, content_of, plain_session
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,14 +30,11 @@ class FileMetadata:
 
 def read_metadata(path: Path) -> FileMetadata:
     """Reads it without running the file. Errors as of `OrtEngine` on the CPU."""
-    if not path.is_file():
-        raise ModelFileError(path, "no such file", "give an ONNX file, or make one: segface-edge export")
+    content = content_of(path)
     try:
-        session = plain_session(path.read_bytes())
-    except OSError as error:
-        raise InputError(path, f"cannot be read ({error.strerror})", "check its permissions") from error
+        session = plain_session(content)
     except Exception as error:  # ONNX Runtime's errors have no common base but Exception
-        raise ModelFileError(path, "is not a readable ONNX model", "export it again: segface-edge export") from error
+        raise refused(path, content, error, VERSION) from error
     spec = spec_of(session, str(path))
     check_contract(session, spec, str(path))
     parity, chosen = entry(session, PARITY_KEY), entry(session, PRECISION_KEY)

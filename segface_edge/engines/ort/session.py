@@ -23,6 +23,7 @@ from .providers import (
     not_created,
     not_loaded,
 )
+from .refusal import refused
 
 VERSION: str = ort.__version__
 # ONNX Runtime's log levels "warning", its own default, and "fatal": what matters is raised, and said in our words.
@@ -49,7 +50,7 @@ def open_session(
     Raises:
         ModelFileError: the file is absent or damaged.
         InputError: it cannot be read.
-        IncompatibleEngineError: the GPU cannot run all of it.
+        IncompatibleEngineError: this ONNX Runtime cannot open it, or the GPU cannot run all of it.
         MissingDependencyError: this ONNX Runtime has no such provider, or it does not load.
         UsageError: there is no such GPU in this machine.
     """
@@ -57,8 +58,6 @@ def open_session(
     for provider in providers:
         if provider not in available:
             raise built_without(provider, device)
-    if not path.is_file():
-        raise ModelFileError(path, "no such file", "give an ONNX file, or make one: segface-edge export")
     options = ort.SessionOptions()
     options.log_severity_level = _SILENT
     # Its threads spin while they wait for work, also after a run is done: that takes the cores from whatever comes
@@ -66,9 +65,8 @@ def open_session(
     options.add_session_config_entry("session.force_spinning_stop", "1")
     if threads is not None:
         options.intra_op_num_threads = threads
+    content = content_of(path)
     try:
-        # From bytes: an ONNX file is complete in itself, and may not name other files to be read.
-        content = path.read_bytes()
         left_out, entries, optimisation = allowed(precision(plain_session(content)), "cpu" if index is None else "cuda")
         for key, value in entries.items():
             options.add_session_config_entry(key, value)
@@ -77,10 +75,8 @@ def open_session(
                 content, options, providers=list(providers), disabled_optimizers=left_out, enable_fallback=0
             )
             return session, optimisation, None
-    except OSError as error:
-        raise InputError(path, f"cannot be read ({error.strerror})", "check its permissions") from error
     except Exception as error:  # ONNX Runtime's errors have no common base but Exception
-        raise ModelFileError(path, "is not a readable ONNX model", "export it again: segface-edge export") from error
+        raise refused(path, content, error, VERSION) from error
     with _quiet():
         session, nodes = _open_on_gpu(content, options, providers, index, device, str(path))
     return session, optimisation, nodes
@@ -148,6 +144,21 @@ def _quiet() -> Iterator[None]:
         yield
     finally:
         ort.set_default_logger_severity(_DEFAULT)
+
+
+def content_of(path: Path) -> bytes:
+    """An ONNX file's bytes: it is complete in itself, and may not name other files to be read.
+
+    Raises:
+        ModelFileError: no such file.
+        InputError: it cannot be read.
+    """
+    if not path.is_file():
+        raise ModelFileError(path, "no such file", "give an ONNX file, or make one: segface-edge export")
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise InputError(path, f"cannot be read ({error.strerror})", "check its permissions") from error
 
 
 def plain_session(content: bytes) -> ort.InferenceSession:

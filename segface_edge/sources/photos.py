@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import BinaryIO
 
 from segface_edge.errors import DataError
+from segface_edge.pictures.formats import pictures_among, suffixes
 
-SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif")
 STDIN = "-"
 # A photo of the largest allowed size, uncompressed; more is not a photo.
 _MAX_STDIN = 512 * 2**20
@@ -32,7 +32,7 @@ class Source:
 
 
 def find(source: str, stdin: BinaryIO | None = None, *, recursive: bool = False) -> list[Source]:
-    """The photos that `source` names, sorted.
+    """The photos that `source` names, sorted. Files of a folder that are no pictures are left out, in one logged line.
 
     Args:
         source: a file, a folder, a glob, a list (`.txt`, a path a line, relative to it), or `-` for standard input.
@@ -54,19 +54,20 @@ def find(source: str, stdin: BinaryIO | None = None, *, recursive: bool = False)
     path = Path(source)
     if path.is_dir():
         inside = path.rglob("*") if recursive else path.iterdir()
-        found = sorted(p for p in inside if p.suffix.lower() in SUFFIXES and p.is_file())
-        if not found:
-            raise DataError(path, "holds no pictures", f"give a folder with {', '.join(SUFFIXES)} files")
-        return [Source(str(p), p, p.relative_to(path)) for p in found]
+        seen = (p for p in inside if p.is_file() and not any(part[0] == "." for part in p.relative_to(path).parts))
+        names = pictures_among(path, map(str, sorted(seen)))
+        return [Source(name, Path(name), Path(name).relative_to(path)) for name in names]
     if path.suffix.lower() == ".txt" and path.is_file():
         return _listed(path)
     if not path.exists() and glob.has_magic(source):
         matches = sorted(p for p in map(Path, glob.glob(source, recursive=True)) if p.is_file())
-        # As in a folder, only pictures; unless the pattern asks for something else (`*.heic`).
-        found = [p for p in matches if p.suffix.lower() in SUFFIXES] or matches
-        if not found:
+        if not matches:
             raise DataError(source, "matches no file", "check the pattern, and quote it against the shell")
-        return [Source(str(p), p) for p in found]
+        # As in a folder, only pictures; unless the pattern asks for something else (`*.dat`).
+        known = suffixes()
+        if any(p.suffix.lower() in known for p in matches):
+            return [Source(name, Path(name)) for name in pictures_among(source, map(str, matches))]
+        return [Source(str(p), p) for p in matches]
     return [Source(str(path), path)]
 
 

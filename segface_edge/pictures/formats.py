@@ -24,14 +24,14 @@ from .remarks import remark
 _NO_PHOTOS = {"PDF", "PALM", "EPS", "MPEG", "IPTC", "BUFR", "GRIB", "HDF5", "WMF", "FITS"}
 
 _HEIF_CURE = "pip install 'segface-edge[heif]'"
-_AVIF_CURE = "pip install -U Pillow, from 11.3 on it reads them"
+_AVIF_CURE = "pip install -U 'Pillow>=11.3'"
 _RAW = (".dng", ".cr2", ".cr3", ".nef", ".arw", ".raf", ".orf", ".rw2", ".pef", ".srw")
 # Pictures that are not read without more: suffix -> the cure.
 _CURES = {
     **dict.fromkeys((".heic", ".heics", ".heif", ".heifs", ".hif"), _HEIF_CURE),
     **dict.fromkeys((".avif", ".avifs"), _AVIF_CURE),
-    ".jxl": "save them as PNG or JPEG",
-    **dict.fromkeys(_RAW, "develop them to TIFF, PNG or JPEG"),
+    ".jxl": "save as PNG or JPEG",
+    **dict.fromkeys(_RAW, "develop to TIFF, PNG or JPEG"),
 }
 _HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
 _USUAL = ".jpg, .png, .webp, .tif"
@@ -91,20 +91,20 @@ def pictures_among(place: object, names: Iterable[str]) -> list[str]:
             kept.append(name)
         else:
             cure = _CURES.get(suffix)
-            reasons.setdefault(f"to read them: {cure}" if cure else "no pictures", []).append(suffix)
-    why = "; ".join(_counted(found, reason) for reason, found in sorted(reasons.items(), reverse=True))
+            reasons.setdefault(f"first: {cure}" if cure else "no pictures", []).append(suffix)
+    why = ", ".join(_counted(found, reason) for reason, found in sorted(reasons.items()))
     if not kept:
-        holds = f"holds no pictures that can be read ({why})" if why else "holds no pictures"
+        holds = f"holds no pictures that can be read: {why}" if why else "holds no pictures"
         raise DataError(place, holds, f"give a folder with {_USUAL} or other pictures")
     if why:
-        remark(str(place), f"left out {why}")
+        count = sum(map(len, reasons.values()))
+        remark(str(place), f"{count} file{'s' if count > 1 else ''} left out: {why}")
     return kept
 
 
 def _counted(found: list[str], reason: str) -> str:
     kinds = sorted(suffix or "without suffix" for suffix in set(found))
-    named = ", ".join(kinds[:_NAMED]) + (", …" if len(kinds) > _NAMED else "")
-    return f"{len(found)} file{'s' if len(found) > 1 else ''} ({named}: {reason})"
+    return f"{len(found)} {' '.join(kinds[:_NAMED])}{' …' if len(kinds) > _NAMED else ''} ({reason})"
 
 
 def open_picture(content: bytes) -> Image.Image:

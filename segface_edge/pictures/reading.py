@@ -97,12 +97,18 @@ def _from_file(name: str, content: bytes, max_pixels: int) -> UInt8Array:
     try:
         image = open_picture(content)
     except Image.DecompressionBombError as error:
-        raise ImageError(name, "has more pixels than Pillow reads of this format", "scale it down first") from error
+        raise _too_large(name) from error
     except (OSError, SyntaxError, ValueError, RuntimeError) as error:  # RuntimeError: a damaged AVIF
         raise ImageError(name, *cure_of(content)) from error
     with image:
         _check_size(name, image.size, max_pixels)
         return _decode(name, image, content)
+
+
+def _too_large(name: str) -> ImageError:
+    """Pillow opens some formats (WebP, TIFF in one piece) up to its own limit only."""
+    problem = f"has over {2 * (Image.MAX_IMAGE_PIXELS or 0)} pixels, and Pillow reads no more of this format"
+    return ImageError(name, problem, "save it as JPEG or PNG, or scale it down")
 
 
 def _check_size(name: str, size: tuple[int, int], max_pixels: int) -> None:
@@ -129,6 +135,8 @@ def _decode(name: str, image: Image.Image, content: bytes = b"") -> UInt8Array:
             image = deep_colors(name, image, content)
         rgb = _to_rgb(name, image if turn is None else image.transpose(turn), bits)
         return np.array(rgb, dtype=np.uint8)
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise _too_large(name) from error
     except MemoryError as error:
         raise ImageError(name, f"needs more memory than there is ({image.size})", "scale it down first") from error
     except (OSError, SyntaxError, ValueError, RuntimeError, EOFError, Warning) as error:
@@ -150,4 +158,4 @@ def _to_rgb(name: str, image: Image.Image, bits: int | None) -> Image.Image:
             return layer.convert("RGB")
         paper = Image.new("RGBA", layer.size, (*_PAPER_WHITE, 255))
         return Image.alpha_composite(paper, layer).convert("RGB")
-    return image.convert("RGB")
+    return image if image.mode == "RGB" else image.convert("RGB")  # which copies also what is RGB

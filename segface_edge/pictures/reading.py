@@ -12,6 +12,7 @@ from PIL import Image
 
 from segface_edge.errors import ImageError, UsageError
 
+from .address import fetch, is_address
 from .depth import bits_of, deep_colors, has_deep_colors, of_8_bits
 from .formats import cure_of, open_picture, quiet
 from .geometry import UInt8Array
@@ -49,7 +50,7 @@ def load(photo: Photo, *, color: Color = "rgb", max_pixels: int = DEFAULT_MAX_PI
     without its transparency.
 
     Args:
-        photo: a path, the bytes of an image file, a PIL image, or an array (H, W, 3) uint8.
+        photo: a path, an http(s) address (text), the bytes of an image file, a PIL image, or an array (H, W, 3) uint8.
         color: channel order of an array (OpenCV reads "bgr").
         max_pixels: larger pictures are refused before they are decoded.
 
@@ -68,6 +69,8 @@ def load(photo: Photo, *, color: Color = "rgb", max_pixels: int = DEFAULT_MAX_PI
         return _decode("picture", photo)
     if isinstance(photo, bytes | bytearray | memoryview):
         return _from_file("picture", bytes(photo), max_pixels)
+    if isinstance(photo, str) and is_address(photo):
+        return _from_file(photo, fetch(photo), max_pixels)
     if isinstance(photo, str | PathLike):
         path = Path(photo)
         try:

@@ -1,4 +1,4 @@
-"""Where photos come from: a file, a folder, a glob, standard input."""
+"""Where photos come from: a file, a folder, a glob, a list, an http(s) address, standard input."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from segface_edge.errors import DataError
+from segface_edge.pictures.address import is_address
 from segface_edge.pictures.formats import pictures_among, suffixes
 
 STDIN = "-"
@@ -22,12 +23,12 @@ class Source:
 
     Attributes:
         name: what messages call it.
-        photo: a path, or the bytes of an image file.
+        photo: a path, the bytes of an image file, or an http(s) address, which is fetched when it is read.
         below: where it lies in the folder that was named, its own name included; None: no folder was.
     """
 
     name: str
-    photo: Path | bytes
+    photo: Path | bytes | str
     below: Path | None = None
 
 
@@ -35,7 +36,8 @@ def find(source: str, stdin: BinaryIO | None = None, *, recursive: bool = False)
     """The photos that `source` names, sorted. Files of a folder that are no pictures are left out, in one logged line.
 
     Args:
-        source: a file, a folder, a glob, a list (`.txt`, a path a line, relative to it), or `-` for standard input.
+        source: a file, a folder, a glob, an http(s) address, a list (`.txt`, an address or a path relative to it a
+            line), or `-` for standard input.
         stdin: what `-` reads from.
         recursive: of a folder, the pictures of its folders too.
 
@@ -51,6 +53,8 @@ def find(source: str, stdin: BinaryIO | None = None, *, recursive: bool = False)
         return [Source("standard input", content)]
     if not source:
         raise DataError("the source", "is empty", "give a picture, a folder or a glob")
+    if is_address(source):
+        return [Source(source, source)]
     path = Path(source)
     if path.is_dir():
         inside = path.rglob("*") if recursive else path.iterdir()
@@ -79,7 +83,7 @@ def _listed(path: Path) -> list[Source]:
         lines = path.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(path, f"is no list of paths ({error})", "write a path a line") from error
-    found = [path.parent / line.strip() for line in lines if line.strip() and not line.lstrip().startswith("#")]
-    if not found:
+    named = [line.strip() for line in lines if line.strip() and not line.lstrip().startswith("#")]
+    if not named:
         raise DataError(path, "names no picture", "write a path a line")
-    return [Source(str(p), p) for p in found]
+    return [Source(one, one) if is_address(one) else Source(str(path.parent / one), path.parent / one) for one in named]

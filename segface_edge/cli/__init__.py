@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -77,7 +80,7 @@ def _run(arguments: list[str] | None) -> int:
     try:
         # Not `app.main`, which makes exit code 1 of a broken pipe.
         given = sys.argv[1:] if arguments is None else list(arguments)
-        with app.make_context("segface-edge", given) as context, warnings.catch_warnings():
+        with app.make_context("segface-edge", given) as context, warnings.catch_warnings(), _log_said():
             warnings.showwarning = _say_warning
             result: Any = app.invoke(context)
         sys.stdout.flush()
@@ -108,6 +111,22 @@ def _run(arguments: list[str] | None) -> int:
         failed = InputError(error.filename or "standard output", reason, "choose another place or make room")
         click.echo(f"error: {failed}", err=True)
         return failed.exit_code
+
+
+class _Said(logging.Handler):
+    def emit(self, record: logging.LogRecord) -> None:
+        click.echo(f"note: {record.getMessage()}", err=True)
+
+
+@contextmanager
+def _log_said() -> Iterator[None]:
+    """What the package logs, on standard error."""
+    log, said = logging.getLogger("segface_edge"), _Said(logging.WARNING)
+    log.addHandler(said)
+    try:
+        yield
+    finally:
+        log.removeHandler(said)
 
 
 def _say_warning(message: Warning | str, *_: Any, **__: Any) -> None:

@@ -174,7 +174,12 @@ def _make_folder(target: Path | None) -> None:
 
 
 def _name(photo: Source, view: View) -> str:
-    path = Path(photo.name) if isinstance(photo.photo, Path) else Path("stdin.png")
+    if isinstance(photo.photo, str):
+        from segface_edge.pictures.address import name_of
+
+        path = Path(name_of(photo.photo))
+    else:
+        path = Path(photo.name) if isinstance(photo.photo, Path) else Path("stdin.png")
     keep = view not in _LOSSLESS_VIEWS and path.suffix.lower() in _KEPT_SUFFIXES
     return path.name if keep else f"{path.stem}.png"
 

@@ -10,7 +10,9 @@ from PIL import Image
 
 from segface_edge.errors import DataError
 from segface_edge.labels import IGNORED, LabelSet
+from segface_edge.pictures.formats import open_picture
 from segface_edge.pictures.geometry import UInt8Array
+from segface_edge.pictures.label_maps import read_ids
 from segface_edge.pictures.reading import LARGEST_MAX_PIXELS, load
 
 Points = tuple[tuple[float, float], ...]
@@ -66,19 +68,19 @@ class Sample:
 
 
 def read_labels(path: Path, order: LabelSet) -> UInt8Array:
-    """A label map as (H, W) uint8 ids: an indexed or 8-bit grey PNG. 255 means ignored.
+    """A label map as (H, W) uint8 ids: an indexed or grey PNG, see `read_ids`. 255 means ignored.
 
     Raises:
         DataError: it cannot be read, is not one channel of ids, or (UnknownIdError) has ids outside `order`.
     """
-    labels = read_picture(path, ("P", "L"), "label map", "label ids", "save ids as 8-bit PNG")
+    labels, bits = read_ids(path)
     outside = np.flatnonzero(np.bincount(labels.reshape(-1), minlength=256)[len(order) : IGNORED])
     if len(outside):
-        raise UnknownIdError(
-            path,
-            f"has the id {outside[0] + len(order)}, the label order '{order.name}' ends at {len(order) - 1}",
-            "name the order of the labels on disk: --label-order",
-        )
+        first = int(outside[0]) + len(order)
+        cure = "name the order of the labels on disk: --label-order"
+        if bits < 8 and first == (1 << bits) - 1:
+            cure = f"write it with 8 bits: its {bits} have no room for {IGNORED} (ignored), which becomes {first}"
+        raise UnknownIdError(path, f"has the id {first}, the label order '{order.name}' ends at {len(order) - 1}", cure)
     return labels
 
 
@@ -94,11 +96,11 @@ def read_picture(
 ) -> UInt8Array:
     """A picture of one of `modes` as (H, W) uint8: what it stores, or what `convert` makes of it."""
     try:
-        with Image.open(path) as picture:
+        with open_picture(path.read_bytes()) as picture:
             if picture.width * picture.height > LARGEST_MAX_PIXELS:
                 raise DataError(path, f"has over {LARGEST_MAX_PIXELS} pixels", "scale it down")
             if picture.mode not in modes:
                 raise DataError(path, f"is a picture of mode {picture.mode}, not of {of}", cure)
             return np.array(picture if convert is None else picture.convert(convert), np.uint8)
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+    except (OSError, SyntaxError, ValueError, RuntimeError, Image.DecompressionBombError) as error:
         raise DataError(path, f"is not a {what} that can be read", cure) from error

@@ -20,6 +20,7 @@ from segface_edge.faces.steady import Steady
 from segface_edge.faces.yunet import YuNet
 from segface_edge.labels import LabelSet
 from segface_edge.pictures import reading
+from segface_edge.pictures.address import is_address
 from segface_edge.pictures.reading import Color, Photo
 from segface_edge.sources.photos import Source, find
 from segface_edge.sources.video import Video, is_video
@@ -115,7 +116,7 @@ class FaceParser:
         """Parses one photo: all of its faces, merged.
 
         Args:
-            photo: a path, the bytes of an image file, a PIL image, or an array (H, W, 3) uint8.
+            photo: a path, an http(s) address, the bytes of an image file, a PIL image, or an array (H, W, 3) uint8.
             color: channel order of an array; "bgr" for what OpenCV reads.
             boxes: (N, 4), left, top, right, bottom of the faces in pixels of the upright photo, where they are known.
 
@@ -231,7 +232,9 @@ def _source(photo: Source | str | PathLike[str] | bytes) -> Source:
     """A photo of a list."""
     if isinstance(photo, Source):
         return photo
-    return Source("picture", photo) if isinstance(photo, bytes) else Source(str(photo), Path(photo))
+    if isinstance(photo, bytes):
+        return Source("picture", photo)
+    return Source(str(photo), photo if isinstance(photo, str) and is_address(photo) else Path(photo))
 
 
 def _yunet(name: str, detector: str | PathLike[str] | None) -> YuNet | None:

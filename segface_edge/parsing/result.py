@@ -18,6 +18,7 @@ from segface_edge.errors import InputError, UsageError
 from segface_edge.files import write_whole
 from segface_edge.labels import LabelSet, label_set
 from segface_edge.pictures.geometry import FaceBox, UInt8Array
+from segface_edge.pictures.label_maps import indexed
 
 from .coco import coco_document
 from .outlines import polygons_of
@@ -243,13 +244,8 @@ class FaceParse:
             "overlay": lambda: Image.fromarray(self.overlay(alpha)),
             "color": lambda: Image.fromarray(self.color()),
             "cutout": lambda: Image.fromarray(self.cutout(*classes)),
-            "mask": self._indexed,
+            "mask": lambda: indexed(self.labels, self.label_set.palette),
         }
         if view not in views:
             raise UsageError(f"view {view!r}", "is unknown", f"use one of: {', '.join(views)}")
         return views[view]()
-
-    def _indexed(self) -> Image.Image:
-        picture = Image.fromarray(self.labels)
-        picture.putpalette(self.label_set.palette.tobytes())
-        return picture

@@ -7,7 +7,6 @@ from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from itertools import islice
-from pathlib import Path
 from typing import Any
 
 from segface_edge.errors import ImageError
@@ -116,7 +115,7 @@ def _photos(stages: Stages, photos: Iterable[Source], boxes: Any) -> Iterator[_J
         try:
             yield _Job(photo.name, index, None, stages.take(photo.photo, boxes=boxes))
         except ImageError as error:
-            named = error if isinstance(photo.photo, Path) else ImageError(photo.name, error.problem, error.cure)
+            named = error if not isinstance(photo.photo, bytes) else ImageError(photo.name, error.problem, error.cure)
             yield _Job(photo.name, index, None, None, named)
 
 

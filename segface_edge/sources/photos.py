@@ -1,4 +1,4 @@
-"""Where photos come from: a file, a folder, a glob, standard input."""
+"""Where photos come from: a file, a folder, a glob, a list, an http(s) address, standard input."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import BinaryIO
 
 from segface_edge.errors import DataError
+from segface_edge.pictures.address import is_address
+from segface_edge.pictures.formats import pictures_among, suffixes
 
-SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif")
 STDIN = "-"
 # A photo of the largest allowed size, uncompressed; more is not a photo.
 _MAX_STDIN = 512 * 2**20
@@ -22,20 +23,21 @@ class Source:
 
     Attributes:
         name: what messages call it.
-        photo: a path, or the bytes of an image file.
+        photo: a path, the bytes of an image file, or an http(s) address, which is fetched when it is read.
         below: where it lies in the folder that was named, its own name included; None: no folder was.
     """
 
     name: str
-    photo: Path | bytes
+    photo: Path | bytes | str
     below: Path | None = None
 
 
 def find(source: str, stdin: BinaryIO | None = None, *, recursive: bool = False) -> list[Source]:
-    """The photos that `source` names, sorted.
+    """The photos that `source` names, sorted. Files of a folder that are no pictures are left out, in one logged line.
 
     Args:
-        source: a file, a folder, a glob, a list (`.txt`, a path a line, relative to it), or `-` for standard input.
+        source: a file, a folder, a glob, an http(s) address, a list (`.txt`, an address or a path relative to it a
+            line), or `-` for standard input.
         stdin: what `-` reads from.
         recursive: of a folder, the pictures of its folders too.
 
@@ -51,22 +53,25 @@ def find(source: str, stdin: BinaryIO | None = None, *, recursive: bool = False)
         return [Source("standard input", content)]
     if not source:
         raise DataError("the source", "is empty", "give a picture, a folder or a glob")
+    if is_address(source):
+        return [Source(source, source)]
     path = Path(source)
     if path.is_dir():
         inside = path.rglob("*") if recursive else path.iterdir()
-        found = sorted(p for p in inside if p.suffix.lower() in SUFFIXES and p.is_file())
-        if not found:
-            raise DataError(path, "holds no pictures", f"give a folder with {', '.join(SUFFIXES)} files")
-        return [Source(str(p), p, p.relative_to(path)) for p in found]
+        seen = (p for p in inside if p.is_file() and not any(part[0] == "." for part in p.relative_to(path).parts))
+        names = pictures_among(path, map(str, sorted(seen)))
+        return [Source(name, Path(name), Path(name).relative_to(path)) for name in names]
     if path.suffix.lower() == ".txt" and path.is_file():
         return _listed(path)
     if not path.exists() and glob.has_magic(source):
         matches = sorted(p for p in map(Path, glob.glob(source, recursive=True)) if p.is_file())
-        # As in a folder, only pictures; unless the pattern asks for something else (`*.heic`).
-        found = [p for p in matches if p.suffix.lower() in SUFFIXES] or matches
-        if not found:
+        if not matches:
             raise DataError(source, "matches no file", "check the pattern, and quote it against the shell")
-        return [Source(str(p), p) for p in found]
+        # As in a folder, only pictures; unless the pattern asks for something else (`*.dat`).
+        known = suffixes()
+        if any(p.suffix.lower() in known for p in matches):
+            return [Source(name, Path(name)) for name in pictures_among(source, map(str, matches))]
+        return [Source(str(p), p) for p in matches]
     return [Source(str(path), path)]
 
 
@@ -78,7 +83,7 @@ def _listed(path: Path) -> list[Source]:
         lines = path.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(path, f"is no list of paths ({error})", "write a path a line") from error
-    found = [path.parent / line.strip() for line in lines if line.strip() and not line.lstrip().startswith("#")]
-    if not found:
+    named = [line.strip() for line in lines if line.strip() and not line.lstrip().startswith("#")]
+    if not named:
         raise DataError(path, "names no picture", "write a path a line")
-    return [Source(str(p), p) for p in found]
+    return [Source(one, one) if is_address(one) else Source(str(path.parent / one), path.parent / one) for one in named]

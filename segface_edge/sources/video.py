@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 
 from segface_edge.errors import DataError, UsageError
+from segface_edge.pictures.address import is_address, is_picture
 from segface_edge.pictures.geometry import UInt8Array
 from segface_edge.quiet import keep_ffmpeg_quiet, quiet_opencv
 
@@ -46,6 +47,8 @@ class Frame:
 
 def is_video(source: str) -> bool:
     """Whether a source is a video file by its suffix, a camera's index, a stream, or a GStreamer pipeline."""
+    if is_address(source):
+        return not is_picture(source)
     path = Path(source)
     if path.exists():  # a folder may be called 2024, and a photo party!.jpg
         return path.is_file() and path.suffix.lower() in VIDEO_SUFFIXES
@@ -54,7 +57,7 @@ def is_video(source: str) -> bool:
 
 def is_live(source: str) -> bool:
     """Whether a source is a camera's index, a stream or a GStreamer pipeline."""
-    if Path(source).exists():
+    if not is_address(source) and Path(source).exists():
         return False
     return source.isdecimal() or source.startswith(_STREAMS) or "!" in source
 

@@ -108,7 +108,8 @@ def test_transparency_is_laid_on_white() -> None:
     found = reading.load(encoded(Image.fromarray(rgba)))
     assert np.abs(found - on_white(rgba[..., :3], rgba[..., 3])).max() <= 1
     clear = np.zeros((16, 16, 4), np.uint8)
-    assert (reading.load(encoded(Image.fromarray(clear))) == 255).all()
+    clear[0, 0, 3] = 1
+    assert (reading.load(encoded(Image.fromarray(clear)))[1:] == 255).all()
 
 
 def test_grey_with_alpha_is_laid_on_white() -> None:
@@ -327,12 +328,12 @@ def test_a_folder_is_refused(tmp_path: Path) -> None:
         reading.load(tmp_path)
 
 
-# Pillow warns from 89 million pixels on and refuses from 179 million on; 5000 x 5000 is below either.
+# Pillow warns from 89 million pixels on and refuses from 179 million on; 5000 x 5000 is below either, 20000 over both.
 @pytest.mark.parametrize("side", [5000, 12000, 20000])
 def test_too_many_pixels_are_refused_before_they_are_decoded(side: int) -> None:
     content = png_that_claims(side, side)
     limit = 10_000_000 if side == 5000 else reading.DEFAULT_MAX_PIXELS
-    with pytest.raises(ImageError, match=r"over the limit of|more than 178000000 pixels"):
+    with pytest.raises(ImageError, match=f"{side} x {side} pixels, over the limit of {limit}"):
         reading.load(content, max_pixels=limit)
 
 
@@ -353,11 +354,6 @@ def test_max_pixels_is_the_largest_number_that_passes() -> None:
 def test_a_limit_out_of_range_is_a_usage_error(limit: int) -> None:
     with pytest.raises(UsageError, match=f"max pixels {limit}"):
         reading.load(noise(20, 20), max_pixels=limit)
-
-
-def test_the_largest_limit_is_below_pillows_own() -> None:
-    assert Image.MAX_IMAGE_PIXELS is not None
-    assert reading.LARGEST_MAX_PIXELS <= 2 * Image.MAX_IMAGE_PIXELS
 
 
 def test_an_unknown_channel_order_is_a_usage_error() -> None:

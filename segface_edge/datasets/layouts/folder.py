@@ -7,7 +7,7 @@ from pathlib import Path
 
 from segface_edge.datasets.samples import Sample
 from segface_edge.errors import DataError
-from segface_edge.sources.photos import SUFFIXES
+from segface_edge.pictures.formats import pictures_among
 
 from .base import Layout, Listing, base_of, files_in, placed
 
@@ -19,14 +19,12 @@ def read_folder(root: Path, split: str | None) -> Listing:
     for part in (images, labels):
         if not part.is_dir():
             raise DataError(base, f"has no folder '{part.name}'", "lay it out as images/NAME.jpg and labels/NAME.png")
-    photos = [name for name in files_in(images) if os.path.splitext(name)[1].lower() in SUFFIXES]  # noqa: PTH122 - fast
-    if not photos:
-        raise DataError(images, "holds no pictures", f"give a folder with {', '.join(SUFFIXES)} files")
+    photos = pictures_among(images, files_in(images))
     maps = set(files_in(labels))
     listing = Listing()
     seen: dict[str, str] = {}
     for photo in photos:
-        stem = os.path.splitext(photo)[0]  # noqa: PTH122
+        stem = os.path.splitext(photo)[0]  # noqa: PTH122 - fast
         if stem in seen:
             raise DataError(
                 images / photo, f"has the name of {seen[stem]}", "rename one of them: both would have one label map"

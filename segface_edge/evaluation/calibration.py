@@ -9,9 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from segface_edge.engines import Engine
-from segface_edge.pictures.geometry import UInt8Array
 
-from .photos import own_faces
+from .photos import Faces, photos_of
 
 # Candidates for each photo wanted: more would only take longer.
 _CHOICE = 6
@@ -19,33 +18,37 @@ _CHOICE = 6
 _LEAST = 0.0005
 
 
-def calibration_faces(
-    folder: Path, count: int, engine: Engine, progress: Callable[[int], None] = lambda _: None
-) -> list[UInt8Array]:
-    """Frames (S, S, 3) uint8 for a calibration.
+def candidates(folder: Path, count: int, size: int) -> Faces:
+    """Of a folder of photos (its `images/` where it has one), those that `count` may be chosen from.
 
-    The model itself says which classes a photo shows: the folder needs no labels.
+    Raises:
+        DataError: no folder, or no pictures in it.
+    """
+    return photos_of(folder, size, limit=_CHOICE * count)
+
+
+def chosen(faces: Faces, count: int, engine: Engine, progress: Callable[[int], None] = lambda _: None) -> Faces:
+    """Those to calibrate on, `count` at most. The model itself says what they show: they need no labels.
 
     Args:
-        folder: photos (in its `images/` where it has one).
-        count: how many to take, at most.
+        faces: of `candidates`.
+        count: how many to take.
         engine: the model in fp32.
         progress: called with the number of photos since the last call.
 
     Raises:
-        DataError: no folder, or no pictures in it.
         ImageError: one cannot be read.
     """
-    frames = own_faces(folder, engine.spec.size, limit=_CHOICE * count)
-    if len(frames) <= count:
-        progress(len(frames))
-        return frames
+    all_of_them = len(faces) <= count
     shown = []
-    for frame in frames:
-        areas = np.bincount(engine.infer(frame[None]).labels.ravel(), minlength=len(engine.spec.classes))
-        shown.append(areas >= _LEAST * frame.shape[0] * frame.shape[1])
+    for frame in faces:  # all are read: one that cannot be is told of before what takes minutes
+        if not all_of_them:
+            areas = np.bincount(engine.infer(frame[None]).labels.ravel(), minlength=len(engine.spec.classes))
+            shown.append(areas >= _LEAST * frame.shape[0] * frame.shape[1])
         progress(1)
-    return [frames[index] for index in stratified(np.array(shown), count)]
+    if all_of_them:
+        return faces
+    return Faces([faces.held[index] for index in stratified(np.array(shown), count)], faces.size)
 
 
 def stratified(shown: npt.NDArray[np.bool_], count: int) -> list[int]:

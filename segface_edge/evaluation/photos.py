@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import overload
 
 import numpy as np
 
@@ -53,16 +55,54 @@ def _exposed(frame: UInt8Array, exposure: float) -> UInt8Array:
     return bright
 
 
+class Faces(Sequence[UInt8Array]):
+    """Frames (S, S, 3) uint8, of which photos are read anew each time they are looked at: memory does not grow with
+    their number. Looking raises ImageError where one cannot be read.
+
+    Args:
+        held: frames, and photos: paths, or the bytes of a file.
+        size: S.
+    """
+
+    def __init__(self, held: Sequence[UInt8Array | Path | bytes], size: int) -> None:
+        self.held, self.size = held, size
+
+    def __len__(self) -> int:
+        return len(self.held)
+
+    @overload
+    def __getitem__(self, place: int) -> UInt8Array: ...
+    @overload
+    def __getitem__(self, place: slice) -> Faces: ...
+    def __getitem__(self, place: int | slice) -> UInt8Array | Faces:
+        if isinstance(place, slice):
+            return Faces(self.held[place], self.size)
+        one = self.held[place]
+        return one if isinstance(one, np.ndarray) else fitting.fit(reading.load(one), self.size).pixels
+
+    def __add__(self, other: Faces) -> Faces:
+        return Faces([*self.held, *other.held], self.size)
+
+
+def photos_of(folder: Path, size: int, *, limit: int) -> Faces:
+    """The first `limit` pictures of a user's folder (its `images/` where it has one), not read yet.
+
+    Raises:
+        DataError: no folder, or no pictures in it.
+    """
+    check_folder(folder)
+    pictures = folder / "images" if (folder / "images").is_dir() else folder
+    return Faces([source.photo for source in find(str(pictures))[:limit]], size)
+
+
 def own_faces(folder: Path, size: int, *, limit: int = _MAX_OWN) -> list[UInt8Array]:
-    """Frames (S, S, 3) uint8 of the first `limit` pictures of a user's folder (its `images/` where it has one).
+    """Frames (S, S, 3) uint8 of `photos_of`, all read.
 
     Raises:
         DataError: no folder, or no pictures in it.
         ImageError: one cannot be read.
     """
-    check_folder(folder)
-    pictures = folder / "images" if (folder / "images").is_dir() else folder
-    return [fitting.fit(reading.load(source.photo), size).pixels for source in find(str(pictures))[:limit]]
+    return list(photos_of(folder, size, limit=limit))
 
 
 def check_folder(folder: Path) -> None:

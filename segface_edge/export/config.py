@@ -17,7 +17,9 @@ else:
     import tomli as tomllib
 
 OPSETS = range(18, 21)  # below: what the exporter cannot lower; above: what NVIDIA's builder refuses
-INT8_OPSET = 19  # the first whose QuantizeLinear takes fp16
+# Below: QuantizeLinear takes no fp16; above: ONNX Runtime 1.32 refuses valid files, with a DequantizeLinear before a
+# Reshape or a Transpose.
+INT8_OPSETS = range(19, 21)
 CalibrationMethod = Literal["percentile", "minmax", "entropy"]
 MAX_CALIBRATION = 4096
 MAX_BATCH = 256
@@ -111,13 +113,14 @@ class ExportConfig:
             raise UsageError("--precision int8", "needs photos for its ranges", "give a folder: --calib-data DIR")
         if self.precision != "int8" and self.calib_data is not None:
             raise UsageError("--calib-data", f"has no use with {self.precision}", "add --precision int8")
-        if self.precision == "int8" and self.opset is not None and self.opset < INT8_OPSET:
-            raise UsageError(f"opset {self.opset}", "has no int8 of fp16 values", f"use {INT8_OPSET} or higher")
+        if self.precision == "int8" and self.opset is not None and self.opset not in INT8_OPSETS:
+            known = f"use {INT8_OPSETS.start} or {INT8_OPSETS.stop - 1}"
+            raise UsageError(f"opset {self.opset}", "is none for int8 of fp16 values", known)
 
     @property
     def onnx_opset(self) -> int:
         """The opset, chosen or by default."""
-        return self.opset or (INT8_OPSET if self.precision == "int8" else OPSETS.start)
+        return self.opset or (INT8_OPSETS.start if self.precision == "int8" else OPSETS.start)
 
     @property
     def output_kinds(self) -> tuple[OutputKind, ...]:

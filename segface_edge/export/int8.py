@@ -7,79 +7,20 @@ them. The decoder is left alone: its products gain nothing in int8 on most devic
 
 from __future__ import annotations
 
-import io
-from collections.abc import Callable, Collection, Mapping, Sequence
-from contextlib import AbstractContextManager, redirect_stdout
+from collections.abc import Collection, Mapping
 
 import numpy as np
 import numpy.typing as npt
 import onnx
-import onnxruntime as ort
-from onnx import TensorProto, helper, numpy_helper
-from onnxruntime.quantization.calibrate import HistogramCollector
+from onnx import helper, numpy_helper
 
-from segface_edge.pictures.geometry import UInt8Array
-
-from .config import CalibrationMethod
 from .constants import Array
+from .ranges import layers
 from .sensitivity import Candidate, Rounding
 
 _HIGHEST = 127
 # fp16's smallest normal number: below it a scale loses digits.
 _SMALLEST_SCALE = 2.0**-14
-# ONNX Runtime's own defaults, but for the percentile: of some million values, its 99.999 % is still an outlier.
-_BINS, _QUANTIZED_BINS, _PERCENTILE = 2048, 128, 99.99
-
-
-def layers(model: onnx.ModelProto) -> list[onnx.NodeProto]:
-    """What can become int8: the convolutions; in a deploy graph those are the backbone's."""
-    return [node for node in model.graph.node if node.op_type == "Conv"]
-
-
-def calibrate(
-    model: onnx.ModelProto,
-    frames: Sequence[UInt8Array],
-    method: CalibrationMethod,
-    progress: Callable[[int], None] = lambda _: None,
-) -> dict[str, float]:
-    """The largest magnitude that each convolution's input shall hold: {tensor: magnitude}.
-
-    Args:
-        model: a deploy graph in fp32.
-        frames: (S, S, 3) uint8 RGB each, of the kind that the model will see.
-        method: `minmax`: the largest seen; `percentile`: 99.99 % of all values; `entropy`: the least Kullback-Leibler
-            divergence between the values and their quantised selves. The last two are ONNX Runtime's.
-        progress: called with the number of frames since the last call.
-    """
-    tensors = sorted({node.input[0] for node in layers(model)})
-    probed = onnx.ModelProto()
-    probed.CopyFrom(model)
-    del probed.graph.output[:]
-    probed.graph.output.extend(helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in tensors)
-    options = ort.SessionOptions()
-    options.log_severity_level = 4
-    session = ort.InferenceSession(probed.SerializeToString(), options, providers=["CPUExecutionProvider"])
-    source = model.graph.input[0].name
-    largest = dict.fromkeys(tensors, 0.0)
-    collector = HistogramCollector(method, True, _BINS, _QUANTIZED_BINS, _PERCENTILE, "same")
-    for frame in frames:
-        values = dict(zip(tensors, session.run(tensors, {source: frame[None]}), strict=True))
-        for name, value in values.items():
-            largest[name] = max(largest[name], float(np.abs(value).max()))
-        if method != "minmax":
-            with _silent():
-                collector.collect({name: [value] for name, value in values.items()})
-        progress(1)
-    if method == "minmax":
-        return largest
-    with _silent():
-        found = collector.compute_collection_result()
-    return {name: float(max(abs(float(low)), abs(float(high)))) for name, (low, high, *_) in found.items()}
-
-
-def _silent() -> AbstractContextManager[object]:
-    """ONNX Runtime's collector prints its progress to standard output, which is for results."""
-    return redirect_stdout(io.StringIO())
 
 
 def scale_of(magnitude: npt.ArrayLike) -> npt.NDArray[np.float32]:
@@ -94,7 +35,7 @@ def int8_candidates(model: onnx.ModelProto, ranges: Mapping[str, float]) -> list
 
     Args:
         model: fp32, weights plain, BatchNorm folded.
-        ranges: of `calibrate`.
+        ranges: of `ranges.calibrate`.
     """
     weights = {weight.name: weight for weight in model.graph.initializer}
     found = []
@@ -121,7 +62,7 @@ def quantise(model: onnx.ModelProto, names: Collection[str], ranges: Mapping[str
     Args:
         model: fp32, weights plain, BatchNorm folded.
         names: of layers.
-        ranges: of `calibrate`.
+        ranges: of `ranges.calibrate`.
     """
     quantised = onnx.ModelProto()
     quantised.CopyFrom(model)

@@ -18,13 +18,12 @@ from segface_edge import __version__, zoo
 from segface_edge.engines.ort.engine import OrtEngine
 from segface_edge.errors import UsageError
 from segface_edge.evaluation.parity import Parity, compare
-from segface_edge.evaluation.photos import bundled_faces, check_folder, own_faces
+from segface_edge.evaluation.photos import Faces, bundled_faces, check_folder, own_faces
 from segface_edge.files import write_whole
 from segface_edge.network import SegFace, build_segface, read_checkpoint
 from segface_edge.network.checkpoint import Checkpoint, load_segface
 from segface_edge.network.engine import DEFAULT_SIZE, TorchEngine
 from segface_edge.network.segface import check_backbone
-from segface_edge.pictures.geometry import UInt8Array
 from segface_edge.spec import METADATA_KEY, ModelSpec
 
 from .config import ExportConfig
@@ -117,7 +116,8 @@ def run_export(
     path = path or default_path(config, size)
     if path.suffix != ".onnx":
         raise UsageError(path, "is not an .onnx file name", "name the output FILE.onnx")
-    frames = bundled_faces(size) + (own_faces(config.parity_data, size) if config.parity_data else [])
+    held = bundled_faces(size) + (own_faces(config.parity_data, size) if config.parity_data else [])
+    frames = Faces(held, size)
     spec = ModelSpec(
         backbone=config.backbone,
         graph=config.graph,
@@ -166,8 +166,8 @@ def run_export(
                 calib_method=config.calib_method,
             )
             with OrtEngine(wide) as engine:
-                calibration = photos_to_calibrate_on(asked, engine, progress)
-            frames += calibration  # the bundled faces wear nothing
+                calibration = photos_to_calibrate_on(asked, engine, bar)
+            frames = frames + calibration  # the bundled faces wear nothing
             lowered = lower_file(wide, asked, frames, calibration, progress=progress, bar=bar)
             onnx.save(lowered.model, final)
             spec = replace(spec, precision=config.precision)
@@ -233,7 +233,7 @@ def _finish(source: Path, target: Path, spec: ModelSpec, *, compacted: bool = Fa
 
 
 def _gate(
-    model: SegFace, chain: dict[str, Path], frames: list[UInt8Array], subject: Path, advance: Callable[[int], None]
+    model: SegFace, chain: dict[str, Path], frames: Faces, subject: Path, advance: Callable[[int], None]
 ) -> list[Parity]:
     """Compares every file of the chain with the network itself. Raises ParityError if one differs."""
     with ExitStack() as stack:

@@ -17,7 +17,8 @@ from .config import CalibrationMethod
 from .constants import fold_batch_norm, plain_weights
 from .cost import macs_by_type, node_costs
 from .half import half_candidates, to_half
-from .int8 import calibrate, int8_candidates, quantise
+from .int8 import int8_candidates, quantise
+from .ranges import calibrate, calibration_steps
 from .sensitivity import Candidate, Sensitivity, sensitivities
 
 Bar = Callable[[int, str], AbstractContextManager[Callable[[int], None]]]
@@ -113,7 +114,8 @@ def lower(
     chosen: tuple[str, ...] = ()
     ranges: dict[str, float] = {}
     if precision == "int8":
-        with bar(len(calibration), f"calibrating on {len(calibration)} photos") as advance:
+        steps = calibration_steps(plain, len(calibration), method)
+        with bar(steps, f"calibrating on {len(calibration)} photos") as advance:
             ranges = calibrate(plain, calibration, method, advance)
         candidates = int8_candidates(plain, ranges)
         with bar((len(candidates) + 1) * len(frames), "each convolution in int8") as advance:
@@ -134,8 +136,15 @@ def lower(
         int8_layers=chosen,
         together=together,
         macs=macs_by_type(lowered),
-        calibration_sha256=hashlib.sha256(b"".join(map(bytes, calibration))).hexdigest() if calibration else None,
+        calibration_sha256=_sha256(calibration) if calibration else None,
     )
+
+
+def _sha256(frames: Sequence[UInt8Array]) -> str:
+    digest = hashlib.sha256()
+    for frame in frames:
+        digest.update(bytes(frame))
+    return digest.hexdigest()
 
 
 def choose_islands(

@@ -16,14 +16,13 @@ from onnx import version_converter
 from segface_edge.engines import Engine
 from segface_edge.engines.ort.engine import OrtEngine
 from segface_edge.errors import UsageError
-from segface_edge.evaluation.calibration import calibration_faces
+from segface_edge.evaluation.calibration import candidates, chosen
 from segface_edge.evaluation.parity import Parity, compare
-from segface_edge.evaluation.photos import bundled_faces, own_faces
+from segface_edge.evaluation.photos import Faces, bundled_faces, own_faces
 from segface_edge.files import write_whole
-from segface_edge.pictures.geometry import UInt8Array
 from segface_edge.spec import METADATA_KEY, PARITY_KEY, PRECISION_KEY, ModelSpec, Precision
 
-from .config import INT8_OPSET, CalibrationMethod
+from .config import INT8_OPSETS, CalibrationMethod
 from .finish import set_metadata
 from .precision import Bar, Lowered, lower, no_bar
 
@@ -119,9 +118,10 @@ def run_quantize(
         if spec.precision != "fp32" or spec.graph != "deploy":
             kind = spec.precision if spec.precision != "fp32" else f"{spec.graph} graph"
             raise UsageError(source, f"is of {kind}", "give a deploy graph in fp32: segface-edge export")
-        frames = bundled_faces(spec.size) + (own_faces(config.parity_data, spec.size) if config.parity_data else [])
-        calibration = photos_to_calibrate_on(config, reference, progress)
-        frames += calibration  # the bundled faces wear nothing
+        _check_opset(source, config)
+        held = bundled_faces(spec.size) + (own_faces(config.parity_data, spec.size) if config.parity_data else [])
+        calibration = photos_to_calibrate_on(config, reference, bar)
+        frames = Faces(held, spec.size) + calibration  # the bundled faces wear nothing
         lowered = lower_file(source, config, frames, calibration, progress=progress, bar=bar)
         spec = replace(spec, precision=config.precision)
         content = serialised(lowered.model, spec, lowered, [])
@@ -141,19 +141,20 @@ def run_quantize(
     )
 
 
-def photos_to_calibrate_on(config: QuantizeConfig, engine: Engine, progress: Callable[[str], None]) -> list[UInt8Array]:
-    """Frames (S, S, 3) uint8 for int8, none for fp16. `engine` is the fp32 file: it says which photos show what."""
+def photos_to_calibrate_on(config: QuantizeConfig, engine: Engine, bar: Bar) -> Faces:
+    """For int8, none for fp16. `engine` is the fp32 file: it says which photos show what."""
     if config.calib_data is None:
-        return []
-    progress("choosing photos to calibrate on")
-    return calibration_faces(config.calib_data, config.calib_images, engine)
+        return Faces([], engine.spec.size)
+    found = candidates(config.calib_data, config.calib_images, engine.spec.size)
+    with bar(len(found), f"choosing among {len(found)} photos to calibrate on") as advance:
+        return chosen(found, config.calib_images, engine, advance)
 
 
 def lower_file(
     source: Path,
     config: QuantizeConfig,
-    frames: list[UInt8Array],
-    calibration: list[UInt8Array],
+    frames: Faces,
+    calibration: Faces,
     *,
     progress: Callable[[str], None],
     bar: Bar,
@@ -168,11 +169,11 @@ def lower_file(
         progress, bar: as for `run_quantize`.
     """
     model = onnx.load(source)
-    if config.precision == "int8" and _opset(model) < INT8_OPSET:
-        model = version_converter.convert_version(model, INT8_OPSET)
+    if config.precision == "int8" and _opset(model) < INT8_OPSETS.start:
+        model = version_converter.convert_version(model, INT8_OPSETS.start)
     progress(f"fp32 to {config.precision}")
-    chosen = (calibration or frames)[:SENSITIVITY_FACES]
-    return lower(model, config.precision, chosen, calibration=calibration, method=config.calib_method, bar=bar)
+    few = (calibration or frames)[:SENSITIVITY_FACES]
+    return lower(model, config.precision, few, calibration=calibration, method=config.calib_method, bar=bar)
 
 
 def serialised(model: onnx.ModelProto, spec: ModelSpec, lowered: Lowered | None, reports: list[Parity]) -> bytes:
@@ -193,13 +194,23 @@ def serialised(model: onnx.ModelProto, spec: ModelSpec, lowered: Lowered | None,
     return content
 
 
+def _check_opset(source: Path, config: QuantizeConfig) -> None:
+    """Raises UsageError where int8 would be written at an opset whose files ONNX Runtime refuses."""
+    opset = _opset(onnx.load(source))
+    if config.precision == "int8" and opset >= INT8_OPSETS.stop:
+        highest = INT8_OPSETS.stop - 1
+        raise UsageError(
+            source,
+            f"is of opset {opset}: from {INT8_OPSETS.stop} on, ONNX Runtime refuses int8 files that are valid",
+            f"export it with --opset {highest}, or use --precision fp16",
+        )
+
+
 def _opset(model: onnx.ModelProto) -> int:
     return int(next(entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx")))
 
 
-def _checked(
-    reference: Engine, content: bytes, frames: list[UInt8Array], precision: Precision, subject: Path, bar: Bar
-) -> Parity:
+def _checked(reference: Engine, content: bytes, frames: Faces, precision: Precision, subject: Path, bar: Bar) -> Parity:
     name = f"{precision} ONNX"
     with tempfile.TemporaryDirectory() as folder:
         candidate = Path(folder) / "candidate.onnx"

@@ -94,8 +94,8 @@ def sensitivities(
     pixels = 0
 
     def run(frame: UInt8Array, active: int) -> npt.NDArray[np.float64]:
-        feed = {source: frame[None], _ACTIVE: np.array(active, np.int64)}
-        found: npt.NDArray[np.float64] = session.run([logits], feed)[0].astype(np.float64)
+        feed = {source: as_batch(model, frame), _ACTIVE: np.array(active, np.int64)}
+        found: npt.NDArray[np.float64] = session.run([logits], feed)[0][:1].astype(np.float64)
         progress(1)
         return found
 
@@ -113,6 +113,11 @@ def sensitivities(
         Sensitivity(name=candidate.name, kind=candidate.kind, error=float(error), turned=float(count / pixels))
         for candidate, error, count in zip(candidates, errors, turned, strict=True)
     ]
+
+
+def as_batch(model: onnx.ModelProto, frame: UInt8Array) -> UInt8Array:
+    """(S, S, 3) -> (N, S, S, 3): the frame so many times as the file takes a call, once where it takes any number."""
+    return np.repeat(frame[None], model.graph.input[0].type.tensor_type.shape.dim[0].dim_value or 1, axis=0)
 
 
 def _switchable(model: onnx.ModelProto, candidates: Sequence[Candidate]) -> tuple[onnx.ModelProto, str, int]:

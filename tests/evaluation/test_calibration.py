@@ -10,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from segface_edge.errors import DataError
-from segface_edge.evaluation.calibration import calibration_faces, stratified
+from segface_edge.errors import DataError, ImageError
+from segface_edge.evaluation.calibration import candidates, chosen, stratified
+from segface_edge.evaluation.photos import Faces
 
 
 def test_the_rare_come_first() -> None:
@@ -45,16 +46,30 @@ def test_faces_are_chosen_by_what_the_model_sees(tmp_path: Path, echo_engine: ty
         red = 9 * 16 if index == 7 else 16
         Image.new("RGB", (32, 32), (red, 0, 0)).save(tmp_path / f"{index:02}.png")
     seen: list[int] = []
-    faces = calibration_faces(tmp_path, 2, echo_engine(32), seen.append)
+    faces = chosen(candidates(tmp_path, 2, 32), 2, echo_engine(32), seen.append)
     assert [int(face[0, 0, 0]) // 16 for face in faces] == [1, 9]
     assert sum(seen) == 12
 
 
 def test_few_photos_are_all_taken(tmp_path: Path, echo_engine: type) -> None:
     Image.new("RGB", (32, 32)).save(tmp_path / "0.png")
-    assert len(calibration_faces(tmp_path, 64, echo_engine(32))) == 1
+    assert len(chosen(candidates(tmp_path, 64, 32), 64, echo_engine(32))) == 1
 
 
-def test_no_photos(tmp_path: Path, echo_engine: type) -> None:
+def test_no_photos(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="no such folder"):
-        calibration_faces(tmp_path / "absent", 4, echo_engine(32))
+        candidates(tmp_path / "absent", 4, 32)
+
+
+def test_photos_are_read_when_they_are_looked_at(tmp_path: Path, echo_engine: type) -> None:
+    """Whatever their number, one at a time is in memory; and one that cannot be read is told of at once."""
+    for index in range(3):
+        Image.new("RGB", (32, 32), (16 * index, 0, 0)).save(tmp_path / f"{index}.png")
+    faces = candidates(tmp_path, 3, 32)
+    assert all(isinstance(one, Path) for one in faces.held)
+    assert [int(face[0, 0, 0]) for face in faces[1:]] == [16, 32]
+    held = Faces([np.zeros((32, 32, 3), np.uint8)], 32)
+    assert [int(face[0, 0, 0]) for face in held + faces] == [0, 0, 16, 32]
+    (tmp_path / "1.png").write_bytes(b"no picture")
+    with pytest.raises(ImageError, match=r"1\.png"):
+        chosen(faces, 3, echo_engine(32))

@@ -15,6 +15,8 @@ from segface_edge.export.config import ExportConfig, read_recipe
     [
         ({"opset": 17}, "opset 17"),
         ({"opset": 23}, "opset 23"),
+        ({"precision": "int8", "calib_data": Path("photos"), "opset": 18}, "opset 18: is none for int8.*19 or 20"),
+        ({"precision": "int8", "calib_data": Path("photos"), "opset": 21}, "opset 21"),
         ({"batch": 0}, "batch 0"),
         ({"graph": "plain"}, "deploy or reference"),
         ({"output": "mask"}, "labels, confidence, logits"),

@@ -18,8 +18,9 @@ from segface_edge.evaluation.photos import bundled_faces
 from segface_edge.export.constants import fold_batch_norm, plain_weights
 from segface_edge.export.cost import macs_by_type
 from segface_edge.export.half import to_half
-from segface_edge.export.int8 import calibrate, layers, quantise, scale_of
+from segface_edge.export.int8 import quantise, scale_of
 from segface_edge.export.precision import choose_layers
+from segface_edge.export.ranges import calibrate, layers
 from segface_edge.export.sensitivity import Sensitivity
 
 from .conftest import SIZE
@@ -41,24 +42,6 @@ def test_a_scale_is_held_by_fp16_and_covers_the_magnitude(magnitude: float) -> N
     assert np.float32(np.float16(scale)) == scale >= 2.0**-14
     assert scale * 127 >= magnitude * (1 - 1e-6)
     assert scale <= max(magnitude / 127 * (1 + 2**-9), 2.0**-14)
-
-
-def test_ranges_by_method(deploy: onnx.ModelProto, capfd: pytest.CaptureFixture[str]) -> None:
-    frames = bundled_faces(SIZE)[:3]
-    seen: list[int] = []
-    largest = calibrate(deploy, frames, "minmax", seen.append)
-    percentile = calibrate(deploy, frames, "percentile")
-    assert set(largest) == set(percentile) == {node.input[0] for node in layers(deploy)}
-    assert sum(seen) == 3
-    first = layers(deploy)[0].input[0]
-    # The normalised frame: its largest value follows from bytes alone.
-    means, deviations = np.array([0.485, 0.456, 0.406]), np.array([0.229, 0.224, 0.225])
-    normalised = np.abs((np.stack(frames) / 255 - means) / deviations)
-    assert largest[first] == pytest.approx(normalised.max(), rel=1e-4)
-    for name in largest:
-        # ONNX Runtime's histogram ends half a step beyond the largest value.
-        assert 0 < percentile[name] <= 1.01 * largest[name]
-    assert capfd.readouterr().out == ""
 
 
 def test_layers_in_int8_have_q_and_dq_as_tensorrt_reads_them(deploy: onnx.ModelProto) -> None:

@@ -12,6 +12,7 @@ from PIL import Image
 
 pytest.importorskip("torch", reason="an export needs torch")
 onnx = pytest.importorskip("onnx", reason="export needs onnx")
+pytest.importorskip("onnx.version_converter")
 
 from segface_edge.engines.ort.engine import OrtEngine
 from segface_edge.errors import ParityError, UsageError
@@ -117,6 +118,17 @@ def test_only_an_fp32_deploy_graph_can_be_lowered(fp16: Quantized, tmp_path: Pat
     assert fp16.path is not None
     with pytest.raises(UsageError, match="is of fp16"):
         run_quantize(fp16.path, QuantizeConfig(precision="fp16"), tmp_path / "out.onnx")
+
+
+@pytest.mark.parametrize("opset", [21, 23])
+def test_int8_of_a_file_of_a_higher_opset_is_refused(source: Path, tmp_path: Path, opset: int) -> None:
+    """ONNX Runtime 1.32 opens such a file in fp32, and refuses what int8 would make of it."""
+    model = onnx.version_converter.convert_version(onnx.load(source), opset)
+    onnx.save(model, tmp_path / "new.onnx")
+    config = QuantizeConfig(precision="int8", calib_data=tmp_path)
+    with pytest.raises(UsageError, match=rf"new\.onnx: is of opset {opset}: .*; export it with --opset 20"):
+        run_quantize(tmp_path / "new.onnx", config, tmp_path / "out.onnx")
+    assert [path.name for path in tmp_path.iterdir()] == ["new.onnx"]
 
 
 @pytest.mark.parametrize(

@@ -60,11 +60,11 @@ class Faces(Sequence[UInt8Array]):
     their number. Looking raises ImageError where one cannot be read.
 
     Args:
-        held: frames, and photos: paths, or the bytes of a file.
+        held: frames, and photos: paths, addresses, or the bytes of a file.
         size: S.
     """
 
-    def __init__(self, held: Sequence[UInt8Array | Path | bytes], size: int) -> None:
+    def __init__(self, held: Sequence[UInt8Array | Path | bytes | str], size: int) -> None:
         self.held, self.size = held, size
 
     def __len__(self) -> int:

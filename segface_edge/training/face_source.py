@@ -63,7 +63,7 @@ class FaceSource(torch.utils.data.Dataset[dict[str, npt.NDArray[Any]] | SegFaceE
         donors: int | None = None,
     ) -> None:
         self._samples, self._orders, self._order = list(samples), list(orders), order
-        self._tables = {source.name: _table(source, order) for source in set(self._orders)}
+        self._tables = {source.name: _table(source, order) for source in dict.fromkeys(self._orders)}
         self._side, self._config, self._seed = side, config, seed
         self._kept: list[tuple[UInt8Array, UInt8Array]] | None = None
         if preload:

@@ -20,7 +20,7 @@ else:
     import tomli as tomllib
 
 # Settings that name files: relative to the recipe.
-_PATHS = (
+PATHS = (
     ("data", "train"),
     ("data", "val"),
     ("data", "unlabelled"),
@@ -28,6 +28,12 @@ _PATHS = (
     ("model", "backbone_weights"),
     ("teacher", "weights"),
 )
+
+
+class Located(str):
+    """An absolute path that remembers how it was written."""
+
+    written: str
 
 
 def read_recipe(path: Path, changes: Sequence[str] = ()) -> Recipe:
@@ -97,6 +103,20 @@ def write_recipe(recipe: Recipe) -> dict[str, Any]:
     return document
 
 
+def written_paths(recipe: Recipe) -> dict[str, str | list[str]]:
+    """{`table.key`: path as it was written in the recipe, or a list of them} of those that the recipe names."""
+
+    def written(value: str) -> str:
+        return value.written if isinstance(value, Located) else value
+
+    found: dict[str, str | list[str]] = {}
+    for table, key in PATHS:
+        value = getattr(getattr(recipe, table), key, None)
+        if value is not None:
+            found[f"{table}.{key}"] = written(value) if isinstance(value, str) else [written(one) for one in value]
+    return found
+
+
 def _number(value: Any) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise dacite.WrongTypeError(float, value)
@@ -116,7 +136,7 @@ def _known(document: dict[str, Any], keys: set[str]) -> tuple[str, str]:
 
 
 def _resolve(document: dict[str, Any], folder: Path) -> None:
-    for table, key in _PATHS:
+    for table, key in PATHS:
         values = document.get(table)
         if isinstance(values, dict) and key in values:
             values[key] = _resolved(values[key], folder)
@@ -126,7 +146,11 @@ def _resolved(value: Any, folder: Path) -> Any:
     """A file's name, or a list of names; what is neither is refused later."""
     if isinstance(value, list):
         return [_resolved(one, folder) for one in value]
-    return str((folder / value).absolute()) if isinstance(value, str) and value != BUNDLED else value
+    if not isinstance(value, str) or value == BUNDLED:
+        return value
+    path = Located((folder / value).absolute())
+    path.written = value
+    return path
 
 
 def _apply(change: str, document: dict[str, Any]) -> None:

@@ -18,6 +18,7 @@ from .processes import Processes
 from .progress import Bar, Say
 from .recipe import Recipe
 from .run_folder import RunFolder
+from .schedule import learning_rate_factor
 from .standing import Standing, load_standing
 from .teacher import Teacher
 from .training_set import TrainingSet, make_training_set, open_labelled
@@ -88,7 +89,7 @@ def prepare(recipe: Recipe, path: Path, *, processes: Processes, resume: bool, s
     learner = make_learner(recipe, network, training.source, device)
     start = load_standing(folder, learner, device) if resume else None
     if start is not None:
-        say(f"going on after step {start.done} of {recipe.steps}")
+        say(_going_on(start.done, recipe, folder.extended_from))
     return Run(
         recipe=recipe,
         processes=processes,
@@ -113,6 +114,23 @@ def _check_batches(recipe: Recipe, world: int) -> None:
                 "leaves BatchNorm one value a channel",
                 "use a larger batch or size, or freeze_batchnorm",
             )
+
+
+def _going_on(done: int, recipe: Recipe, before: int | None) -> str:
+    """What a run that goes on is told."""
+    if done >= recipe.steps:
+        return (
+            f"the run is finished: {done} steps; to go on, give the recipe's last [[stage]] more steps, or add one, "
+            "and --resume"
+        )
+    line = f"going on after step {done} of {recipe.steps}"
+    if before is None:
+        return line
+    ended, now = (
+        learning_rate_factor(recipe.optimiser, done - 1, before),
+        learning_rate_factor(recipe.optimiser, done, recipe.steps),
+    )
+    return f"{line}, {before} before: the learning rate is {now:.2g} of the highest again, it ended at {ended:.2g}"
 
 
 def _folder(path: Path, recipe: Recipe, processes: Processes, resume: bool) -> RunFolder:

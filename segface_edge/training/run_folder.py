@@ -20,7 +20,7 @@ from segface_edge.network import SegFace
 from segface_edge.network.checkpoint import write_checkpoint
 
 from .recipe import Recipe
-from .recipe_file import write_recipe
+from .resuming import another_recipe, differences, extends, read_record, record
 from .run_log import read_log
 
 # What a state holds.
@@ -32,6 +32,7 @@ class RunFolder:
 
     Attributes:
         path, state, log: where it is, and two of its files.
+        extended_from: steps that its recipe had before this one gave it more; None where it has the same.
 
     Args:
         path: made where it is absent.
@@ -40,11 +41,12 @@ class RunFolder:
 
     Raises:
         InputError: the folder holds a run and `resume` is off, or another recipe's; it cannot be written.
+        CheckpointError: the run is to be made longer, and its state is damaged.
     """
 
     def __init__(self, path: Path, recipe: Recipe, *, resume: bool) -> None:
         self.path, self._recipe = path, recipe
-        document = write_recipe(recipe)
+        self.extended_from: int | None = None
         try:
             path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -58,12 +60,29 @@ class RunFolder:
             raise InputError(path, "holds a run already", "go on with --resume, or choose another folder")
         if resume and not held.exists():
             raise InputError(path, "holds no run", "start it without --resume")
-        if not begun:
-            write_whole(held, (json.dumps(document, indent=2) + "\n").encode())
-        elif _read(held) != json.loads(json.dumps(document)):
+        if begun:
+            self._compare(held)
+        content = (json.dumps(record(recipe), indent=2) + "\n").encode()
+        if not held.exists() or held.read_bytes() != content:
+            write_whole(held, content)
+
+    def _compare(self, held: Path) -> None:
+        """Raises InputError where the run's recipe is another one, and this one does not make a finished run longer."""
+        there, written = read_record(held)
+        found = differences(there, written, self._recipe)
+        if not found:
+            return
+        if not all(one.key.startswith("stage") for one in found) or not extends(there, self._recipe):
+            raise another_recipe(held, found)
+        state = self.load(torch.device("cpu"))
+        done = 0 if state is None else int(state["done"])
+        if done < there.steps:
             raise InputError(
-                held, "is of another recipe", "resume with the run's recipe and the same --set, or start a new one"
+                held,
+                f"has {there.steps} steps, this recipe {self._recipe.steps}, and the run is at {done}",
+                "finish it with its own recipe, then make it longer",
             )
+        self.extended_from = there.steps
 
     def save(self, state: dict[str, Any]) -> None:
         """Writes the state. Raises InputError where the disk is full; the state before it stays."""
@@ -92,10 +111,3 @@ class RunFolder:
             terms=self._recipe.model.terms,
             notes={"step": str(step), "seed": str(self._recipe.run.seed)},
         )
-
-
-def _read(path: Path) -> object:
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise InputError(path, "is damaged", "start again in another folder") from error

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import warnings
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -89,16 +88,12 @@ def _examine_all(dataset: DataSet, progress: Callable[[int], None]) -> list[_See
 
     seen: list[_Seen] = []
     pool = ThreadPoolExecutor(min(os.cpu_count() or 1, 8))  # decoding happens outside Python's lock
-    # What silences Pillow for a moment in `reading.load` belongs to the whole process, and threads would undo each
-    # other's: so all is silent until they are done, and then as it was.
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        try:
-            for one in pool.map(examine, dataset.samples):
-                seen.append(one)
-                progress(1)
-        finally:
-            pool.shutdown(cancel_futures=True)  # after Ctrl-C, what waits is not started
+    try:
+        for one in pool.map(examine, dataset.samples):
+            seen.append(one)
+            progress(1)
+    finally:
+        pool.shutdown(cancel_futures=True)  # after Ctrl-C, what waits is not started
     return seen
 
 

@@ -116,6 +116,8 @@ def _too_large(name: str) -> ImageError:
 
 def _check_size(name: str, size: tuple[int, int], max_pixels: int) -> None:
     width, height = size
+    if width * height > LARGEST_MAX_PIXELS:
+        raise ImageError(name, f"has {width} x {height} pixels, over {LARGEST_MAX_PIXELS}", "scale it down")
     if width * height > max_pixels:
         raise ImageError(
             name,

@@ -15,6 +15,7 @@ import onnx
 import onnxruntime as ort
 from onnx import TensorProto, helper, numpy_helper
 
+from segface_edge.errors import ParityError
 from segface_edge.pictures.geometry import UInt8Array
 
 _ACTIVE = "active_candidate"
@@ -81,6 +82,9 @@ def sensitivities(
         candidates: see above.
         frames: (S, S, 3) uint8 RGB each.
         progress: called with the number of runs since the last call; there are (candidates + 1) x frames.
+
+    Raises:
+        ParityError: the graph itself gives logits that are not finite.
     """
     switched, logits, axis = _switchable(model, candidates)
     options = ort.SessionOptions()
@@ -101,6 +105,10 @@ def sensitivities(
 
     for frame in frames:
         exact = run(frame, _NONE)
+        if not np.isfinite(exact).all():
+            raise ParityError(
+                "the fp32 graph", "gives logits that are not finite", "the weights are damaged: check them"
+            )
         labels = exact.argmax(axis)
         reference += float((exact**2).sum())
         pixels += labels.size

@@ -31,7 +31,13 @@ _NO_CPU = "session.disable_cpu_ep_fallback"
 
 
 def open_session(
-    path: Path, device: str, index: int | None, threads: int | None, providers: tuple[str, ...]
+    path: Path,
+    device: str,
+    index: int | None,
+    threads: int | None,
+    providers: tuple[str, ...],
+    *,
+    shown: Callable[[bytes], bytes] = lambda content: content,
 ) -> tuple[ort.InferenceSession, str, dict[str, int] | None]:
     """Opens a file.
 
@@ -41,6 +47,7 @@ def open_session(
         index: the GPU's number, None for the CPU.
         threads: threads per operator; None leaves it to ONNX Runtime.
         providers: that compute, the first one first: `CPU` alone, or those of a GPU.
+        shown: what is opened of the file's content.
 
     Returns:
         The session, how far ONNX Runtime was let optimise its graph, and on a GPU the nodes of each provider, None
@@ -68,7 +75,7 @@ def open_session(
         options.intra_op_num_threads = threads
     try:
         # From bytes: an ONNX file is complete in itself, and may not name other files to be read.
-        content = path.read_bytes()
+        content = shown(path.read_bytes())
         left_out, entries, optimisation = allowed(precision(plain_session(content)), "cpu" if index is None else "cuda")
         for key, value in entries.items():
             options.add_session_config_entry(key, value)

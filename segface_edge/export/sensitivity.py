@@ -15,6 +15,7 @@ import onnx
 import onnxruntime as ort
 from onnx import TensorProto, helper, numpy_helper
 
+from segface_edge.engines.ort.session import cpu_session
 from segface_edge.errors import ParityError
 from segface_edge.pictures.geometry import UInt8Array
 
@@ -91,7 +92,7 @@ def sensitivities(
     options.log_severity_level = 4
     # Nothing may be fused across a rounding, or removed as a Cast to and fro.
     options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
-    session = ort.InferenceSession(switched.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    session = cpu_session(switched.SerializeToString(), options)
     source = model.graph.input[0].name
     squares, turned = np.zeros(len(candidates)), np.zeros(len(candidates))
     reference = 0.0

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, redirect_stdout
 from io import StringIO
 from pathlib import Path
@@ -10,7 +10,7 @@ from typing import Any
 
 import onnxruntime as ort
 
-from segface_edge.errors import IncompatibleEngineError, InputError, ModelFileError
+from segface_edge.errors import IncompatibleEngineError, InputError, ModelFileError, SegFaceEdgeError
 
 from .contract import precision
 from .optimisation import allowed
@@ -83,7 +83,10 @@ def open_session(
             session = ort.InferenceSession(
                 content, options, providers=list(providers), disabled_optimizers=left_out, enable_fallback=0
             )
+            _check_loaded(session, providers, device)
             return session, optimisation, None
+    except SegFaceEdgeError:
+        raise
     except OSError as error:
         raise InputError(path, f"cannot be read ({error.strerror})", "check its permissions") from error
     except Exception as error:  # ONNX Runtime's errors have no common base but Exception
@@ -132,10 +135,7 @@ def _open_on_gpu(
         raise IncompatibleEngineError(
             source, f"ONNX Runtime cannot open it on the GPU ({error})", "use another engine, or the device cpu"
         ) from error
-    loaded = session.get_providers()
-    for provider in providers:
-        if provider not in loaded:
-            raise not_loaded(provider, device, Path(ort.__file__).parent / "capi")
+    _check_loaded(session, providers, device)
     if refused is not None:
         raise left_to_cpu(source, "a part of it would run on the CPU") from refused
     if not tells:
@@ -145,6 +145,22 @@ def _open_on_gpu(
         for part in session.get_provider_graph_assignment_info()
     ]
     return session, check_assignment(parts, providers, source)
+
+
+def _check_loaded(session: ort.InferenceSession, providers: Sequence[str], device: str) -> None:
+    """Raises MissingDependencyError where the session has not got all that was asked for: of what does not load, and of
+    names that there are not, ONNX Runtime warns at most."""
+    loaded = session.get_providers()
+    for provider in providers:
+        if provider not in loaded:
+            raise not_loaded(provider, device, Path(ort.__file__).parent / "capi")
+
+
+def cpu_session(content: bytes, options: ort.SessionOptions) -> ort.InferenceSession:
+    """One on the CPU, of an ONNX file's bytes; raises what ONNX Runtime raises."""
+    session = ort.InferenceSession(content, options, providers=[CPU])
+    _check_loaded(session, (CPU,), "cpu")
+    return session
 
 
 @contextmanager
@@ -163,7 +179,7 @@ def plain_session(content: bytes) -> ort.InferenceSession:
     options.log_severity_level = _SILENT
     options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
     options.intra_op_num_threads = 1
-    return ort.InferenceSession(content, options, providers=[CPU])
+    return cpu_session(content, options)
 
 
 def allocator(index: int) -> Callable[..., Any]:

@@ -48,6 +48,7 @@ def command(
 
     The reference's labels are taken for the truth, also where --data has labels: how well a model finds the true ones
     is what `segface-edge eval` says.
+    Logits that are NaN or infinite fail, also those of an ONNX file that gives labels only; a plan does not show them.
     The limits are those of the model's precision; rare classes (glasses, hats, earrings, necklaces) have their own.
     Exit code 4 where one is not kept.
     """
@@ -119,6 +120,9 @@ def _text(report: Parity) -> str:
             f"  {'class':<11} {'pixels':>10} {'turned':>8}  {'F1':>6}  {'floor':>6}   (points of 100; few: at most "
             f"{report.limits.small_turned} pixels may turn)",
             *rows,
+            "logits: finite on all faces"
+            if report.finite
+            else "logits: not to be seen in this file (an argmax hides NaN); verify the ONNX file that it was made of",
             f"{report.candidate} {verdict} the limits of {report.precision} "
             f"({report.equal:.4%} equal labels, at least {report.limits.equal:.2%})",
         ]

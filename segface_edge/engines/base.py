@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from types import TracebackType
 
@@ -82,21 +82,11 @@ class Engine(ABC):
             UsageError: another shape or type.
             IncompatibleEngineError: the model's output contradicts its metadata.
         """
-        size = self.spec.size
-        if frames.ndim != 4 or frames.shape[1:] != (size, size, 3) or frames.dtype != np.uint8 or not len(frames):
-            raise UsageError(
-                f"frames {frames.shape} {frames.dtype}", f"are not (N, {size}, {size}, 3) uint8", "use fitting.fit"
-            )
-        step = self.spec.batch or max(self.min_batch, min(len(frames), self.max_batch))
         outputs = []
-        for start in range(0, len(frames), step):
-            chunk = frames[start : start + step]
-            count = len(chunk)
-            least = self.spec.batch or self.min_batch
-            if count < least:
-                chunk = np.concatenate([chunk, np.repeat(chunk[-1:], least - count, axis=0)])
+        calls = list(self._in_calls(frames))
+        for chunk, count in calls:
             output = self.run(chunk)
-            if self.gives_views and step < len(frames):
+            if self.gives_views and len(calls) > 1:
                 output = _copied(output)
             outputs.append(output if len(output.labels) == count else _first(output, count))
         joined = outputs[0] if len(outputs) == 1 else _join(outputs)
@@ -108,6 +98,35 @@ class Engine(ABC):
                 "export it again: segface-edge export",
             )
         return joined
+
+    def finite(self, frames: UInt8Array) -> bool | None:  # noqa: ARG002
+        """Whether all logits of the frames are finite, None where they cannot be seen: an argmax hides a NaN.
+
+        Args:
+            frames: as for `infer`.
+        """
+        return None
+
+    def _in_calls(self, frames: UInt8Array) -> Iterator[tuple[UInt8Array, int]]:
+        """The frames in calls of the size that the model takes, and how many of each are meant: the last one of too
+        few is repeated.
+
+        Raises:
+            UsageError: another shape or type than `infer` takes.
+        """
+        size = self.spec.size
+        if frames.ndim != 4 or frames.shape[1:] != (size, size, 3) or frames.dtype != np.uint8 or not len(frames):
+            raise UsageError(
+                f"frames {frames.shape} {frames.dtype}", f"are not (N, {size}, {size}, 3) uint8", "use fitting.fit"
+            )
+        step = self.spec.batch or max(self.min_batch, min(len(frames), self.max_batch))
+        least = self.spec.batch or self.min_batch
+        for start in range(0, len(frames), step):
+            chunk = frames[start : start + step]
+            count = len(chunk)
+            if count < least:
+                chunk = np.concatenate([chunk, np.repeat(chunk[-1:], least - count, axis=0)])
+            yield chunk, count
 
     def infer_staged(self, frames: UInt8Array, now: Callable[[], float]) -> tuple[Output, dict[str, float]]:
         """`infer`, with the seconds of its stages: `inference`, and where the engine can tell them apart

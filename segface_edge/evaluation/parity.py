@@ -85,6 +85,11 @@ _ADVICE: dict[Precision, str] = {
     "fp16": "use fp32, and report it",
     "int8": "calibrate on photos like your own, or use fp16",
 }
+_NOT_FINITE: dict[Precision, str] = {
+    "fp32": "the weights are damaged: check them",
+    "fp16": "some values are beyond what half precision holds: use fp32, and report it",
+    "int8": "some values are beyond what half precision holds: use fp32, and report it",
+}
 # Frames a call for a file that takes any number.
 OPEN_BATCH = 3
 
@@ -104,6 +109,7 @@ class Parity:
         logit_error: largest difference of logits over the largest logit; None where either gives labels only.
         confidence_error: largest difference of confidence (of 255); None likewise.
         confidence_p999: its 99.9 % quantile, which a few turned pixels along borders do not move; None likewise.
+        finite: the candidate's logits are finite on all frames; None where it does not let them be seen.
     """
 
     reference: str
@@ -117,6 +123,7 @@ class Parity:
     logit_error: float | None
     confidence_error: int | None
     confidence_p999: int | None
+    finite: bool | None = None
 
     def failures(self) -> list[str]:
         """What lies beyond the limits, in words; empty if the candidate passes."""
@@ -206,7 +213,7 @@ def compare(
         progress: called with the number of frames since the last call.
 
     Raises:
-        ParityError: logits of either are not finite.
+        ParityError: logits of either are not finite, also of those that give labels only, as far as they can be seen.
     """
     tallies = {label: _Tally(engine) for label, engine in candidates.items()}
     # Different frames in one call, as many as the files take: a graph that mixes them up, or that was specialised to
@@ -215,10 +222,30 @@ def compare(
     for start in range(0, len(frames), step):
         chunk = np.stack(frames[start : start + step])
         wanted = reference.infer(chunk)
+        _check_finite(reference, wanted, chunk, f"the reference {name}")
         for label, tally in tallies.items():
             tally.add(wanted, label, chunk)
         progress(len(chunk))
     return [tally.report(name, label, len(frames)) for label, tally in tallies.items()]
+
+
+def _check_finite(engine: Engine, found: Output, frames: UInt8Array, who: str) -> bool | None:
+    """True, or None where the logits cannot be seen.
+
+    NaN passes every comparison, and an argmax hides it: it wins at class 0 only, and two networks of NaN give equal
+    labels.
+
+    Raises:
+        ParityError: they are not finite.
+    """
+    seen = engine.finite(frames) if found.logits is None else bool(np.isfinite(found.logits).all())
+    if seen is False:
+        raise ParityError(
+            who,
+            "gives logits that are not finite (NaN or infinite), whatever its labels are",
+            _NOT_FINITE[engine.spec.precision],
+        )
+    return seen
 
 
 class _Tally:
@@ -227,6 +254,7 @@ class _Tally:
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
         self.histogram = Histogram(len(engine.spec.classes))
+        self.finite: bool | None = None
         self.logit_error: float | None = None
         self.logit_largest = 0.0
         # Pixels by the difference of their confidence.
@@ -235,10 +263,7 @@ class _Tally:
     def add(self, wanted: Output, label: str, frames: UInt8Array) -> None:
         found = self.engine.infer(frames)
         self.histogram.add(wanted.labels, found.labels)
-        for who, logits in ((label, found.logits), (f"the reference of {label}", wanted.logits)):
-            # NaN would pass every comparison below, and two networks of NaN give equal labels.
-            if logits is not None and not np.isfinite(logits).all():
-                raise ParityError(who, "gives logits that are not finite", "the weights are damaged: check them")
+        self.finite = _check_finite(self.engine, found, frames, label)
         if wanted.logits is not None and found.logits is not None:
             self.logit_error = max(self.logit_error or 0.0, float(np.abs(wanted.logits - found.logits).max()))
             self.logit_largest = max(self.logit_largest, float(np.abs(wanted.logits).max()))
@@ -263,6 +288,7 @@ class _Tally:
             logit_error=None if self.logit_error is None else self.logit_error / max(self.logit_largest, 1e-30),
             confidence_error=self._confidence_within(1.0),
             confidence_p999=self._confidence_within(0.999),
+            finite=self.finite,
         )
 
     def _confidence_within(self, share: float) -> int | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import tempfile
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
@@ -15,7 +16,7 @@ from onnx import version_converter
 
 from segface_edge.engines import Engine
 from segface_edge.engines.ort.engine import OrtEngine
-from segface_edge.errors import UsageError
+from segface_edge.errors import ParityError, UsageError
 from segface_edge.evaluation.calibration import candidates, chosen
 from segface_edge.evaluation.parity import Parity, compare
 from segface_edge.evaluation.photos import Faces, bundled_faces, own_faces
@@ -167,13 +168,24 @@ def lower_file(
         frames: for the sensitivities, where there are no photos to calibrate on.
         calibration: of `photos_to_calibrate_on`.
         progress, bar: as for `run_quantize`.
+
+    Raises:
+        ParityError: the logits are not finite, in fp32 or in half precision.
     """
     model = onnx.load(source)
     if config.precision == "int8" and _opset(model) < INT8_OPSETS.start:
         model = version_converter.convert_version(model, INT8_OPSETS.start)
     progress(f"fp32 to {config.precision}")
     few = (calibration or frames)[:SENSITIVITY_FACES]
-    return lower(model, config.precision, few, calibration=calibration, method=config.calib_method, bar=bar)
+    lowered = lower(model, config.precision, few, calibration=calibration, method=config.calib_method, bar=bar)
+    if not math.isfinite(lowered.together.error):
+        raise ParityError(
+            source,
+            "has values that half precision does not hold: with every result rounded, as on a GPU, its logits are "
+            "not finite",
+            "nothing was written; use fp32, and report it",
+        )
+    return lowered
 
 
 def serialised(model: onnx.ModelProto, spec: ModelSpec, lowered: Lowered | None, reports: list[Parity]) -> bytes:

@@ -15,6 +15,7 @@ import onnxruntime as ort
 from onnx import TensorProto, helper
 from onnx.utils import Extractor
 
+from segface_edge.engines.ort.session import cpu_session
 from segface_edge.errors import ParityError
 from segface_edge.pictures.geometry import UInt8Array
 
@@ -183,7 +184,7 @@ def _probe(model: onnx.ModelProto) -> Callable[[UInt8Array], Iterator[tuple[str,
     backbone = Extractor(probed).extract_model([source.name], tensors)
     options = ort.SessionOptions()
     options.log_severity_level = 4
-    session = ort.InferenceSession(backbone.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    session = cpu_session(backbone.SerializeToString(), options)
 
     def run(frame: UInt8Array) -> Iterator[tuple[str, Array]]:
         found = session.run(tensors, {source.name: as_batch(model, frame)})

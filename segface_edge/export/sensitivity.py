@@ -15,6 +15,8 @@ import onnx
 import onnxruntime as ort
 from onnx import TensorProto, helper, numpy_helper
 
+from segface_edge.engines.ort.session import cpu_session
+from segface_edge.errors import ParityError
 from segface_edge.pictures.geometry import UInt8Array
 
 _ACTIVE = "active_candidate"
@@ -81,13 +83,16 @@ def sensitivities(
         candidates: see above.
         frames: (S, S, 3) uint8 RGB each.
         progress: called with the number of runs since the last call; there are (candidates + 1) x frames.
+
+    Raises:
+        ParityError: the graph itself gives logits that are not finite.
     """
     switched, logits, axis = _switchable(model, candidates)
     options = ort.SessionOptions()
     options.log_severity_level = 4
     # Nothing may be fused across a rounding, or removed as a Cast to and fro.
     options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
-    session = ort.InferenceSession(switched.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    session = cpu_session(switched.SerializeToString(), options)
     source = model.graph.input[0].name
     squares, turned = np.zeros(len(candidates)), np.zeros(len(candidates))
     reference = 0.0
@@ -101,6 +106,10 @@ def sensitivities(
 
     for frame in frames:
         exact = run(frame, _NONE)
+        if not np.isfinite(exact).all():
+            raise ParityError(
+                "the fp32 graph", "gives logits that are not finite", "the weights are damaged: check them"
+            )
         labels = exact.argmax(axis)
         reference += float((exact**2).sum())
         pixels += labels.size

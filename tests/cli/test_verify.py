@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from onnx import helper, numpy_helper
 from segface_edge import zoo
 from segface_edge.evaluation import photos
 from segface_edge.labels import label_set
-from segface_edge.spec import METADATA_KEY, ModelSpec
+from segface_edge.spec import METADATA_KEY, ModelSpec, OutputKind
 
 Cli = Callable[..., Any]
 
@@ -53,8 +53,19 @@ def renamed(path: Path, target: Path, **changes: object) -> Path:
     return target
 
 
-def tiny(path: Path, *, size: int = 64, precision: str = "fp32", scale: float = 1.0) -> Path:
-    """A file whose logits follow from the red of a pixel; of two scales, the labels are the same but for rounding."""
+def tiny(
+    path: Path,
+    *,
+    size: int = 64,
+    precision: str = "fp32",
+    scale: float | Sequence[float] = 1.0,
+    output: OutputKind = "logits",
+    half: bool = False,
+) -> Path:
+    """A file whose logits follow from the red of a pixel; of two scales, the labels are the same but for rounding.
+
+    SCALE may be one number a class; of OUTPUT `labels`, the file ends in an ArgMax, in fp16 where HALF.
+    """
     order = label_set("segface")
     spec = ModelSpec(
         backbone="none",
@@ -63,7 +74,7 @@ def tiny(path: Path, *, size: int = 64, precision: str = "fp32", scale: float = 
         batch=None,
         label_order=order.name,
         classes=order.classes,
-        outputs=("logits",),
+        outputs=(output,),
     )
     levels = np.linspace(0, 255, len(order), dtype=np.float32).reshape(1, -1, 1, 1)
     nodes = [
@@ -74,12 +85,24 @@ def tiny(path: Path, *, size: int = 64, precision: str = "fp32", scale: float = 
         helper.make_node("Abs", ["differences"], ["distances"]),
         helper.make_node("Mul", ["distances", "scale"], ["logits"]),
     ]
-    constants = {"red": np.array(0), "axis": np.array([1]), "levels": levels, "scale": np.float32([-scale])}
+    scales = -np.broadcast_to(np.float32(scale), len(order)).reshape(1, -1, 1, 1)
+    constants = {"red": np.array(0), "axis": np.array([1]), "levels": levels, "scale": scales}
+    results = [helper.make_tensor_value_info("logits", onnx.TensorProto.FLOAT, ["N", len(order), size, size])]
+    if output == "labels":
+        last = "logits"
+        if half:
+            nodes.append(helper.make_node("Cast", ["logits"], ["halves"], to=onnx.TensorProto.FLOAT16))
+            last = "halves"
+        nodes += [
+            helper.make_node("ArgMax", [last], ["ids"], axis=1, keepdims=0, name="last/argmax"),
+            helper.make_node("Cast", ["ids"], ["labels"], to=onnx.TensorProto.UINT8),
+        ]
+        results = [helper.make_tensor_value_info("labels", onnx.TensorProto.UINT8, ["N", size, size])]
     graph = helper.make_graph(
         nodes,
         "tiny",
         [helper.make_tensor_value_info("frames", onnx.TensorProto.UINT8, ["N", size, size, 3])],
-        [helper.make_tensor_value_info("logits", onnx.TensorProto.FLOAT, ["N", len(order), size, size])],
+        results,
         [numpy_helper.from_array(np.asarray(value), name) for name, value in constants.items()],
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
@@ -200,6 +223,65 @@ def test_logits_that_are_not_finite_fail(cli: Cli, tmp_path: Path, which: str, s
     result = cli("verify", *(word for pair in files.items() for word in pair))
     assert (result.code, result.out) == (4, "")
     assert "not finite" in result.err
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
+@pytest.mark.parametrize("which", ["--ref", "--model"])
+def test_a_file_that_gives_labels_only_does_not_hide_its_logits(
+    cli: Cli, tmp_path: Path, which: str, value: float
+) -> None:
+    """One class of 19 is not finite: ArgMax never takes it for a NaN, so that all labels seem to be those of a sound
+    file that does not know the class."""
+    scales = [1.0] * 18 + [value]
+    files = {
+        name: tiny(tmp_path / f"{name[2:]}.onnx", output="labels", precision="int8") for name in ("--ref", "--model")
+    }
+    assert cli("verify", *(word for pair in files.items() for word in pair)).code == 0
+    files[which] = tiny(tmp_path / "broken.onnx", output="labels", precision="int8", scale=scales)
+    result = cli("verify", *(word for pair in files.items() for word in pair))
+    assert (result.code, result.out) == (4, "")
+    assert "broken.onnx" in result.err
+    assert "logits that are not finite" in result.err
+
+
+def test_what_half_precision_does_not_hold_is_seen_in_a_file_that_gives_labels_only(cli: Cli, tmp_path: Path) -> None:
+    """Logits of some 255,000 in fp32 are infinite in fp16: several classes are then equally large."""
+    ref = tiny(tmp_path / "ref.onnx", output="labels", scale=1000.0)
+    model = tiny(tmp_path / "half.onnx", output="labels", scale=1000.0, precision="fp16", half=True)
+    result = cli("verify", "--ref", ref, "--model", model)
+    assert (result.code, result.out) == (4, "")
+    assert "half.onnx: gives logits that are not finite" in result.err
+    assert "half precision" in result.err
+    fine = tiny(tmp_path / "fine.onnx", output="labels", scale=100.0, precision="fp16", half=True)
+    passed = cli("verify", "--ref", ref, "--model", fine, "--json", "-")
+    assert (passed.code, json.loads(passed.out)["finite"]) == (0, True)
+
+
+def test_a_file_whose_logits_cannot_be_seen_says_so(cli: Cli, tmp_path: Path) -> None:
+    """Without an ArgMax there is nothing to look before."""
+    order = label_set("segface")
+    spec = ModelSpec(
+        backbone="none",
+        graph="deploy",
+        size=64,
+        batch=None,
+        label_order=order.name,
+        classes=order.classes,
+        outputs=("labels",),
+    )
+    model = onnx.parser.parse_model(
+        """<ir_version: 10, opset_import: ["": 18]>
+        hidden (uint8[N, 64, 64, 3] frames) => (uint8[N, 64, 64] labels)
+        <int64 red = {0}> { wide = Cast<to = 1>(frames)  plane = Gather<axis = 3>(wide, red)
+          many = Constant<value_float = 14.0>()  few = Div(plane, many)  labels = Cast<to = 2>(few) }"""
+    )
+    helper.set_model_props(model, {METADATA_KEY: spec.to_json()})
+    onnx.save(model, tmp_path / "hidden.onnx")
+    result = cli("verify", "--ref", tmp_path / "hidden.onnx", "--model", tmp_path / "hidden.onnx")
+    assert result.code == 0
+    assert "logits: not to be seen in this file" in result.out
+    ref = tiny(tmp_path / "ref.onnx")
+    assert "logits: finite on all faces" in cli("verify", "--ref", ref, "--model", ref).out
 
 
 @pytest.mark.parametrize("arguments", [["--model", "a.onnx"], ["--ref", "a.onnx"], []])

@@ -25,6 +25,7 @@ from segface_edge.engines.ort import providers
 from segface_edge.engines.ort.bound import BoundSession
 from segface_edge.engines.ort.engine import OrtEngine, OrtTensorRTEngine
 from segface_edge.engines.ort.providers import CPU, CUDA, TENSORRT
+from segface_edge.engines.ort.session import open_session
 from segface_edge.errors import IncompatibleEngineError, MissingDependencyError, SegFaceEdgeError, UsageError
 from segface_edge.spec import METADATA_KEY, ModelSpec
 
@@ -369,6 +370,40 @@ def test_a_provider_that_was_left_out_silently(
     assert ("(libcublasLt.so.13 is missing)" in str(caught.value)) == (reason == NO_LIBRARY)
     assert "\n" not in str(caught.value)
     assert calls == [], "nothing ran"
+
+
+@pytest.mark.parametrize("asked", [(CPU, "CUDAExecutionProvder"), ("TensorRTExecutionProvider", CUDA), ("cuda",)])
+@pytest.mark.parametrize("index", [None, 0])
+def test_a_provider_that_is_misspelt_is_an_error(tmp_path: Path, asked: tuple[str, ...], index: int | None) -> None:
+    """ONNX Runtime by itself warns, and computes on the CPU."""
+    path = model(tmp_path, DEPLOY)
+    with pytest.raises(MissingDependencyError, match="this ONNX Runtime has no "):
+        open_session(path, "cuda", index, None, asked)
+
+
+@pytest.mark.parametrize("missing", ["OpenVINOExecutionProvider", "DmlExecutionProvider"])
+@pytest.mark.parametrize("index", [None, 0])
+def test_a_session_that_got_less_than_was_asked_for_is_an_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, missing: str, index: int | None
+) -> None:
+    """A package may list a provider that its sessions leave out with a warning."""
+    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: [missing, CPU])
+    path = model(tmp_path, DEPLOY)
+    with (
+        pytest.warns(UserWarning, match="is not in available provider names"),
+        pytest.raises(MissingDependencyError, match=f"this ONNX Runtime has no {missing}"),
+    ):
+        open_session(path, "cuda", index, None, (missing, CPU))
+
+
+@pytest.mark.parametrize("providers_got", [[], ["AzureExecutionProvider"]])
+def test_a_session_without_the_cpu_is_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, providers_got: list[str]
+) -> None:
+    path = model(tmp_path, DEPLOY)
+    monkeypatch.setattr(onnxruntime.InferenceSession, "get_providers", lambda _: providers_got)
+    with pytest.raises(MissingDependencyError, match="has no CPUExecutionProvider"):
+        OrtEngine(path)
 
 
 def test_the_missing_library_is_named_without_its_folder(tmp_path: Path) -> None:

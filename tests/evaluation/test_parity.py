@@ -142,7 +142,7 @@ def test_logits_that_are_not_finite_fail(with_outputs: MakeEngine, value: float)
 
 
 def test_reference_logits_that_are_not_finite_fail(with_outputs: MakeEngine) -> None:
-    with pytest.raises(ParityError, match="the reference of candidate: gives logits that are not finite"):
+    with pytest.raises(ParityError, match="the reference reference: gives logits that are not finite"):
         one(with_outputs(error=float("nan")), with_outputs())
 
 
@@ -203,7 +203,7 @@ def test_the_document_is_json_and_says_whether_it_passed(constant_engine: MakeEn
     assert document["passed"] is False
     assert set(document) == {
         "reference", "candidate", "frames", "equal", "per_class_f1", "pixels", "turned", "logit_error",
-        "confidence_error", "confidence_p999", "passed", "precision", "limits",
+        "confidence_error", "confidence_p999", "finite", "passed", "precision", "limits",
     }  # fmt: skip
     assert one(constant_engine(labels), constant_engine(labels)).to_dict()["passed"] is True
     assert "\n" not in report.summary()
@@ -234,3 +234,19 @@ def test_a_model_that_mixes_up_the_frames_of_a_call_fails(echo_engine: MakeEngin
         (report,) = compare(echo_engine(SIZE), {"file": candidate}, shades, name="reference")
         assert (report.failures() == []) == equal
         assert report.frames == 6
+
+
+@pytest.mark.parametrize(("seen", "passes"), [(True, True), (None, True), (False, False)])
+def test_logits_behind_labels_are_asked_for(
+    constant_engine: MakeEngine, labels: Array, seen: bool | None, passes: bool
+) -> None:
+    """An engine says itself what it can see of them; of the reference's, it is asked too."""
+    for which in range(2):
+        pair = [constant_engine(labels), constant_engine(labels)]
+        pair[which].finite = lambda _: seen
+        if passes:
+            assert one(*pair).finite is (seen if which else None)
+            assert one(*pair).failures() == []
+        else:
+            with pytest.raises(ParityError, match="logits that are not finite"):
+                one(*pair)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from copy import copy
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -16,6 +17,7 @@ from segface_edge.pictures.geometry import UInt8Array
 
 from .bound import BoundSession
 from .contract import check_contract, promised_tensors, spec_of
+from .nodes import read_nodes, with_outputs
 from .providers import CPU, CUDA, TENSORRT
 from .session import VERSION, allocator, open_session
 
@@ -58,6 +60,8 @@ class OrtEngine(Engine):
             )
         providers = (CPU,) if index is None else self._on_gpu
         session, self._optimisation, self._nodes = open_session(path, device, index, threads, providers)
+        self._seen: tuple[Any, list[str]] | None = None
+        self._open = partial(open_session, path, device, index, threads, providers)
         self.spec = spec_of(session, self.source)
         check_contract(session, self.spec, self.source)
         feed, *outputs = promised_tensors(self.spec)
@@ -77,10 +81,7 @@ class OrtEngine(Engine):
         session = self._session
         if session is None:
             raise UsageError(self.source, "is closed", "open it again")
-        feed: npt.NDArray[Any] = frames
-        if self.spec.graph == "reference":
-            normalised = frames.astype(np.float32) * self._scale + self._shift
-            feed = np.ascontiguousarray(normalised.transpose(0, 3, 1, 2))
+        feed = self._feed(frames)
         try:
             if self._bound is None:
                 values = session.run(list(self.spec.outputs), {self._input: feed})
@@ -103,6 +104,28 @@ class OrtEngine(Engine):
         self._transfers["host_to_device"] += there
         self._transfers["device_to_host"] += back
         return found
+
+    def finite(self, frames: UInt8Array) -> bool | None:
+        """Whether all that an ArgMax reads is finite, None in a graph without one.
+
+        From a second session of the same file, which has it as a further output: what is parsed stays as it is.
+        """
+        if self._seen is None:
+            read = [node.inputs[0] for node in read_nodes(Path(self.source).read_bytes()) if node.operator == "ArgMax"]
+            session = self._open(shown=lambda content: with_outputs(content, read))[0] if read else None
+            self._seen = session, read
+        session, read = self._seen
+        if session is None:
+            return None
+        results = (session.run(read, {self._input: self._feed(chunk)}) for chunk, _ in self._in_calls(frames))
+        return all(np.isfinite(values).all() for found in results for values in found)
+
+    def _feed(self, frames: UInt8Array) -> npt.NDArray[Any]:
+        """(N, S, S, 3) uint8 as the graph takes it."""
+        if self.spec.graph == "deploy":
+            return frames
+        normalised = frames.astype(np.float32) * self._scale + self._shift
+        return np.ascontiguousarray(normalised.transpose(0, 3, 1, 2))
 
     def infer_staged(self, frames: UInt8Array, now: Callable[[], float]) -> tuple[Output, dict[str, float]]:
         """On a GPU the copies apart; `inference` is all the rest, so that the stages add up to the whole."""
@@ -135,7 +158,7 @@ class OrtEngine(Engine):
 
     def close(self) -> None:
         """Frees the session, and its memory on the GPU."""
-        self._session = None
+        self._session = self._seen = None
         if self._bound is not None:
             self._bound.close()
 

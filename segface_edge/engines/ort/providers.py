@@ -25,6 +25,8 @@ REFUSED_CPU = "assigned to the default CPU EP"
 
 def built_without(provider: str, device: str) -> MissingDependencyError:
     """The error for a package that does not have the provider at all."""
+    if provider not in _CURES:
+        return _unknown(provider, device)
     return MissingDependencyError(
         f"device {device!r}",
         f"this ONNX Runtime is built without {WORDS[provider]}",
@@ -40,11 +42,19 @@ def not_loaded(provider: str, device: str, libraries: Path) -> MissingDependency
         device: as the user named it.
         libraries: the folder with the providers' libraries.
     """
+    if provider not in _CURES:
+        return _unknown(provider, device)
     missing = _missing_library(libraries / f"libonnxruntime_providers_{WORDS[provider].lower()}.so")
     return MissingDependencyError(
         f"device {device!r}",
         f"ONNX Runtime's {WORDS[provider]} provider did not load{missing and f' ({missing} is missing)'}",
         _CURES[provider],
+    )
+
+
+def _unknown(provider: str, device: str) -> MissingDependencyError:
+    return MissingDependencyError(
+        f"device {device!r}", f"this ONNX Runtime has no {provider}", f"use {', '.join((CPU, *_CURES))}"
     )
 
 

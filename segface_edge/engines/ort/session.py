@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, redirect_stdout
 from io import StringIO
 from pathlib import Path
@@ -10,7 +10,7 @@ from typing import Any
 
 import onnxruntime as ort
 
-from segface_edge.errors import IncompatibleEngineError, InputError, ModelFileError
+from segface_edge.errors import IncompatibleEngineError, InputError, ModelFileError, SegFaceEdgeError
 
 from .contract import precision
 from .optimisation import allowed
@@ -32,7 +32,13 @@ _NO_CPU = "session.disable_cpu_ep_fallback"
 
 
 def open_session(
-    path: Path, device: str, index: int | None, threads: int | None, providers: tuple[str, ...]
+    path: Path,
+    device: str,
+    index: int | None,
+    threads: int | None,
+    providers: tuple[str, ...],
+    *,
+    shown: Callable[[bytes], bytes] = lambda content: content,
 ) -> tuple[ort.InferenceSession, str, dict[str, int] | None]:
     """Opens a file.
 
@@ -42,6 +48,7 @@ def open_session(
         index: the GPU's number, None for the CPU.
         threads: threads per operator; None leaves it to ONNX Runtime.
         providers: that compute, the first one first: `CPU` alone, or those of a GPU.
+        shown: what is opened of the file's content.
 
     Returns:
         The session, how far ONNX Runtime was let optimise its graph, and on a GPU the nodes of each provider, None
@@ -67,6 +74,7 @@ def open_session(
         options.intra_op_num_threads = threads
     content = content_of(path)
     try:
+        content = shown(content)
         left_out, entries, optimisation = allowed(precision(plain_session(content)), "cpu" if index is None else "cuda")
         for key, value in entries.items():
             options.add_session_config_entry(key, value)
@@ -74,7 +82,10 @@ def open_session(
             session = ort.InferenceSession(
                 content, options, providers=list(providers), disabled_optimizers=left_out, enable_fallback=0
             )
+            _check_loaded(session, providers, device)
             return session, optimisation, None
+    except SegFaceEdgeError:
+        raise
     except Exception as error:  # ONNX Runtime's errors have no common base but Exception
         raise refused(path, content, error, VERSION) from error
     with _quiet():
@@ -104,7 +115,7 @@ def _open_on_gpu(
             enable_fallback=0,  # else it prints, and tries again on the CPU
         )
 
-    refused = None
+    to_cpu = None
     try:
         try:
             session = start()
@@ -112,7 +123,7 @@ def _open_on_gpu(
             if tells or REFUSED_CPU not in str(error):
                 raise
             # It refuses a graph that the CPU would compute because its provider did not load, too: which one is it?
-            refused = error
+            to_cpu = error
             options.add_session_config_entry(_NO_CPU, "0")
             session = start()
     except RuntimeError as error:  # a provider does not start; what a session raises is no RuntimeError
@@ -121,12 +132,9 @@ def _open_on_gpu(
         raise IncompatibleEngineError(
             source, f"ONNX Runtime cannot open it on the GPU ({error})", "use another engine, or the device cpu"
         ) from error
-    loaded = session.get_providers()
-    for provider in providers:
-        if provider not in loaded:
-            raise not_loaded(provider, device, Path(ort.__file__).parent / "capi")
-    if refused is not None:
-        raise left_to_cpu(source, "a part of it would run on the CPU") from refused
+    _check_loaded(session, providers, device)
+    if to_cpu is not None:
+        raise left_to_cpu(source, "a part of it would run on the CPU") from to_cpu
     if not tells:
         return session, None
     parts = [
@@ -134,6 +142,22 @@ def _open_on_gpu(
         for part in session.get_provider_graph_assignment_info()
     ]
     return session, check_assignment(parts, providers, source)
+
+
+def _check_loaded(session: ort.InferenceSession, providers: Sequence[str], device: str) -> None:
+    """Raises MissingDependencyError where the session has not got all that was asked for: of what does not load, and of
+    names that there are not, ONNX Runtime warns at most."""
+    loaded = session.get_providers()
+    for provider in providers:
+        if provider not in loaded:
+            raise not_loaded(provider, device, Path(ort.__file__).parent / "capi")
+
+
+def cpu_session(content: bytes, options: ort.SessionOptions) -> ort.InferenceSession:
+    """One on the CPU, of an ONNX file's bytes; raises what ONNX Runtime raises."""
+    session = ort.InferenceSession(content, options, providers=[CPU])
+    _check_loaded(session, (CPU,), "cpu")
+    return session
 
 
 @contextmanager
@@ -167,7 +191,7 @@ def plain_session(content: bytes) -> ort.InferenceSession:
     options.log_severity_level = _SILENT
     options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
     options.intra_op_num_threads = 1
-    return ort.InferenceSession(content, options, providers=[CPU])
+    return cpu_session(content, options)
 
 
 def allocator(index: int) -> Callable[..., Any]:

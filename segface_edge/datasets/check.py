@@ -65,7 +65,9 @@ def check(datasets: Sequence[DataSet], *, progress: Callable[[int], None] = lamb
     pictures: list[Picture] = []
     for dataset in datasets:
         seen = _examine_all(dataset, progress)
-        findings += _misplaced(dataset)
+        # A name or a line of a list may concern the whole set: every split finds it.
+        known = {(finding.file, finding.problem) for finding in findings}
+        findings += [finding for finding in _misplaced(dataset) if (finding.file, finding.problem) not in known]
         findings += [finding for one in seen for finding in one.findings]
         findings += swapped_sides(dataset, [one.sides for one in seen])
         splits.append(count_split(dataset, [one.pixels for one in seen if one.pixels is not None]))

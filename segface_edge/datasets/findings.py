@@ -13,6 +13,8 @@ from .counts import Counts, SplitCounts
 Level = Literal["fault", "warning"]
 # Kind of finding -> whether it makes training wrong, and its title.
 KINDS: dict[str, tuple[Level, str]] = {
+    "name": ("fault", "files whose name or place does not fit"),
+    "list": ("fault", "lines of lists that cannot be used"),
     "missing": ("fault", "files that are missing"),
     "photo": ("fault", "photos that cannot be read"),
     "labels": ("fault", "label maps that cannot be read"),

@@ -75,7 +75,7 @@ def open_dataset(
             in it).
         layout: key of `LAYOUTS`; None finds out.
         default: the order where neither `order` nor the data set names one.
-        strict: raise what is wrong with a file's place or points; otherwise list it in `DataSet.faults`.
+        strict: raise what is wrong with a file's name, place or points; otherwise list it in `DataSet.faults`.
 
     Raises:
         DataError: not a layout or split that lies there, no order named, files missing, a text file malformed.
@@ -90,10 +90,9 @@ def open_dataset(
             "name one of them: --split (in a recipe data.train_split, data.val_split)",
         )
     if split is not None and split not in there:
-        known = _names(there)
-        raise DataError(
-            root, f"has no split '{split}'", f"use one of: {known}" if known else "leave the split out: it is undivided"
-        )
+        known, divided_by = _names(there), LAYOUTS[kind].divided_by
+        undivided = "leave the split out: it is undivided" + (f"; or add {divided_by}" if divided_by else "")
+        raise DataError(root, f"has no split '{split}'", f"use one of: {known}" if known else undivided)
     chosen = split if split is not None or None in there else there[0]
     listing = LAYOUTS[kind].read(root, chosen)
     if strict and listing.faults:
@@ -159,11 +158,15 @@ def _names(splits: Iterable[str | None]) -> str:
 def _raise_first(listing: Listing) -> None:
     """Raises the first fault, with how many there are of its kind."""
     first = listing.faults[0]
-    alike = sum(fault.kind == first.kind for fault in listing.faults)
-    what = "have no label map" if first.kind == "missing" else "have points that cannot be read"
-    if first.kind == "missing" and Path(first.error.subject).suffix != ".png":
-        what = "lack a file"
-    counted = f" ({alike} of {len(listing.samples) + len(listing.faults)} photos {what})"
+    kinds = [fault.kind for fault in listing.faults]
+    alike = kinds.count(first.kind)
+    if first.kind == "missing":
+        what = "have no label map" if Path(first.error.subject).suffix == ".png" else "lack a file"
+        counted = f" ({alike} of {len(listing.samples) + alike} photos {what})"
+    elif len(kinds) > 1:
+        counted = f" (and {len(kinds) - 1} more: segface-edge data check lists all)"
+    else:
+        counted = ""
     raise DataError(first.error.subject, first.error.problem + counted, first.error.cure) from first.error
 
 
@@ -194,7 +197,7 @@ def _settings_order(path: Path) -> LabelSet | None:
         raise DataError(path, f"cannot be read ({error})", 'write it in TOML: label_order = "NAME"') from error
     unknown = [key for key in settings if key != "label_order"]
     if unknown:
-        raise DataError(path, f"has the unknown key '{unknown[0]}'", "use: label_order")
+        raise DataError(path, f"has the unknown key '{', '.join(unknown)}'", "use: label_order")
     name = settings.get("label_order")
     if name is None:
         return None

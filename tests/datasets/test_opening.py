@@ -449,8 +449,14 @@ def _partition(root: Path, change: Callable[[str], str]) -> None:
 
 
 BAD_HQ: list[tuple[Callable[[Path], object], str]] = [
-    (lambda r: (r / "list_eval_partition.txt").unlink(), r"partition\.txt: no such file; copy .* from CelebA"),
-    (lambda r: (r / "CelebA-HQ-to-CelebA-mapping.txt").unlink(), r"mapping\.txt: no such file; copy .* CelebAMask-HQ"),
+    (
+        lambda r: (r / "list_eval_partition.txt").unlink(),
+        r"has no split 'train'; leave the split out: it is undivided; or add list_eval_partition\.txt, of CelebA",
+    ),
+    (
+        lambda r: (r / "CelebA-HQ-to-CelebA-mapping.txt").unlink(),
+        r"mapping\.txt: no such file; copy .* CelebAMask-HQ.*; or take list_eval_partition\.txt away, to use the set",
+    ),
     (lambda r: (r / "list_eval_partition.txt").write_bytes(b"\xff"), "is not a text file that can be read"),
     (lambda r: _partition(r, lambda t: t + "x.jpg 3\n"), "line 5 is not a file name and 0, 1 or 2"),
     (lambda r: _partition(r, lambda t: t + "x.jpg\n"), "line 5 is not"),

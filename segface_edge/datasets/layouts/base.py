@@ -16,10 +16,11 @@ SPLITS = ("train", "val", "test")
 
 @dataclass(frozen=True, kw_only=True)
 class Fault:
-    """Something that keeps a photo out of a data set.
+    """Something that keeps a photo, or a part of its labels, out of a data set.
 
     Attributes:
-        kind: `missing`: a file that should be there; `landmarks`: points that cannot be read.
+        kind: `missing`: a file that should be there; `name`: one whose name or place does not fit; `list`: a line of a
+            list; `landmarks`: points that cannot be read.
         error: file, problem and cure.
     """
 
@@ -37,7 +38,11 @@ class Listing:
 
     def lacks(self, path: Path, cure: str) -> None:
         """A file is not there: its photo is left out."""
-        self.faults.append(Fault(kind="missing", error=DataError(path, "no such file", cure)))
+        self.found("missing", DataError(path, "no such file", cure))
+
+    def found(self, kind: str, error: DataError) -> None:
+        """Something is wrong; the rest is still looked at, so that all that is wrong is known at once."""
+        self.faults.append(Fault(kind=kind, error=error))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,6 +55,7 @@ class Layout:
         splits: the splits in such a folder; None stands for the undivided whole.
         read: a split's files.
         order: the order that the layout prescribes; None where `dataset.toml` or the caller names it.
+        divided_by: the file that divides it into splits, and where to get it; empty where folders do.
     """
 
     files: str
@@ -57,6 +63,7 @@ class Layout:
     splits: Callable[[Path], tuple[str | None, ...]]
     read: Callable[[Path, str | None], Listing]
     order: str | None = None
+    divided_by: str = ""
 
 
 def base_of(root: Path, split: str | None) -> Path:

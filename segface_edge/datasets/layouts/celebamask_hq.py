@@ -21,7 +21,7 @@ _SEGFACE = label_set("segface")
 PARTS = _SEGFACE.classes[1:]
 PHOTOS, MASKS, MASKS_A_FOLDER = "CelebA-HQ-img", "CelebAMask-HQ-mask-anno", 2000
 MAPPING, PARTITION = "CelebA-HQ-to-CelebA-mapping.txt", "list_eval_partition.txt"
-FILES = f"{PHOTOS}/I.jpg, {MASKS}/FOLDER/IIIII_PART.png, {MAPPING}, {PARTITION}"
+FILES = f"{PHOTOS}/I.jpg, {MASKS}/FOLDER/IIIII_PART.png, {MAPPING}, {PARTITION} (without the last: one split)"
 
 
 @dataclass(frozen=True)
@@ -73,15 +73,21 @@ def _lies_in(root: Path) -> bool:
 
 
 def _splits(root: Path) -> tuple[str | None, ...]:
-    present = set(_partition(root).values())
-    return tuple(split for split in SPLITS if split in present)
+    """Those of CelebA's partition; the whole where its list is not there, or divides nothing."""
+    if not (root / PARTITION).exists():
+        return (None,)
+    present = set(_partition(root, Listing()).values())
+    # Where no line can be used, `_read` says what is wrong with them.
+    return tuple(split for split in SPLITS if split in present) or SPLITS[:1]
 
 
-def _partition(root: Path) -> dict[int, str]:
+def _partition(root: Path, listing: Listing) -> dict[int, str]:
     """{photo number: split}, from CelebA's own partition by way of the mapping.
 
+    What is wrong with a line goes into `listing`.
+
     Raises:
-        DataError: a file is missing or has a line that is not as it should be.
+        DataError: a file is missing or holds nothing.
     """
     partition = root / PARTITION
     cure = f"copy {PARTITION} from CelebA (folder Eval): lines of FILE and 0, 1 or 2"
@@ -91,30 +97,33 @@ def _partition(root: Path) -> dict[int, str]:
         if not words:
             continue
         if len(words) != 2 or words[1] not in ("0", "1", "2"):
-            raise DataError(partition, f"line {number} is not a file name and 0, 1 or 2", cure)
+            listing.found("list", DataError(partition, f"line {number} is not a file name and 0, 1 or 2", cure))
+            continue
         split_of[words[0]] = SPLITS[int(words[1])]
     mapping = root / MAPPING
     cure = f"copy {MAPPING} from CelebAMask-HQ: a header, then lines of idx, orig_idx and orig_file"
     found: dict[int, str] = {}
-    for number, line in enumerate(lines_of(mapping, cure), 1):
+    lines = lines_of(mapping, f"{cure}; or take {PARTITION} away, to use the set as one split")
+    for number, line in enumerate(lines, 1):
         words = line.split()
         if not words or (number == 1 and words[0] == "idx"):
             continue
         if len(words) != 3 or not words[0].isdecimal() or not words[1].isdecimal():
-            raise DataError(mapping, f"line {number} is not idx, orig_idx and orig_file", cure)
-        photo = int(words[0])
-        if photo in found:
-            raise DataError(mapping, f"line {number} names photo {photo} again", cure)
-        if words[2] not in split_of:
-            raise DataError(mapping, f"line {number} names {words[2]}, which {PARTITION} does not", cure)
-        found[photo] = split_of[words[2]]
-    if not found:
+            listing.found("list", DataError(mapping, f"line {number} is not idx, orig_idx and orig_file", cure))
+        elif (photo := int(words[0])) in found:
+            listing.found("list", DataError(mapping, f"line {number} names photo {photo} again", cure))
+        elif words[2] not in split_of:
+            problem = f"line {number} names {words[2]}, which {PARTITION} does not"
+            listing.found("list", DataError(mapping, problem, cure))
+        else:
+            found[photo] = split_of[words[2]]
+    if not found and not listing.faults:
         raise DataError(mapping, "names no photo", cure)
     return found
 
 
-def _masks(root: Path) -> dict[int, list[str]]:
-    """{photo number: its parts in the order of painting}."""
+def _masks(root: Path, listing: Listing) -> dict[int, list[str]]:
+    """{photo number: its parts in the order of painting}; what is wrong with a name goes into `listing`."""
     found: dict[int, list[str]] = {}
     masks = root / MASKS
     try:
@@ -127,18 +136,16 @@ def _masks(root: Path) -> dict[int, list[str]]:
         for name in files_in(masks / place):
             if not name.endswith(".png"):
                 continue
+            path = masks / place / name
             digits, _, part = name[:-4].partition("_")
             if not digits.isdecimal() or part not in rank:
-                raise DataError(
-                    masks / place / name, "is not named NUMBER_PART.png", f"parts are {', '.join(PARTS)}; rename it"
-                )
-            if int(digits) // MASKS_A_FOLDER != int(place) or digits != f"{int(digits):05d}":
-                raise DataError(
-                    masks / place / name,
-                    "is not where its number belongs",
-                    f"move it to {_mask(root, int(digits), part).relative_to(root)}",
-                )
-            found.setdefault(int(digits), []).append(part)
+                cure = f"parts are {', '.join(PARTS)}; rename it"
+                listing.found("name", DataError(path, "is not named NUMBER_PART.png", cure))
+            elif path != (belongs := _mask(root, int(digits), part)):
+                cure = f"move it to {belongs.relative_to(root)}"
+                listing.found("name", DataError(path, "is not where its number belongs", cure))
+            else:
+                found.setdefault(int(digits), []).append(part)
     for parts in found.values():
         parts.sort(key=rank.__getitem__)
     return found
@@ -152,15 +159,22 @@ def _read(root: Path, split: str | None) -> Listing:
     if not (root / PHOTOS).is_dir():
         raise DataError(root, f"has no folder '{PHOTOS}'", f"it takes {FILES}")
     photos = set(files_in(root / PHOTOS))
-    masks = _masks(root)
-    partition = _partition(root)
     listing = Listing()
+    masks = _masks(root, listing)
+    numbers = {int(name[:-4]) for name in photos if name.endswith(".jpg") and name[:-4].isdecimal()}
+    if split is None:
+        # No list says what is in the set: it is what lies there.
+        partition: dict[int, str | None] = dict.fromkeys(numbers | set(masks))
+        where = "the photo"
+    else:
+        partition = dict(_partition(root, listing))
+        where = f"the photo, or take its line out of {MAPPING}"
     for photo in sorted(number for number, its in partition.items() if its == split):
         image = root / PHOTOS / f"{photo}.jpg"
         if image.name not in photos:
-            listing.lacks(image, f"add the photo, or take its line out of {MAPPING}")
+            listing.lacks(image, f"add {where}")
         elif photo not in masks:
-            listing.lacks(_mask(root, photo, "skin"), "add the photo's masks, or remove the photo and its line")
+            listing.lacks(_mask(root, photo, "skin"), f"add the photo's masks, or remove {where}")
         else:
             listing.samples.append(PartsSample(image, _mask(root, photo, "*"), parts=tuple(masks[photo])))
     named = {f"{photo}.jpg" for photo in partition}
@@ -179,4 +193,11 @@ def _read_mask(path: Path) -> npt.NDArray[np.bool_]:
     return mask
 
 
-LAYOUT = Layout(files=FILES, lies_in=_lies_in, splits=_splits, read=_read, order="segface")
+LAYOUT = Layout(
+    files=FILES,
+    lies_in=_lies_in,
+    splits=_splits,
+    read=_read,
+    order="segface",
+    divided_by=f"{PARTITION}, of CelebA (folder Eval)",
+)

@@ -13,7 +13,7 @@ from .base import Layout, Listing, base_of, files_in, placed
 
 
 def read_folder(root: Path, split: str | None) -> Listing:
-    """A split's files, by name. Raises DataError: a folder is absent or empty, two photos would share a label map."""
+    """A split's files, by name. Raises DataError: a folder is absent or empty."""
     base = base_of(root, split)
     images, labels = base / "images", base / "labels"
     for part in (images, labels):
@@ -26,9 +26,9 @@ def read_folder(root: Path, split: str | None) -> Listing:
     for photo in photos:
         stem = os.path.splitext(photo)[0]  # noqa: PTH122 - fast
         if stem in seen:
-            raise DataError(
-                images / photo, f"has the name of {seen[stem]}", "rename one of them: both would have one label map"
-            )
+            cure = "rename one of them: both would have one label map"
+            listing.found("name", DataError(images / photo, f"has the name of {seen[stem]}", cure))
+            continue
         seen[stem] = photo
         if f"{stem}.png" in maps:
             listing.samples.append(Sample(images / photo, labels / f"{stem}.png"))

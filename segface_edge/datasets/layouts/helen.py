@@ -33,8 +33,8 @@ def _read(root: Path, split: str | None) -> Listing:
     if not photos:
         raise DataError(base, f"holds no NAME{PHOTO}", f"it takes {FILES}")
     places = [place / "landmarks.txt" for place in (base, root)]
-    landmarks = next((_landmarks(place) for place in places if place.is_file()), {})
     listing = Listing()
+    landmarks = next((_landmarks(place, listing) for place in places if place.is_file()), {})
     for name in photos:
         labels = base / f"{name}{LABELS}"
         if labels.name in names:
@@ -49,8 +49,11 @@ def _read(root: Path, split: str | None) -> Listing:
     return listing
 
 
-def _landmarks(path: Path) -> Mapping[str, Points]:
-    """{name: 68 points} of lines with 136 numbers, x and y of each point, and the photo's name."""
+def _landmarks(path: Path, listing: Listing) -> Mapping[str, Points]:
+    """{name: 68 points} of lines with 136 numbers, x and y of each point, and the photo's name.
+
+    What is wrong with a line goes into `listing`.
+    """
     cure = f"each line takes {2 * POINTS} numbers and the photo's name"
     found: dict[str, Points] = {}
     for number, line in enumerate(lines_of(path, cure), 1):
@@ -59,10 +62,12 @@ def _landmarks(path: Path) -> Mapping[str, Points]:
             continue
         values = [value for word in words[:-1] if (value := number_in(word)) is not None]
         if len(values) != 2 * POINTS or len(words) != len(values) + 1:
-            raise DataError(path, f"line {number} is not {2 * POINTS} numbers and a name", cure)
+            listing.found("landmarks", DataError(path, f"line {number} is not {2 * POINTS} numbers and a name", cure))
+            continue
         name = words[-1].rpartition("/")[2].removesuffix(".jpg").removesuffix("_image")
         if name in found:
-            raise DataError(path, f"line {number} names {name} again", cure)
+            listing.found("landmarks", DataError(path, f"line {number} names {name} again", cure))
+            continue
         found[name] = tuple(zip(values[::2], values[1::2], strict=True))
     return found
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from segface_edge.datasets.samples import Points, Sample
 from segface_edge.errors import DataError
 
-from .base import Fault, Layout, Listing, base_of, files_in, lines_of, number_in, placed
+from .base import Layout, Listing, base_of, files_in, lines_of, number_in, placed
 from .folder import read_folder
 
 FILES = "{train,val,test}/{images/NAME.jpg,labels/NAME.png,landmarks/NAME.txt}"
@@ -31,7 +31,7 @@ def _read(root: Path, split: str | None) -> Listing:
         try:
             listing.samples.append(Sample(sample.image, sample.labels, _five(path)))
         except DataError as error:
-            listing.faults.append(Fault(kind="landmarks", error=error))
+            listing.found("landmarks", error)
     return listing
 
 

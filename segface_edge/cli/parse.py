@@ -115,8 +115,7 @@ def command(
     spec: Path | None,
     json_to: str | None,
 ) -> int:
-    """Parse SOURCE: a picture or its http(s) address, a folder, a glob, a list (.txt), - for standard input, a video or a
-    camera.
+    """Parse SOURCE: a picture, its address, a folder, a glob, a list (.txt), - for standard input, a video or a camera.
 
     Bad pictures among several are listed and skipped; the exit code is then 1.
     """

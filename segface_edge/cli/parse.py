@@ -65,6 +65,13 @@ an appsink. Of a camera the newest frame is parsed and older ones are dropped; C
     type=click.Path(path_type=Path),
     help="YuNet's model file; default: the fetched one, else the bundled.",
 )
+@click.option(
+    "--look",
+    type=click.IntRange(1),
+    default=1280,
+    show_default=True,
+    help="Pixels of a photo's longer side that YuNet looks at; more find smaller faces, and take longer.",
+)
 @click.option("--boxes", help="Faces that are known: left,top,right,bottom in pixels; several with ; between.")
 @click.option("--max-faces", type=click.IntRange(1), help="So many at most, the surest first.")
 @click.option("--min-face", type=click.FloatRange(0), default=0.0, help="Leave smaller ones out: pixels of their box.")
@@ -99,6 +106,7 @@ def command(
     model: Path | None,
     locate: str,
     detector: Path | None,
+    look: int,
     boxes: str | None,
     max_faces: int | None,
     min_face: float,
@@ -154,6 +162,7 @@ def command(
             spec=spec,
             locate=locate,
             detector=detector,
+            look=look,
             max_faces=max_faces,
             min_face=min_face,
             max_pixels=max_pixels,

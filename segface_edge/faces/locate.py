@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import cv2
@@ -52,6 +52,14 @@ def whole(image: UInt8Array) -> Located:
     return Located(face=FaceBox.whole(*image.shape[:2]), square=None)
 
 
+def as_portrait(one: Located, image: UInt8Array) -> Located:
+    """A face whose portrait the photo is: all of it is shown, turned so that the face is upright."""
+    height, width = image.shape[:2]
+    turn = one.face.turn
+    square = Square(x=width / 2, y=height / 2, side=max(width, height), angle=turn if turn <= 180 else turn - 360)
+    return replace(one, square=square if turn else None)
+
+
 def given(boxes: Any, image: UInt8Array) -> list[Located]:
     """Boxes of faces (N, 4) of (H, W, 3) uint8: left, top, right, bottom in pixels, as detectors give them.
 
@@ -89,12 +97,12 @@ def seen(located: Sequence[Located], image: UInt8Array) -> list[Located]:
 
 
 def is_portrait(located: Sequence[Located], image: UInt8Array) -> bool:
-    """Whether the photo is one face's portrait, framed as the network knows it."""
+    """Whether the photo is one face's portrait, framed as the network knows it, or that turned by quarter turns."""
     if len(located) != 1 or located[0].square is None:
         return False
     square = located[0].square
     height, width = image.shape[:2]
-    return abs(square.angle) <= PORTRAIT_ANGLE and overlap(square, width, height) >= PORTRAIT_OVERLAP
+    return abs(square.askew) <= PORTRAIT_ANGLE and overlap(square, width, height) >= PORTRAIT_OVERLAP
 
 
 def faces_in(labels: UInt8Array, order: LabelSet, geometry: Geometry) -> list[FaceBox]:

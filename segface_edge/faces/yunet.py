@@ -12,13 +12,15 @@ from segface_edge.errors import ModelFileError
 from segface_edge.pictures.geometry import FaceBox, UInt8Array
 from segface_edge.quiet import quiet_opencv
 
-# YuNet finds faces of a tenth of the square and more; what is larger costs time and finds no more.
-_LARGEST_SIDE = 1280
-_LEAST_SCORE, _NMS = 0.6, 0.3
+# What is fainter is no sign of a face, in whatever turn it is.
+FAINT, _NMS = 0.3, 0.3
 
 
 class YuNet:
     """OpenCV's face detector with the YuNet model (Wu et al., Machine Intelligence Research 2023): boxes and landmarks.
+
+    It finds faces of about 10 to 300 pixels that are upright: larger ones in parts, turned ones with a lower score and
+    wrong landmarks. `Finder` makes of it one that finds any.
 
     Args:
         path: the model, `face_detection_yunet_*.onnx` or `yunet_n_*.onnx`.
@@ -32,32 +34,28 @@ class YuNet:
             raise ModelFileError(path, "no such file", "give the file of YuNet, or fetch it: segface-edge fetch yunet")
         try:
             with quiet_opencv():  # OpenCV 5 warns of a setting that is not ours
-                self._net = cv2.FaceDetectorYN.create(str(path), "", (320, 320), _LEAST_SCORE, _NMS)
+                self._net = cv2.FaceDetectorYN.create(str(path), "", (320, 320), FAINT, _NMS)
         except cv2.error as error:
             raise ModelFileError(path, "is no YuNet model", "fetch it: segface-edge fetch yunet") from error
         self._lock = threading.Lock()  # the size of its input is set before it is run
 
-    def __call__(self, image: UInt8Array) -> list[FaceBox]:
-        """The faces of (H, W, 3) uint8 RGB, the surest first."""
-        height, width = image.shape[:2]
-        scale = min(1.0, _LARGEST_SIDE / max(height, width))
-        size = (max(1, round(width * scale)), max(1, round(height * scale)))
-        small = cv2.resize(image, size, interpolation=cv2.INTER_AREA) if scale < 1 else image
+    def __call__(self, picture: UInt8Array) -> list[FaceBox]:
+        """What may be faces of (H, W, 3) uint8 BGR, in its pixels: scores from 0.3 on, the surest first."""
+        height, width = picture.shape[:2]
         with self._lock:
-            self._net.setInputSize(size)
-            _, found = self._net.detect(np.ascontiguousarray(small[:, :, ::-1]))
+            self._net.setInputSize((width, height))
+            _, found = self._net.detect(np.ascontiguousarray(picture))
         faces = []
-        for row in () if found is None else found:
-            x, y = width / size[0], height / size[1]
-            left, top, box_width, box_height = row[0] * x, row[1] * y, row[2] * x, row[3] * y
+        for row in () if found is None else found.astype(float):
+            left, top, box_width, box_height = row[:4].tolist()
             faces.append(
                 FaceBox(
-                    left=float(left),
-                    top=float(top),
-                    right=float(left + box_width),
-                    bottom=float(top + box_height),
+                    left=left,
+                    top=top,
+                    right=left + box_width,
+                    bottom=top + box_height,
                     score=float(row[14]),
-                    landmarks=tuple((float(px * x), float(py * y)) for px, py in row[4:14].reshape(5, 2)),
+                    landmarks=tuple((x, y) for x, y in row[4:14].reshape(5, 2).tolist()),
                 )
             )
         return sorted(faces, key=lambda face: -face.score)

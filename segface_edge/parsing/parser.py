@@ -16,6 +16,7 @@ from segface_edge import zoo
 from segface_edge.engines import Engine, open_engine
 from segface_edge.errors import UsageError
 from segface_edge.faces import locate as locating
+from segface_edge.faces.finder import LOOK, Finder
 from segface_edge.faces.steady import Steady
 from segface_edge.faces.yunet import YuNet
 from segface_edge.labels import LabelSet
@@ -49,6 +50,8 @@ class FaceParser:
             portrait; `auto`: `yunet`, and `self` where it finds nothing; a portrait that fills its photo is left as it
             is.
         detector: file of the YuNet model; None: the one that `segface-edge fetch yunet` left, else the bundled one.
+        look: pixels of the photo's longer side that the detector looks at: more find smaller faces in larger photos,
+            and take as much more time as there are pixels.
         max_faces: so many of a photo at most, the surest (`self`: the largest) first; None: all.
         min_face: faces whose box is smaller, in pixels of the photo, are left out.
         threads: CPU threads per operator; None leaves it to the engine.
@@ -69,6 +72,7 @@ class FaceParser:
         engine: str | None = None,
         locate: str = "auto",
         detector: str | PathLike[str] | None = None,
+        look: int = LOOK,
         max_faces: int | None = None,
         min_face: float = 0.0,
         threads: int | None = None,
@@ -83,7 +87,9 @@ class FaceParser:
         if in_flight < 1:
             raise UsageError(f"in_flight {in_flight}", "is below 1", "use 1 or more")
         self._in_flight = in_flight
-        yunet = _yunet(locate, detector)
+        if look < 1:
+            raise UsageError(f"look {look}", "is below 1", "use 1 or more, 1280 by default")
+        yunet = _finder(locate, detector, look)
         if not isinstance(model, Engine):
             path = zoo.DEFAULT_MODEL if model is None else model
             model = open_engine(path, device=device, engine=engine, threads=threads, spec=spec)
@@ -237,11 +243,11 @@ def _source(photo: Source | str | PathLike[str] | bytes) -> Source:
     return Source(str(photo), photo if isinstance(photo, str) and is_address(photo) else Path(photo))
 
 
-def _yunet(name: str, detector: str | PathLike[str] | None) -> YuNet | None:
+def _finder(name: str, detector: str | PathLike[str] | None, look: int) -> Finder | None:
     """The detector where it is wanted: what was named goes before what was fetched, and that before the bundled one."""
     if name not in ("auto", "yunet"):
         return None
     if detector is not None:
-        return YuNet(Path(detector))
+        return Finder(YuNet(Path(detector)), look=look)
     fetched = place_of("yunet")
-    return YuNet(fetched if fetched.is_file() else zoo.DETECTOR)
+    return Finder(YuNet(fetched if fetched.is_file() else zoo.DETECTOR), look=look)

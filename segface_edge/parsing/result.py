@@ -48,7 +48,7 @@ class FaceParse:
         labels: (H, W) uint8, positions in `label_set.classes`.
         label_set: the label order.
         confidence: (H, W) uint8, probability of the label times 255; None where the model does not give it.
-        faces: where the faces are, with score and landmarks where they are known; empty: none was found.
+        faces: where the faces are, with score, landmarks and turn where they are known; empty: none was found.
         face_labels: of each of `faces`, the labels of its own, where several are merged in `labels`.
         locator: who found them: `boxes` (they were given), `yunet`, `self` or `whole`.
         timings: milliseconds of `decode`, `locate`, `fit`, `inference`, `restore`; a batch shares its inference evenly.
@@ -81,6 +81,16 @@ class FaceParse:
         wanted = np.zeros(256, bool)
         wanted[self.label_set.indices(classes)] = True
         return wanted[self.labels]
+
+    @property
+    def turn(self) -> int:
+        """Degrees by which the photo is turned clockwise from upright, in quarter turns: 0, 90, 180, 270.
+
+        As most of its faces say (of as many, the surer), where their eyes and mouth are known. Labels are in the pixels
+        of the photo as it is, not turned.
+        """
+        turns = [face.turn for face in self.faces]
+        return max(turns, key=turns.count, default=0)
 
     def face(self, index: int) -> FaceParse:
         """One face by itself: the part of the photo that its square showed, and its own labels there.
@@ -193,10 +203,12 @@ class FaceParse:
                     "box": [round(edge, 1) for edge in (box.left, box.top, box.right, box.bottom)],
                     "score": round(box.score, 3),
                     "landmarks": box.landmarks and [[round(x, 1), round(y, 1)] for x, y in box.landmarks],
+                    "turn": box.turn,
                     **({} if box.track is None else {"track": box.track}),
                 }
                 for box in self.faces
             ],
+            "turn": self.turn,
             "locator": self.locator,
             "timings_ms": {name: round(value, 3) for name, value in self.timings.items()},
             "engine": self.engine,

@@ -4,7 +4,7 @@ back. Each stage can run in a thread of its own (see `stream`)."""
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from time import perf_counter
 from typing import Any
 
@@ -12,9 +12,9 @@ import numpy as np
 
 from segface_edge.engines import Engine
 from segface_edge.faces import locate as locating
+from segface_edge.faces.finder import Finder, Watch
 from segface_edge.faces.locate import Located
 from segface_edge.faces.steady import Steady
-from segface_edge.faces.yunet import YuNet
 from segface_edge.pictures import fitting, reading
 from segface_edge.pictures.framing import fit_square, square_of
 from segface_edge.pictures.geometry import FaceBox, Fitted, UInt8Array
@@ -61,7 +61,7 @@ class Stages:
 
     engine: Engine
     locate: str
-    yunet: YuNet | None
+    yunet: Finder | None
     max_faces: int | None
     min_face: float
     max_pixels: int
@@ -75,14 +75,14 @@ class Stages:
             work.located, work.locator = locating.given(boxes, image), "boxes"
         return work
 
-    def find(self, work: Work) -> Work:
-        """Locates the faces, where that needs no engine; the surest first."""
+    def find(self, work: Work, watch: Watch | None = None) -> Work:
+        """Locates the faces, where that needs no engine, the surest first; `watch` is of the video that it is from."""
         if work.located is None and self.locate != "self":
             start = perf_counter()
             if self.locate == "whole":
                 work.located, work.locator = [locating.whole(work.image)], "whole"
             elif self.yunet is not None:
-                self._find_with(self.yunet, work)
+                self._find_with(self.yunet, work, watch)
             work.locate += perf_counter() - start
         return work
 
@@ -146,13 +146,13 @@ class Stages:
             engine=f"{self.engine.describe()['runtime']} on {self.engine.device}",
         )
 
-    def _find_with(self, yunet: YuNet, work: Work) -> None:
-        faces = yunet(work.image)
+    def _find_with(self, yunet: Finder, work: Work, watch: Watch | None) -> None:
+        faces = yunet(work.image) if watch is None else yunet(work.image, watch)
         if self.locate == "auto" and not faces:
             return  # a face that fills the photo may be too large for it
         work.located, work.locator = self._large(faces, work.image), "yunet"
         if self.locate == "auto" and self._is_portrait(work):
-            work.located = [replace(work.located[0], square=None)]
+            work.located = [locating.as_portrait(work.located[0], work.image)]
 
     def _find_in_labels(self, work: Work) -> None:
         """Looks for the faces in the label map of the whole photo; a portrait's is its result already."""
@@ -160,7 +160,7 @@ class Stages:
         faces = locating.faces_in(work.labels[0], self.engine.spec.labels, work.fits[0].geometry)
         work.located, work.locator = self._large(faces, work.image), "self"
         if self._is_portrait(work):
-            work.located = [replace(work.located[0], square=None)]
+            work.located = [locating.as_portrait(work.located[0], work.image)]
         else:
             work.fits, work.labels, work.confidences = [], [], []
         work.locate += perf_counter() - start

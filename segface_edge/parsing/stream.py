@@ -10,6 +10,7 @@ from itertools import islice
 from typing import Any
 
 from segface_edge.errors import ImageError
+from segface_edge.faces.finder import Watch
 from segface_edge.faces.steady import Steady
 from segface_edge.sources.ahead import Ahead
 from segface_edge.sources.photos import Source
@@ -87,7 +88,8 @@ def streamed(
     """
     live = isinstance(source, Video) and source.live
     taken = _frames(stages, source, boxes) if isinstance(source, Video) else _photos(stages, source, boxes)
-    jobs: Iterable[_Job] = (_prepared(stages, job, fit=steady is None) for job in islice(taken, limit))
+    watch = Watch() if isinstance(source, Video) else None
+    jobs: Iterable[_Job] = (_prepared(stages, job, watch, fit=steady is None) for job in islice(taken, limit))
     threads = []
     try:
         if not live:
@@ -119,9 +121,9 @@ def _photos(stages: Stages, photos: Iterable[Source], boxes: Any) -> Iterator[_J
             yield _Job(photo.name, index, None, None, named)
 
 
-def _prepared(stages: Stages, job: _Job, *, fit: bool) -> _Job:
+def _prepared(stages: Stages, job: _Job, watch: Watch | None, *, fit: bool) -> _Job:
     def prepare(work: Work) -> None:
-        stages.find(work)
+        stages.find(work, watch)
         if fit:
             stages.fit(work)
 

@@ -20,7 +20,8 @@ from .geometry import FaceBox, Fitted, Geometry, UInt8Array
 _BELOW_EYES, _EYES, _MOUTH = 0.1, 4.0, 3.6
 # The same square from the box of a detector, in heights of the box: medians over CelebAMask-HQ with YuNet.
 _BOX_SIDE, _ABOVE_BOX, _BOX_WIDTH = 1.35, 0.07, 0.72
-# A square that is turned less is not turned: sampling twice would cost more than it brings.
+# A square that is turned less, or so little more than by a right angle, is not turned by it: sampling twice would cost
+# more than it brings.
 _LEAST_TURN = 1.0
 
 
@@ -53,6 +54,16 @@ class Square:
         half = self.side / 2
         return FaceBox(left=self.x - half, top=self.y - half, right=self.x + half, bottom=self.y + half)
 
+    @property
+    def quarters(self) -> int:
+        """The clockwise quarter turns nearest to its angle, 0 to 3."""
+        return round(self.angle / 90) % 4
+
+    @property
+    def askew(self) -> float:
+        """Degrees by which it is turned further, in [-45, 45]."""
+        return self.angle - 90 * round(self.angle / 90)
+
     def _directions(self) -> tuple[float, float]:
         return math.cos(math.radians(self.angle)), math.sin(math.radians(self.angle))
 
@@ -69,14 +80,12 @@ def square_of(face: FaceBox) -> Square:
     right_eye, left_eye, _, right_mouth, left_mouth = np.array(face.landmarks, dtype=float)
     eyes, mouth = (right_eye + left_eye) / 2, (right_mouth + left_mouth) / 2
     across, down = left_eye - right_eye, mouth - eyes
-    # Upright is what both say: the line of the eyes, and the way to the mouth turned by a right angle.
-    upright = across + np.array([down[1], -down[0]])
     centre = eyes + _BELOW_EYES * down
     return Square(
         x=float(centre[0]),
         y=float(centre[1]),
         side=float(max(_EYES * np.hypot(*across), _MOUTH * np.hypot(*down))),
-        angle=math.degrees(math.atan2(upright[1], upright[0])),
+        angle=face.angle,
     )
 
 
@@ -119,8 +128,8 @@ def fit_square(image: UInt8Array, size: int, square: Square) -> Fitted:
     Raises:
         ImageError: the square lies outside of the photo.
     """
-    if abs(square.angle) < _LEAST_TURN:
-        return fit(image, size, box=square.box())
+    if abs(square.askew) < _LEAST_TURN:
+        return _fit_lying(image, size, square)
     height, width = image.shape[:2]
     corners = np.array(square.corners())
     # Two pixels more, for the neighbours of those at the edge.
@@ -165,6 +174,23 @@ def fit_square(image: UInt8Array, size: int, square: Square) -> Fitted:
         bottom=size,
     )
     return Fitted(np.asarray(pixels, np.uint8), geometry)
+
+
+def _fit_lying(image: UInt8Array, size: int, square: Square) -> Fitted:
+    """A square that is turned by quarter turns alone: the bytes that it has in the upright photo."""
+    quarters, box = square.quarters, square.box()
+    if not quarters:
+        return fit(image, size, box=box)
+    # Its part of the photo is turned before it is resampled, with all pixels that cubic weights reach.
+    reach = math.ceil(3 * max(1.0, square.side / size)) + 1
+    left, top = max(math.floor(box.left) - reach, 0), max(math.floor(box.top) - reach, 0)
+    part = image[top : math.ceil(box.bottom) + reach, left : math.ceil(box.right) + reach]
+    height, width = part.shape[:2]
+    upright = np.ascontiguousarray(np.rot90(part, quarters))
+    fitted = fit(upright, size, box=box.moved(-left, -top).turned(-quarters, height, width))
+    return Fitted(
+        fitted.pixels, fitted.geometry.for_photo_turned(quarters, *upright.shape[:2]).for_photo_moved(left, top)
+    )
 
 
 def _to_square(square: Square, size: int) -> np.ndarray[tuple[int, int], np.dtype[np.float64]]:

@@ -34,11 +34,51 @@ class FaceBox:
     landmarks: tuple[tuple[float, float], ...] | None = None
     track: int | None = None
 
+    @property
+    def angle(self) -> float:
+        """Degrees by which it is turned clockwise from upright, in (-180, 180], by its eyes and mouth; 0 without."""
+        if self.landmarks is None:
+            return 0.0
+        right_eye, left_eye, _, right_mouth, left_mouth = np.array(self.landmarks, dtype=float)
+        across, down = left_eye - right_eye, (right_mouth + left_mouth - right_eye - left_eye) / 2
+        # Upright is what both say: the line of the eyes, and the way to the mouth turned by a right angle.
+        return math.degrees(math.atan2(across[1] - down[0], across[0] + down[1]))
+
+    @property
+    def turn(self) -> int:
+        """The same as the nearest quarter turn: 0, 90, 180 or 270; that of a photo whose faces are upright."""
+        return round(self.angle / 90) % 4 * 90
+
+    def turned(self, quarters: int, height: float, width: float) -> FaceBox:
+        """The same in a photo (height, width) that was turned clockwise by so many quarter turns, with it."""
+        if quarters % 4 == 0:
+            return self
+
+        def point(x: float, y: float) -> tuple[float, float]:
+            return ((height - y, x), (width - x, height - y), (y, width - x))[quarters % 4 - 1]
+
+        (x, y), (other_x, other_y) = point(self.left, self.top), point(self.right, self.bottom)
+        return replace(
+            self,
+            left=min(x, other_x),
+            top=min(y, other_y),
+            right=max(x, other_x),
+            bottom=max(y, other_y),
+            landmarks=self.landmarks and tuple(point(*landmark) for landmark in self.landmarks),
+        )
+
     def moved(self, x: float, y: float) -> FaceBox:
         """The same, elsewhere."""
         points = self.landmarks and tuple((px + x, py + y) for px, py in self.landmarks)
         return replace(
             self, left=self.left + x, top=self.top + y, right=self.right + x, bottom=self.bottom + y, landmarks=points
+        )
+
+    def scaled(self, x: float, y: float) -> FaceBox:
+        """The same in a photo whose width and height are x and y times as large."""
+        points = self.landmarks and tuple((px * x, py * y) for px, py in self.landmarks)
+        return replace(
+            self, left=self.left * x, top=self.top * y, right=self.right * x, bottom=self.bottom * y, landmarks=points
         )
 
     @classmethod
@@ -73,9 +113,31 @@ class Geometry:
     turn_y: float = 0.0
 
     @property
-    def turned(self) -> bool:
-        """Whether the square's sides are not the photo's."""
-        return self.turn_x != 0 or self.turn_y != 0
+    def quarters(self) -> int | None:
+        """Clockwise quarter turns that bring the square upright to where it lies in the photo; None: it is askew."""
+        if self.turn_x == self.turn_y == 0:
+            return 0 if self.scale_x > 0 else 2
+        if self.scale_x == self.scale_y == 0:
+            return 1 if self.turn_x > 0 else 3
+        return None
+
+    def turned(self, quarters: int, size: int) -> Geometry:
+        """The way to the same square of `size` when its pixels were turned clockwise by so many quarter turns."""
+        if quarters % 4 == 0:
+            return self
+        once = Geometry(
+            scale_x=-self.turn_y,
+            turn_x=-self.scale_y,
+            offset_x=size - self.offset_y,
+            turn_y=self.scale_x,
+            scale_y=self.turn_x,
+            offset_y=self.offset_x,
+            left=size - self.bottom,
+            top=self.left,
+            right=size - self.top,
+            bottom=self.right,
+        )
+        return once.turned(quarters % 4 - 1, size)
 
     @property
     def enlarges(self) -> bool:
@@ -101,6 +163,29 @@ class Geometry:
             bottom=self.bottom,
             turn_x=self.turn_x / y,
             turn_y=self.turn_y / x,
+        )
+
+    def for_photo_turned(self, quarters: int, height: float, width: float) -> Geometry:
+        """The same way for the photo (height, width) when it is turned clockwise by so many quarter turns."""
+        if quarters % 4 == 0:
+            return self
+        once = replace(
+            self,
+            scale_x=-self.turn_x,
+            turn_x=self.scale_x,
+            offset_x=self.offset_x + self.turn_x * height,
+            turn_y=-self.scale_y,
+            scale_y=self.turn_y,
+            offset_y=self.offset_y + self.scale_y * height,
+        )
+        return once.for_photo_turned(quarters % 4 - 1, width, height)
+
+    def for_photo_moved(self, x: float, y: float) -> Geometry:
+        """The same way for a photo of which this one is the part that begins there."""
+        return replace(
+            self,
+            offset_x=self.offset_x - self.scale_x * x - self.turn_x * y,
+            offset_y=self.offset_y - self.turn_y * x - self.scale_y * y,
         )
 
 

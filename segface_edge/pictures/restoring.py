@@ -40,6 +40,7 @@ def restore(labels: UInt8Array, geometry: Geometry, height: int, width: int) -> 
 
 def restore_part(labels: UInt8Array, geometry: Geometry, height: int, width: int) -> tuple[range, range, UInt8Array]:
     """The same without the pixels around it: the photo's rows and columns that the square shows, and their labels."""
+    labels, geometry = _as_it_lies(labels, geometry)
     shown = labels[geometry.top : geometry.bottom, geometry.left : geometry.right]
     columns, rows = _shown(geometry, height, width)
     target = np.zeros((len(rows), len(columns)), np.uint8)
@@ -74,11 +75,20 @@ def restore_confidence_part(
     confidence: UInt8Array, geometry: Geometry, height: int, width: int
 ) -> tuple[range, range, UInt8Array]:
     """The same without the pixels around it, as of `restore_part`."""
+    confidence, geometry = _as_it_lies(confidence, geometry)
     columns, rows = _shown(geometry, height, width)
     shown = np.ascontiguousarray(confidence[geometry.top : geometry.bottom, geometry.left : geometry.right])
     if not len(columns) or not len(rows):
         return rows, columns, np.zeros((len(rows), len(columns)), np.uint8)
     return rows, columns, _warp(shown, geometry, columns, rows)
+
+
+def _as_it_lies(values: UInt8Array, geometry: Geometry) -> tuple[UInt8Array, Geometry]:
+    """(S, S) of a square as it lies in the photo, where that is by quarter turns: exact, and nothing is warped."""
+    quarters = geometry.quarters
+    if not quarters:
+        return values, geometry
+    return np.ascontiguousarray(np.rot90(values, -quarters)), geometry.turned(quarters, values.shape[0])
 
 
 def _whole(rows: range, columns: range, part: UInt8Array, height: int, width: int) -> UInt8Array:
@@ -98,7 +108,7 @@ def _shown(geometry: Geometry, height: int, width: int) -> tuple[range, range]:
 def _reached(geometry: Geometry, part: tuple[int, int, int, int], columns: range, rows: range) -> tuple[range, range]:
     """Those of the photo's columns and rows that a part (left, top, width, height) of the square lies in."""
     left, top, width, height = part
-    if not geometry.turned:
+    if geometry.quarters == 0:
         return (
             _covered(columns, left, width, geometry.scale_x, geometry.offset_x),
             _covered(rows, top, height, geometry.scale_y, geometry.offset_y),
@@ -129,7 +139,7 @@ def _warp(shown: UInt8Array, geometry: Geometry, columns: range, rows: range) ->
         to_square,
         (len(columns), len(rows)),
         flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
-        # Not turned, only pixels that the square shows are asked for; turned, there are others among them.
-        borderMode=cv2.BORDER_CONSTANT if geometry.turned else cv2.BORDER_REPLICATE,
+        # Not askew, only pixels that the square shows are asked for; askew, there are others among them.
+        borderMode=cv2.BORDER_REPLICATE if geometry.quarters == 0 else cv2.BORDER_CONSTANT,
     )
     return np.asarray(warped, np.uint8)

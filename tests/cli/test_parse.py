@@ -234,7 +234,8 @@ def test_json_tells_what_was_found(cli: Cli, photo: Path, parser: FaceParser) ->
         "areas": face.areas(),
         "present": face.present(),
         "faces": found["faces"],
-        "locator": "self",
+        "turn": 0,
+        "locator": "yunet",
         "timings_ms": found["timings_ms"],
         "engine": "onnxruntime on cpu",
     }
@@ -243,8 +244,9 @@ def test_json_tells_what_was_found(cli: Cli, photo: Path, parser: FaceParser) ->
     assert found["faces"] == [
         {
             "box": [round(edge, 1) for edge in (box.left, box.top, box.right, box.bottom)],
-            "score": 1.0,
+            "score": round(box.score, 3),
             "landmarks": [[round(x, 1), round(y, 1)] for x, y in box.landmarks],
+            "turn": 0,
         }
     ]
     assert list(found["timings_ms"]) == ["decode", "locate", "fit", "inference", "restore"]

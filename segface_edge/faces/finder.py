@@ -1,0 +1,157 @@
+"""Faces of any size and turn: a detector for upright ones of middling size, on the photo in several sizes and turns."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from segface_edge.pictures.framing import iou
+from segface_edge.pictures.geometry import FaceBox, UInt8Array
+
+from .levels import SIDES, Levels
+from .tiles import closer, in_four_turns
+from .yunet import YuNet
+
+# What is looked at, in pixels of the photo's longer side.
+LOOK = SIDES[0]
+# The score of a face; and one that no wrong turn reaches, but nearly all faces (`benchmarks/turns.py`).
+_FACE, _SURE = 0.6, 0.92
+# What is turned otherwise than the photo's other faces has to be plain.
+_PLAIN = 0.8
+# A whole face is surer than its parts, which larger levels have. One that is this large on a smaller level, in pixels
+# there, is rather taken from there: that level is the same for a photo and its smaller copy.
+_LARGE, _RATHER = 80, 0.05
+# Two boxes are of one face where they share so much of the smaller one.
+_ONE = 0.5
+# So many of a photo's doubts are looked at, the surest first.
+_DOUBTS = 12
+# Of a video, all turns are looked at in each so many-th frame; between them, faces are where they were (IoU).
+_EVERY, _SAME = 15, 0.3
+
+
+@dataclass
+class Watch:
+    """What a video's frames so far say of the next one.
+
+    Attributes:
+        quarters: of the surest face.
+        faces: of the frame before.
+        frames: so far.
+    """
+
+    quarters: int = 0
+    faces: Sequence[FaceBox] = ()
+    frames: int = 0
+
+
+class Finder:
+    """Finds the faces of a photo, of any size and turn.
+
+    Args:
+        yunet: finds those that are upright and neither too small nor too large.
+        look: pixels of the photo's longer side that it looks at; more find smaller faces in larger photos.
+    """
+
+    def __init__(self, yunet: YuNet, *, look: int = LOOK) -> None:
+        self._yunet, self._look = yunet, look
+
+    def __call__(self, image: UInt8Array, watch: Watch | None = None) -> list[FaceBox]:
+        """The faces of (H, W, 3) uint8 RGB, the surest first.
+
+        Args:
+            image: the photo, or a frame.
+            watch: of the video whose next frame it is.
+        """
+        levels = Levels.of(image, self._look)
+        if watch is None:
+            return self._anywhere(levels, self._guessed(levels))[0]
+        if watch.frames % _EVERY:
+            watch.faces = self._turned(levels, watch.quarters, known=watch.faces)
+        else:
+            first = self._guessed(levels) if watch.frames == 0 else watch.quarters
+            watch.faces, watch.quarters = self._anywhere(levels, first)
+        watch.frames += 1
+        return list(watch.faces)
+
+    def _anywhere(self, levels: Levels, quarters: int) -> tuple[list[FaceBox], int]:
+        """The faces and the turn of the surest, beginning with a turn that is likely."""
+        faces = self._turned(levels, quarters)
+        other = faces[0].turn // 90 if faces else self._faintly(levels, quarters)
+        if other != quarters:
+            faces, quarters = self._turned(levels, other), other
+        return faces, quarters
+
+    def _guessed(self, levels: Levels) -> int:
+        """The turn of the surest of the large faces; a look at the smallest level costs next to nothing."""
+        smallest = levels.smallest()
+        found = self._seen(smallest)[:_DOUBTS]
+        if not found or found[0].score >= _SURE:
+            return 0
+        scores = in_four_turns(self._yunet, smallest, found)
+        return int(scores.max(0).argmax()) if scores.max() >= _FACE else 0
+
+    def _faintly(self, levels: Levels, but: int) -> int:
+        """The turn in which there is a plain face at half the pixels, where another has none: small, turned faces."""
+        half = levels.halved()
+        best = {but: _PLAIN}
+        for quarters in {0, 1, 2, 3} - {but}:
+            best[quarters] = max((face.score for face in self._seen(half.upright(quarters))), default=0.0)
+        return max(best, key=lambda quarters: best[quarters])
+
+    def _turned(self, levels: Levels, quarters: int, known: Sequence[FaceBox] | None = None) -> list[FaceBox]:
+        """The faces of a photo whose faces are mostly turned by these; of doubtful ones each turn is looked at.
+
+        Args:
+            levels: the photo.
+            quarters: clockwise.
+            known: the faces of the frame before; what is elsewhere, and would be no face so turned, is none.
+        """
+        upright = levels.upright(quarters)
+        found, doubts = [], []
+        before = [face.turned(-quarters, levels.height, levels.width) for face in known or ()]
+        for face in self._seen(upright):
+            same = next((one for one in before if iou(one, face) >= _SAME), None)
+            if same is not None and same.turn:
+                found.append(closer(self._yunet, upright, face, same.turn // 90) or face)
+            elif face.score >= _SURE or (same is not None and face.score >= _FACE):
+                found.append(face)
+            elif known is None or face.score >= _FACE:
+                doubts.append(face)
+        for face, scores in zip(doubts, in_four_turns(self._yunet, upright, doubts[:_DOUBTS]), strict=False):
+            best = int(scores.argmax())
+            if scores[best] >= _PLAIN and (best or face.score < _FACE):
+                found.append(closer(self._yunet, upright, face, best) or face)
+            else:
+                found.append(face)
+        found += doubts[_DOUBTS:]
+        found = sorted((face for face in found if face.score >= _FACE), key=lambda face: -face.score)
+        faces = joined(found)
+        return [face.turned(quarters, upright.height, upright.width) for face in faces]
+
+    def _seen(self, levels: Levels) -> list[FaceBox]:
+        """What may be upright faces, the surest first, in the photo's pixels; the photo is turned as the levels are."""
+        found = []
+        for level, pixels in enumerate(levels.pixels):
+            for face in self._yunet(pixels):
+                large = level > 0 and face.bottom - face.top >= _LARGE
+                found.append((face.score + large * _RATHER, face.scaled(*levels.scale(level))))
+        faces = joined(face for _, face in sorted(found, key=lambda one: -one[0]))
+        return sorted(faces, key=lambda face: -face.score)
+
+
+def joined(faces: Iterable[FaceBox]) -> list[FaceBox]:
+    """Each face once: of those that are one, the first."""
+    kept: list[FaceBox] = []
+    for face in faces:
+        if not any(_shared(face, other) >= _ONE for other in kept):
+            kept.append(face)
+    return kept
+
+
+def _shared(one: FaceBox, other: FaceBox) -> float:
+    """The area common to two boxes, of the smaller one's."""
+    width = min(one.right, other.right) - max(one.left, other.left)
+    height = min(one.bottom, other.bottom) - max(one.top, other.top)
+    if width <= 0 or height <= 0:
+        return 0.0
+    return width * height / min((box.right - box.left) * (box.bottom - box.top) for box in (one, other))

@@ -130,9 +130,9 @@ def command(
     from segface_edge.labels import label_set
     from segface_edge.parsing.parser import FaceParser
     from segface_edge.parsing.stream import lanes
+    from segface_edge.sources.formats import WRITTEN_SUFFIXES, check_video_place
+    from segface_edge.sources.kinds import is_live, is_video
     from segface_edge.sources.photos import find
-    from segface_edge.sources.video import is_live, is_video
-    from segface_edge.sources.video_out import check_video_place
 
     from .photos import parse_photos
     from .video import describe, parse_video
@@ -168,7 +168,8 @@ def command(
             max_pixels=max_pixels,
         )
 
-    if is_video(source):
+    asked = every > 1 or frames is not None or steady or show
+    if is_video(source, animations=asked or (out is not None and Path(out).suffix.lower() in WRITTEN_SUFFIXES)):
         if out == "-":
             raise UsageError("-o -", "cannot take a video", "name a file: -o overlay.mp4")
         if view not in ("overlay", "color"):

@@ -48,7 +48,6 @@ def parse_video(
     from segface_edge.faces.steady import Steady
     from segface_edge.sources.ahead import Ahead
     from segface_edge.sources.video import Video
-    from segface_edge.sources.video_out import VideoWriter
 
     if show:
         _check_windows()
@@ -59,7 +58,9 @@ def parse_video(
         lines = stack.enter_context(closing(Lines(lines_to))) if lines_to is not None else None
         writer = None
         if out is not None:
-            sound = Path(source) if not video.live and every == 1 and limit is None else None
+            from segface_edge.sources.video_out import VideoWriter
+
+            sound = Path(source) if Path(source).is_file() else None
             writer = VideoWriter(out, fps=video.fps / every, sound_of=sound)
             stack.callback(writer.close)
         sink = _Sink(writer, lines, draw, view, alpha)
@@ -142,7 +143,7 @@ class _Sink:
         try:
             face = self._draw(frame.face)
             if self._writer is not None:
-                self._writer.write(_picture(face, self._view, self._alpha))
+                self._writer.write(_picture(face, self._view, self._alpha), frame.seconds)
             if self._lines is not None:
                 self._lines.write({"frame": frame.index, "seconds": round(frame.seconds, 4), **face.to_json()})
         except (SegFaceEdgeError, BrokenPipeError):

@@ -23,8 +23,9 @@ from segface_edge.labels import LabelSet
 from segface_edge.pictures import reading
 from segface_edge.pictures.address import is_address
 from segface_edge.pictures.reading import Color, Photo
+from segface_edge.sources.kinds import is_video
 from segface_edge.sources.photos import Source, find
-from segface_edge.sources.video import Video, is_video
+from segface_edge.sources.video import Video
 from segface_edge.spec import ModelSpec
 from segface_edge.zoo.fetch import place_of
 
@@ -174,7 +175,8 @@ class FaceParser:
 
         Args:
             source: as `segface-edge parse` takes it, but standard input; a camera's number; an open `Video`; or photos:
-                paths, the bytes of image files, or what `sources.find` found.
+                paths, the bytes of image files, or what `sources.find` found. An animated picture is a photo, its
+                first frame, unless `every` or `steady` is said or it is opened as a `Video`.
             every: of a video, only each so many-th frame; an open `Video` has its own.
             limit: so many at most.
             recursive: of a folder, the pictures of its folders too.
@@ -188,7 +190,9 @@ class FaceParser:
                 says why.
         """
         name = str(source) if isinstance(source, str | PathLike | int) else None
-        of_video = isinstance(source, Video) or (name is not None and is_video(name))
+        of_video = isinstance(source, Video) or (
+            name is not None and is_video(name, animations=every != 1 or steady is not False)
+        )
         if limit is not None and limit < 1:
             raise UsageError(f"limit {limit}", "is below 1", "use 1 or more")
         if steady is not False and not of_video:

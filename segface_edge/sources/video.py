@@ -2,31 +2,22 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
+from typing import Protocol
 
-import cv2
-import numpy as np
-
-from segface_edge.errors import DataError, UsageError
-from segface_edge.pictures.address import is_address, is_picture
+from segface_edge.errors import DataError, MissingDependencyError, SegFaceEdgeError, UsageError
 from segface_edge.pictures.geometry import UInt8Array
-from segface_edge.quiet import keep_ffmpeg_quiet, quiet_opencv
 
 from .ahead import Ahead
+from .animation import Animation, is_animation
+from .kinds import is_live, is_network
 
-VIDEO_SUFFIXES = (".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".ts")
-_STREAMS = ("rtsp://", "rtmp://", "http://", "https://", "udp://")
 # Frames that wait between decoding and whoever takes them: bounds the memory.
 _AHEAD = 4
-# A file may say that it has a frame or two more than it has.
-_MISSING = 2
-_USUAL_FPS = 25.0
-_COUNTED = (".mp4", ".m4v", ".mov", ".avi")
-# A camera that hangs in a read is left to its own thread after so long.
+# What hangs in a read is left to its own thread after so long.
 _PATIENCE_S = 2.0
 
 
@@ -36,8 +27,8 @@ class Frame:
 
     Attributes:
         index: its number, from 0; of a camera the number of frames taken before it.
-        seconds: since the video's start.
-        image: (H, W, 3) uint8 RGB.
+        seconds: since the video's start, as the file has it: not all are evenly spaced.
+        image: (H, W, 3) uint8 RGB, upright, its pixels square.
     """
 
     index: int
@@ -45,62 +36,53 @@ class Frame:
     image: UInt8Array
 
 
-def is_video(source: str) -> bool:
-    """Whether a source is a video file by its suffix, a camera's index, a stream, or a GStreamer pipeline."""
-    if is_address(source):
-        return not is_picture(source)
-    path = Path(source)
-    if path.exists():  # a folder may be called 2024, and a photo party!.jpg
-        return path.is_file() and path.suffix.lower() in VIDEO_SUFFIXES
-    return is_live(source) or path.suffix.lower() in VIDEO_SUFFIXES
+class Reader(Protocol):
+    """What reads one kind of source: `recorded.py`, `camera.py`, `animation.py`."""
 
+    live: bool
+    width: int
+    height: int
+    fps: float
+    count: int | None
 
-def is_live(source: str) -> bool:
-    """Whether a source is a camera's index, a stream or a GStreamer pipeline."""
-    if not is_address(source) and Path(source).exists():
-        return False
-    return source.isdecimal() or source.startswith(_STREAMS) or "!" in source
+    def read(self) -> Iterator[tuple[float, Callable[[], UInt8Array]]]:
+        """Seconds and what makes the picture, to be called before the next is asked for. Raises DataError."""
+
+    def close(self) -> None:
+        """Lets go of the source."""
 
 
 class Video:
     """Frames of a video file, camera or stream; decoded in a thread, `_AHEAD` frames ahead.
 
-    A file's frames all come, in order. Of a camera or stream the newest does: what was not taken in time is dropped.
+    A recording's frames all come, in order. Of a camera or stream the newest does: what was not taken in time is
+    dropped.
 
     Args:
-        source: a file, a camera's index (`0`), a stream (`rtsp://…`), or a GStreamer pipeline (with `!`).
+        source: a file, an animated picture, a camera's index (`0`), an address (`rtsp://…`), or a GStreamer pipeline
+            (with `!`).
         every: only each so many-th frame.
 
     Attributes:
-        live: whether it is a camera or a stream.
-        width, height, fps: as the source says; 25 where it does not.
+        live: whether it is a camera or a stream without an end.
+        width, height: of its first frame, upright, its pixels square.
+        fps: frames a second, by the times of its first ones where the file says none; 25 where nobody knows.
         count: frames that there will be, None where that is unknown.
 
     Raises:
         DataError: there is no such source, or no video in it.
         UsageError: `every` is below 1.
+        MissingDependencyError: PyAV is not installed.
     """
 
     def __init__(self, source: str, *, every: int = 1) -> None:
         if every < 1:
             raise UsageError(f"every {every}", "is below 1", "use 1 for all frames")
         self.source, self._every = source, every
-        self.live = is_live(source)
-        if not self.live and not Path(source).is_file():
-            raise DataError(source, "no such file", "give a video, or a camera's index")
-        self._capture = _open(source)
-        if not self._capture.isOpened():
-            what = "is no camera or stream that can be opened" if self.live else "is no video that can be read"
-            raise DataError(source, what, _cure(source))
-        self.width = int(self._capture.get(cv2.CAP_PROP_FRAME_WIDTH))
-        self.height = int(self._capture.get(cv2.CAP_PROP_FRAME_HEIGHT))
-        fps = self._capture.get(cv2.CAP_PROP_FPS)
-        self.fps = fps if 0 < fps <= 1000 else _USUAL_FPS
-        count = int(self._capture.get(cv2.CAP_PROP_FRAME_COUNT))
-        # Other formats have no count of their own: theirs is guessed from how long the longest stream is.
-        counted = Path(source).suffix.lower() in _COUNTED
-        self._length = None if self.live or count <= 0 or not counted else count
-        self.count = None if self._length is None else -(-self._length // every)
+        self._reader = _open(source)
+        self.live, self.fps = self._reader.live, self._reader.fps
+        self.width, self.height = self._reader.width, self._reader.height
+        self.count = None if self._reader.count is None else -(-self._reader.count // every)
         self._frames = Ahead(
             self._read(),
             waiting=1 if self.live else _AHEAD,
@@ -132,60 +114,33 @@ class Video:
 
     def _read(self) -> Iterator[Frame]:
         """The frames as they are decoded. Raises DataError where there ought to be more."""
-        began, index = time.perf_counter(), 0
         try:
-            while True:
-                # Frames that are left out need not become pictures.
-                if index % self._every:
-                    if not self._capture.grab():
-                        break
-                else:
-                    read, picture = self._capture.read()
-                    if not read:
-                        break
-                    yield Frame(index, self._seconds(index, began), _rgb(np.asarray(picture, np.uint8)))
-                index += 1
+            for index, (seconds, picture) in enumerate(self._reader.read()):
+                if index % self._every == 0:  # frames that are left out need not become pictures
+                    yield Frame(index, seconds, picture())
+        except SegFaceEdgeError:
+            raise
         except Exception as error:  # OpenCV's and FFmpeg's have no common base
-            raise DataError(self.source, f"cannot be read any further ({error})", _cure(self.source)) from error
-        finally:
-            self._capture.release()
-        if self.live:
-            raise DataError(self.source, f"gives no more frames after {index}", "check its cable or its network")
-        if self._length is not None and index < self._length - _MISSING:
             raise DataError(
-                self.source, f"breaks off after {index} of {self._length} frames", "copy or download it again"
-            )
-        if not index:
-            raise DataError(self.source, "holds no frame", _cure(self.source))
-
-    def _seconds(self, index: int, began: float) -> float:
-        if self.live:
-            return time.perf_counter() - began
-        # The file's own time of the frame: not all are evenly spaced.
-        milliseconds = float(self._capture.get(cv2.CAP_PROP_POS_MSEC))
-        return milliseconds / 1000 if milliseconds > 0 or index == 0 else index / self.fps
+                self.source, f"cannot be read any further ({error})", "check where it comes from"
+            ) from error
+        finally:
+            self._reader.close()
 
 
-def _rgb(picture: UInt8Array) -> UInt8Array:
-    """A frame as OpenCV gives it: BGR, or grey from some cameras."""
-    if picture.ndim == 2 or picture.shape[2] == 1:
-        return np.asarray(cv2.cvtColor(picture, cv2.COLOR_GRAY2RGB))
-    return np.asarray(cv2.cvtColor(picture, cv2.COLOR_BGRA2RGB if picture.shape[2] == 4 else cv2.COLOR_BGR2RGB))
+def _open(source: str) -> Reader:
+    """Who reads it: the table of sources."""
+    path = Path(source)
+    if is_live(source) and not is_network(source):
+        from .camera import Camera
 
-
-def _open(source: str) -> cv2.VideoCapture:
-    keep_ffmpeg_quiet()
-    with quiet_opencv():
-        if Path(source).exists():
-            return cv2.VideoCapture(source)
-        if source.isdecimal():
-            return cv2.VideoCapture(int(source))
-        return cv2.VideoCapture(source, cv2.CAP_GSTREAMER) if "!" in source else cv2.VideoCapture(source)
-
-
-def _cure(source: str) -> str:
-    if "!" in source:
-        return "this needs an OpenCV with GStreamer (JetPack's own), and a pipeline that ends in appsink"
-    if source.isdecimal():
-        return "see which cameras there are: ls /dev/video*"
-    return "check the address" if source.startswith(_STREAMS) else "give an MP4, MOV, AVI, MKV or WebM file"
+        return Camera(source)
+    if not is_network(source) and not path.is_file():
+        raise DataError(source, "no such file", "give a video, or a camera's index")
+    if path.is_file() and is_animation(source):
+        return Animation(source)
+    try:
+        from .recorded import Recorded
+    except ModuleNotFoundError as error:
+        raise MissingDependencyError("PyAV", "reads videos and is not installed", "pip install av") from error
+    return Recorded(source)

@@ -1,25 +1,33 @@
-"""Videos written: frame by frame, whole or not there, with the sound of another."""
+"""Videos written: frame by frame, each at its time, whole or not there, with the sound of another."""
 
 from __future__ import annotations
 
+import errno
 import itertools
 import os
 import shutil
-import subprocess
+from fractions import Fraction
 from pathlib import Path
 
+import av
 import cv2
 import numpy as np
+from av.container import OutputContainer
+from av.video.stream import VideoStream
 
-from segface_edge.errors import InputError, UsageError
-from segface_edge.files import check_place
+from segface_edge.errors import InputError
 from segface_edge.pictures.geometry import UInt8Array
-from segface_edge.quiet import keep_ffmpeg_quiet, quiet_opencv
 
-WRITTEN_SUFFIXES = (".mp4", ".m4v", ".mov", ".avi", ".mkv")
-# Writers of OpenCV do not say that a disk is full: it is looked at, so often.
+from .formats import FORMATS, check_video_place
+from .sound import Sound
+
+# A disk that is full when a file is finished leaves none: it is looked at before, so often.
 _LEAST_FREE, _FRAMES_A_LOOK = 32 * 2**20, 25
 _COUNTER = itertools.count()
+# Parts of a second that frames' times are written in, and by which two are apart at least.
+_TICKS, _LEAST_TICKS = 90_000, 90
+# BT.709, by FFmpeg's number, of primaries and transfer alike.
+_BT709 = 1
 
 
 class VideoWriter:
@@ -29,12 +37,13 @@ class VideoWriter:
 
     Args:
         path: where to; its suffix names the format.
-        fps: frames a second.
-        sound_of: a video whose sound is copied, where ffmpeg is installed.
+        fps: frames a second, where frames come without a time; how long the last one is shown.
+        sound_of: a video whose sound is copied; it begins with that video's pictures, and ends with the ones written.
 
     Attributes:
         frames: how many were written.
-        sound: `copied`, `none`, or why it was left out.
+        sound: `none`, `copied`, `as aac` (or another) where the format does not hold it as it is, or why it was left
+            out.
 
     Raises:
         UsageError: no format of videos that can be written.
@@ -43,26 +52,35 @@ class VideoWriter:
 
     def __init__(self, path: Path, *, fps: float, sound_of: Path | None = None) -> None:
         check_video_place(path)
-        self.path, self.frames, self.sound = path, 0, "none"
-        # MPEG-4 counts time in parts of at most 1/65535 of a second.
-        self._fps, self._sound_of = round(fps, 2), sound_of
+        self.path, self.frames = path, 0
+        self._format = FORMATS[path.suffix.lower()]
+        self._fps, self._sound_of = Fraction(fps).limit_denominator(10_000), sound_of
         self._target = path.resolve()  # a link stays a link
         self._part = self._target.with_name(f".{path.stem[:150]}.{os.getpid()}-{next(_COUNTER)}{path.suffix}")
-        self._writer: cv2.VideoWriter | None = None
+        self._output: OutputContainer | None = None
+        self._stream: VideoStream
+        self._sound: Sound | None = None
         self._size = (0, 0)
+        # Of an even format these are slots.
+        self._ticks = self._fps if self._format.evenly else Fraction(_TICKS)
+        self._last = -1
 
-    def write(self, image: UInt8Array) -> None:
-        """Appends (H, W, 3) uint8 RGB.
+    @property
+    def sound(self) -> str:
+        """What became of the sound."""
+        return "none" if self._sound is None else self._sound.state
+
+    def write(self, image: UInt8Array, seconds: float | None = None) -> None:
+        """Appends (H, W, 3) uint8 RGB, shown from `seconds` of the video on; None: evenly.
 
         Raises:
-            InputError: the disk is nearly full, or this OpenCV cannot write the format; what is there is kept.
+            InputError: the disk is full or nearly so, or pictures of this size cannot be written; what is there is
+                kept.
         """
         if self.frames % _FRAMES_A_LOOK == 0 and shutil.disk_usage(self._target.parent).free < _LEAST_FREE:
-            raise InputError(
-                self.path, f"the disk is full after {self.frames} frames", "make room; what was done is kept"
-            )
-        if self._writer is None:
-            self._writer = self._start(image)
+            raise self._full()
+        if self._output is None:
+            self._start(image)
         if image.shape[1::-1] != self._size:
             width, height = self._size
             image = (
@@ -70,7 +88,12 @@ class VideoWriter:
                 if 0 <= image.shape[0] - height <= 1 and 0 <= image.shape[1] - width <= 1
                 else np.asarray(cv2.resize(image, self._size, interpolation=cv2.INTER_AREA))
             )
-        self._writer.write(cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
+        if seconds is None:
+            seconds = float(self.frames / self._fps)
+        try:
+            self._encode(image, seconds)
+        except OSError as error:
+            raise self._failed(error) from error
         self.frames += 1
 
     def close(self) -> None:
@@ -79,62 +102,81 @@ class VideoWriter:
         Raises:
             InputError: it cannot be put there.
         """
+        if self._output is None:
+            return
+        output, self._output = self._output, None
+        whole = True
         try:
-            if self._writer is not None:
-                self._writer.release()
-            if self.frames:
+            try:
+                self._finish(output)
+            finally:  # also where the user does not wait for it
                 try:
-                    if self._sound_of is not None:
-                        self._add_sound(self._sound_of)
-                finally:  # also where the user does not wait for the sound
-                    self._part.replace(self._target)
+                    output.close()
+                except OSError:
+                    whole = False
+                    raise
+                finally:
+                    if whole and self._part.exists():
+                        self._place()
         except OSError as error:
-            reason = (error.strerror or str(error)).lower()
-            raise InputError(self.path, f"cannot be written ({reason})", "choose another place or make room") from error
+            raise self._failed(error) from error
         finally:
             self._part.unlink(missing_ok=True)
+            if self._sound is not None:
+                self._sound.close()
 
-    def _start(self, image: UInt8Array) -> cv2.VideoWriter:
-        keep_ffmpeg_quiet()
-        height, width = image.shape[:2]
-        self._size = (max(2, width // 2 * 2), max(2, height // 2 * 2))
-        code = cv2.VideoWriter.fourcc(*("MJPG" if self.path.suffix.lower() == ".avi" else "mp4v"))
-        with quiet_opencv():
-            try:
-                writer = cv2.VideoWriter(str(self._part), code, self._fps, self._size)
-            except cv2.error:
-                writer = cv2.VideoWriter()
-        if not writer.isOpened():
-            width, height = self._size
-            raise InputError(
-                self.path,
-                f"cannot be written as a video of {width} x {height}, {self._fps:g} frames a second",
-                "try .avi",
-            )
-        return writer
-
-    def _add_sound(self, source: Path) -> None:
-        if shutil.which("ffmpeg") is None:
-            self.sound = "left out: ffmpeg is not installed"
-            return
-        both = self._part.with_name(f"{self._part.stem}-sound{self._part.suffix}")
-        # As long as the pictures; no shorter where the sound ends first.
-        length = f"{self.frames / self._fps:.3f}"
-        command = ["ffmpeg", "-nostdin", "-v", "error", "-y", "-i", str(self._part), "-i", str(source)]
-        command += ["-map", "0:v", "-map", "1:a?", "-c", "copy", "-t", length, str(both)]
+    def _start(self, image: UInt8Array) -> None:
+        form, (height, width) = self._format, image.shape[:2]
+        self._size = width, height = max(2, width // 2 * 2), max(2, height // 2 * 2)
+        self._output = av.open(f"file:{self._part}", "w", format=form.container, options=dict(form.muxing))
         try:
-            done = subprocess.run(command, capture_output=True, text=True, check=False)
-            if done.returncode or not both.is_file():
-                self.sound = f"left out: ffmpeg failed ({' '.join(done.stderr.split())[:200]})"
-                return
-            both.replace(self._part)
-            self.sound = "copied"
-        finally:
-            both.unlink(missing_ok=True)
+            added = self._output.add_stream(form.codec, rate=self._fps, options=dict(form.options))
+            assert isinstance(added, VideoStream)
+            self._stream = added
+            self._stream.width, self._stream.height, self._stream.pix_fmt = width, height, form.pixels
+            context = self._stream.codec_context
+            context.time_base = 1 / self._ticks
+            context.colorspace, context.color_range = form.matrix, form.range
+            context.color_primaries = context.color_trc = _BT709
+            context.open()
+        except (av.FFmpegError, ValueError, OverflowError) as error:
+            raise InputError(
+                self.path, f"cannot be written as {form.codec} of {width} x {height} ({error})", "try .avi"
+            ) from error
+        if self._sound_of is not None:
+            self._sound = Sound(self._sound_of, self._output, copied=form.sound_copied, codec=form.sound)
 
+    def _encode(self, image: UInt8Array, seconds: float) -> None:
+        form = self._format
+        assert self._output is not None
+        frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(image), format="rgb24").reformat(
+            format=form.pixels, dst_colorspace=form.matrix, dst_color_range=form.range
+        )
+        least = 1 if form.evenly else _LEAST_TICKS
+        self._last = max(round(seconds * self._ticks), self._last + least if self._last >= 0 else 0)
+        frame.pts, frame.time_base = self._last, 1 / self._ticks
+        frame.duration = round(self._ticks / self._fps)
+        self._output.mux(self._stream.encode(frame))
+        if self._sound is not None:
+            self._sound.until(seconds)
 
-def check_video_place(path: Path) -> None:
-    """Raises where a video could not be written, before anything is decoded."""
-    if path.suffix.lower() not in WRITTEN_SUFFIXES:
-        raise UsageError(path, "is no name of a video that can be written", f"use {', '.join(WRITTEN_SUFFIXES)}")
-    check_place(path)
+    def _finish(self, output: OutputContainer) -> None:
+        if self.frames:
+            output.mux(self._stream.encode(None))
+            if self._sound is not None:
+                self._sound.until(float(self._last / self._ticks + 1 / self._fps))
+                self._sound.finish()
+
+    def _place(self) -> None:
+        with self._part.open("rb+") as file:
+            os.fsync(file.fileno())
+        self._part.replace(self._target)
+
+    def _full(self) -> InputError:
+        return InputError(self.path, f"the disk is full after {self.frames} frames", "make room; what was done is kept")
+
+    def _failed(self, error: OSError) -> InputError:
+        if error.errno == errno.ENOSPC:
+            return self._full()
+        reason = (error.strerror or str(error)).lower()
+        return InputError(self.path, f"cannot be written ({reason})", "choose another place or make room")

@@ -27,9 +27,11 @@ from segface_edge.errors import DataError, InputError, UsageError
 from segface_edge.parsing import stream as stream_module
 from segface_edge.parsing.stream import lanes
 from segface_edge.pictures import reading
+from segface_edge.sources import camera as camera_module
 from segface_edge.sources import video as video_module
 from segface_edge.sources import video_out
-from segface_edge.sources.video import Video, is_video
+from segface_edge.sources.kinds import is_video
+from segface_edge.sources.video import Video
 from segface_edge.sources.video_out import VideoWriter
 
 Cli = Callable[..., Any]
@@ -128,11 +130,14 @@ class Camera:
     def get(self, what: int) -> float:
         return {cv2.CAP_PROP_FRAME_WIDTH: 32.0, cv2.CAP_PROP_FRAME_HEIGHT: 16.0}.get(what, 0.0)
 
-    def read(self) -> tuple[bool, np.ndarray | None]:
+    def grab(self) -> bool:
         time.sleep(0.001)
         if self.taken == self.left:
-            return False, None
+            return False
         self.taken += 1
+        return True
+
+    def retrieve(self) -> tuple[bool, np.ndarray]:
         return True, np.full((16, 32, 3), self.taken % 256, np.uint8)
 
     def release(self) -> None:
@@ -141,7 +146,7 @@ class Camera:
 
 def test_of_a_camera_the_newest_frame_comes(monkeypatch: pytest.MonkeyPatch) -> None:
     camera = Camera(200)
-    monkeypatch.setattr(video_module, "_open", lambda _: camera)
+    monkeypatch.setattr(camera_module, "_open", lambda _: camera)
     seen = []
     with Video("0") as video, pytest.raises(DataError, match=r"0: gives no more frames after 200; check its cable"):
         assert (video.live, video.count, video.fps) == (True, None, 25)
@@ -310,10 +315,10 @@ def test_whatever_fails_in_drawing_ends_it(
     """Also in the last frames; nothing hangs, and no half of a file is left."""
     write = VideoWriter.write
 
-    def fails(self: VideoWriter, image: np.ndarray) -> None:
+    def fails(self: VideoWriter, image: np.ndarray, seconds: float | None = None) -> None:
         if self.frames == frame:
             raise error
-        write(self, image)
+        write(self, image, seconds)
 
     monkeypatch.setattr(VideoWriter, "write", fails)
     done = cli("parse", clip, "-o", tmp_path / "out.mp4", "--jsonl", tmp_path / "out.jsonl", "--locate", "whole")
@@ -331,10 +336,8 @@ class Strange(Camera):
         super().__init__(3)
         self.what = what
 
-    def read(self) -> tuple[bool, np.ndarray | None]:
-        read, picture = super().read()
-        if picture is None:
-            return read, picture
+    def retrieve(self) -> tuple[bool, np.ndarray]:
+        read, picture = super().retrieve()
         if self.what == "fails":
             raise cv2.error("the driver is gone")
         if self.what == "hangs":
@@ -345,7 +348,7 @@ class Strange(Camera):
 def test_strange_cameras(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(video_module, "_PATIENCE_S", 0.3)
     for what in ("grey", "fails", "hangs"):
-        monkeypatch.setattr(video_module, "_open", lambda _, what=what: Strange(what))
+        monkeypatch.setattr(camera_module, "_open", lambda _, what=what: Strange(what))
         video = Video("0")
         began = time.monotonic()
         if what == "grey":
@@ -491,8 +494,7 @@ def test_the_command_has_several_frames_of_a_file_in_flight(
         opened(self, *arguments, **options)
 
     monkeypatch.setattr(FaceParser, "__init__", noted)
-    monkeypatch.setattr(video_module, "_open", lambda source: Camera(3) if source == "0" else open_capture(source))
-    open_capture = cv2.VideoCapture
+    monkeypatch.setattr(camera_module, "_open", lambda _: Camera(3))
     arguments = ("--jsonl", tmp_path / "o.jsonl", "--frames", 1, "--threads", 4, "--locate", "whole")
     assert cli("parse", clip, *arguments).code == 0
     assert cli("parse", clip, *arguments, "--steady").code == 0
@@ -504,7 +506,7 @@ def test_the_command_has_several_frames_of_a_file_in_flight(
 def test_of_a_camera_nothing_is_done_before_it_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
     """What comes out is new, however slow its taker is."""
     camera = Camera(10_000)
-    monkeypatch.setattr(video_module, "_open", lambda _: camera)
+    monkeypatch.setattr(camera_module, "_open", lambda _: camera)
     engine = FakeEngine(np.zeros((64, 64), np.uint8))
     with FaceParser(engine, locate="whole", in_flight=4) as parser, Video("0") as video:
         for count, one in enumerate(parser.stream(video, limit=5), 1):

@@ -1,0 +1,94 @@
+"""Pictures that move: the first frame as a photo, or all of them as a video, at their times."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from segface_edge import FaceParser
+from segface_edge.engines import FakeEngine
+from segface_edge.errors import DataError
+from segface_edge.sources.kinds import is_video
+from segface_edge.sources.video import Video
+
+Cli = Callable[..., Any]
+SPANS = (100, 50, 200, 100)
+
+
+def moving(path: Path, format: str, *, spans: tuple[int, ...] = SPANS, **options: Any) -> Path:
+    """A black square that moves down, on nothing."""
+    images = []
+    for index in range(len(spans)):
+        pixels = np.zeros((64, 64, 4), np.uint8)
+        if format == "WEBP":  # Pillow's writer keeps no transparency of these
+            pixels[:] = 255
+        pixels[8 * index + 4 : 8 * index + 24, 16:48] = (0, 0, 0, 255)
+        images.append(Image.fromarray(pixels))
+    more = {"disposal": 2} if format == "GIF" else {}
+    images[0].save(
+        path, format, save_all=True, append_images=images[1:], duration=list(spans), loop=0, **more, **options
+    )
+    return path
+
+
+@pytest.mark.parametrize("format", ["GIF", "WEBP", "PNG"])
+def test_its_frames_come_at_their_times_and_lie_on_white(format: str, tmp_path: Path) -> None:
+    path = moving(tmp_path / "anim", format)
+    assert not is_video(str(path))
+    assert is_video(str(path), animations=True)
+    with Video(str(path)) as video:
+        assert (video.width, video.height, video.count, video.live) == (64, 64, 4, False)
+        found = list(video)
+    assert [frame.seconds for frame in found] == pytest.approx([0, 0.1, 0.15, 0.35])
+    for index, frame in enumerate(found):
+        assert frame.image[8 * index + 14, 32].max() < 40
+        assert frame.image[60, 4].min() > 240
+        assert (frame.image[:, 32].max(axis=1) < 128).sum() == pytest.approx(20, abs=2)  # the one before is gone
+
+
+def test_no_time_at_all_is_a_tenth_of_a_second(tmp_path: Path) -> None:
+    """As browsers show it."""
+    path = moving(tmp_path / "fast.gif", "GIF", spans=(0, 10, 0))
+    with Video(str(path)) as video:
+        assert video.fps == pytest.approx(10)
+        assert [frame.seconds for frame in video] == pytest.approx([0, 0.1, 0.2])
+
+
+def test_the_output_says_what_it_is(cli: Cli, tmp_path: Path) -> None:
+    path = moving(tmp_path / "anim.gif", "GIF")
+    assert cli("parse", path, "-o", tmp_path / "a.mp4", "--locate", "whole").code == 0
+    with Video(str(tmp_path / "a.mp4")) as video:
+        assert [frame.seconds for frame in video] == pytest.approx([0, 0.1, 0.15, 0.35], abs=0.001)
+    assert cli("parse", path, "-o", tmp_path / "a.png", "--locate", "whole").code == 0
+    with Image.open(tmp_path / "a.png") as picture:
+        assert picture.size == (64, 64)
+    done = cli("parse", path, "--jsonl", "-", "--every", 2, "--locate", "whole")
+    assert [json.loads(line)["seconds"] for line in done.out.splitlines()] == [0, 0.15]
+    done = cli("parse", path, "--jsonl", "-", "--locate", "whole")
+    assert len(done.out.splitlines()) == 1
+
+
+def test_in_python_too(tmp_path: Path) -> None:
+    path = moving(tmp_path / "anim.webp", "WEBP")
+    with FaceParser(FakeEngine(), locate="whole") as parser:
+        assert len(list(parser.stream(path))) == 1
+        assert [one.index for one in parser.stream(path, every=2)] == [0, 2]
+        with Video(str(path)) as video:
+            assert len(list(parser.stream(video))) == 4
+
+
+def test_one_that_is_cut_off_says_so(tmp_path: Path) -> None:
+    spans = (100,) * 4
+    path = moving(tmp_path / "anim.png", "PNG", spans=spans)
+    content = path.read_bytes()
+    path.write_bytes(content[: len(content) * 3 // 4])
+    found = []
+    with Video(str(path)) as video, pytest.raises(DataError, match="breaks off after [1-3] of 4 frames"):
+        found.extend(iter(video))
+    assert found

@@ -88,8 +88,9 @@ def test_one_line_says_what_is_left_out_and_why(tmp_path: Path, caplog: pytest.L
     )
 
 
-def test_a_folder_of_pictures_alone_needs_no_line(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_notes_beside_pictures_need_no_line(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     written(tmp_path / "a.jfif", "JPEG")
+    (tmp_path / "a.json").write_text("{}")
     find(str(tmp_path))
     find(str(tmp_path / "*"))
     assert not said(caplog)
@@ -97,9 +98,9 @@ def test_a_folder_of_pictures_alone_needs_no_line(tmp_path: Path, caplog: pytest
 
 def test_a_glob_is_looked_at_as_a_folder_is(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     written(tmp_path / "a.jpe", "JPEG")
-    (tmp_path / "a.json").write_text("{}")
+    (tmp_path / "a.jxl").write_bytes(b"x")
     assert len(find(str(tmp_path / "a*"))) == 1
-    assert said(caplog) == [f"{tmp_path / 'a*'}: 1 file left out: 1 .json (no pictures)"]
+    assert said(caplog) == [f"{tmp_path / 'a*'}: 1 file left out: 1 .jxl (first: save as PNG or JPEG)"]
 
 
 @pytest.mark.usefixtures("no_heif")

@@ -23,6 +23,7 @@ from .remarks import remark
 # measurements of telescopes, and `.fit` what sports watches write.
 _NO_PHOTOS = {"PDF", "PALM", "EPS", "MPEG", "IPTC", "BUFR", "GRIB", "HDF5", "WMF", "FITS"}
 
+_NO_PICTURES = "no pictures"
 _HEIF_CURE = "pip install 'segface-edge[heif]'"
 _AVIF_CURE = "pip install -U 'Pillow>=11.3'"
 _RAW = (".dng", ".cr2", ".cr3", ".nef", ".arw", ".raf", ".orf", ".rw2", ".pef", ".srw")
@@ -30,7 +31,7 @@ _RAW = (".dng", ".cr2", ".cr3", ".nef", ".arw", ".raf", ".orf", ".rw2", ".pef", 
 _CURES = {
     **dict.fromkeys((".heic", ".heics", ".heif", ".heifs", ".hif"), _HEIF_CURE),
     **dict.fromkeys((".avif", ".avifs"), _AVIF_CURE),
-    ".jxl": "save as PNG or JPEG",
+    **dict.fromkeys((".jxl", ".svg", ".xcf", ".psb", ".pdf", ".eps"), "save as PNG or JPEG"),
     **dict.fromkeys(_RAW, "develop to TIFF, PNG or JPEG"),
 }
 _HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
@@ -71,7 +72,8 @@ def suffixes() -> frozenset[str]:
 def pictures_among(place: object, names: Iterable[str]) -> list[str]:
     """Those of the files of a folder that are pictures by their suffixes, in their order; hidden ones left out.
 
-    What else lies there is said in one line: how many files, why, and the cure.
+    Where pictures are left out, one line on the log says how many files are, why, and the cure; notes beside photos
+    alone are not worth one.
 
     Args:
         place: the folder, for messages.
@@ -91,12 +93,12 @@ def pictures_among(place: object, names: Iterable[str]) -> list[str]:
             kept.append(name)
         else:
             cure = _CURES.get(suffix)
-            reasons.setdefault(f"first: {cure}" if cure else "no pictures", []).append(suffix)
+            reasons.setdefault(f"first: {cure}" if cure else _NO_PICTURES, []).append(suffix)
     why = ", ".join(_counted(found, reason) for reason, found in sorted(reasons.items()))
     if not kept:
         holds = f"holds no pictures that can be read: {why}" if why else "holds no pictures"
         raise DataError(place, holds, f"give a folder with {_USUAL} or other pictures")
-    if why:
+    if any(reason != _NO_PICTURES for reason in reasons):
         count = sum(map(len, reasons.values()))
         remark(str(place), f"{count} file{'s' if count > 1 else ''} left out: {why}")
     return kept

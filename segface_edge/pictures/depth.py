@@ -16,7 +16,7 @@ from .geometry import UInt8Array
 from .remarks import remark
 
 _DEPTHS = (8, 10, 12, 14, 16)
-_BITS_PER_SAMPLE = 258
+_BITS_PER_SAMPLE, _PLANAR_CONFIGURATION, _SEPARATE = 258, 284, 2
 # Pillow unpacks the upper byte of a colour of 16 bits; with the other byte order that is the lower one.
 _OTHER_ORDER = {"16B": "16L", "16L": "16B", "16N": "16B" if sys.byteorder == "little" else "16L"}
 _DEEP = {f"{mode};{order}" for mode in ("RGB", "RGBA", "RGBX", "LA") for order in _OTHER_ORDER}
@@ -60,6 +60,17 @@ def bits_of(image: Image.Image) -> int | None:
         return None
     said = image.tag_v2.get(_BITS_PER_SAMPLE, (16,))
     return int(said[0]) if 8 < int(said[0]) < 16 else None
+
+
+def check_planes(name: str, image: Image.Image) -> None:
+    """Raises ImageError for a TIFF whose colours of 16 bits lie in separate planes that are not compressed: Pillow 13
+    takes each byte of them for a pixel, in silence (`findings/planar_tiff.sh`)."""
+    if not isinstance(image, TiffImagePlugin.TiffImageFile):
+        return
+    separate = image.tag_v2.get(_PLANAR_CONFIGURATION) == _SEPARATE
+    if separate and max(image.tag_v2.get(_BITS_PER_SAMPLE, (8,))) > 8 and image.info.get("compression") == "raw":
+        problem = "has 16 bits a channel in separate planes, which Pillow misreads"
+        raise ImageError(name, problem, "save it with interleaved channels, or compressed")
 
 
 def has_deep_colors(image: Image.Image) -> bool:

@@ -13,7 +13,7 @@ from PIL import Image
 from segface_edge.errors import ImageError, UsageError
 
 from .address import fetch, is_address
-from .depth import bits_of, deep_colors, has_deep_colors, of_8_bits
+from .depth import bits_of, check_planes, deep_colors, has_deep_colors, of_8_bits
 from .formats import cure_of, open_picture, quiet
 from .geometry import UInt8Array
 from .remarks import remark
@@ -131,6 +131,7 @@ def _check_size(name: str, size: tuple[int, int], max_pixels: int) -> None:
 def _decode(name: str, image: Image.Image, content: bytes = b"") -> UInt8Array:
     """The pixels; `content` is the file, where it is at hand."""
     try:
+        check_planes(name, image)
         deep = bool(content) and has_deep_colors(image)
         image.load()
         with quiet():  # on EXIF that is damaged; the picture still counts

@@ -134,3 +134,42 @@ def test_scaling_keeps_the_order_and_uses_the_range(largest: int, seed: int) -> 
     order = np.argsort(values, kind="stable")
     assert (np.diff(found[order].astype(int)) >= 0).all()
     assert found.max() >= (64 if largest > 255 else largest)  # a step of depths is 2 bits, but from 16 to 14 and below
+
+
+def planar_tiff(planes: Deep) -> bytes:
+    """(3, H, W) uint16 as an uncompressed TIFF with a strip a plane (TIFF 6.0, section 2)."""
+    _, height, width = planes.shape
+    tags = [(256, 3, 1, width), (257, 3, 1, height), (258, 3, 3, 0), (259, 3, 1, 1), (262, 3, 1, 2), (273, 4, 3, 0),
+            (277, 3, 1, 3), (278, 3, 1, height), (279, 4, 3, 0), (284, 3, 1, 2)]  # fmt: skip
+    after = 8 + 2 + 12 * len(tags) + 4
+    long = {258: struct.pack("<3H", 16, 16, 16)}
+    size = 2 * height * width
+    long[273] = struct.pack("<3I", *(after + 30 + size * plane for plane in range(3)))
+    long[279] = struct.pack("<3I", size, size, size)
+    entries, at = b"", after
+    for tag, kind, count, value in tags:
+        if tag in long:
+            value, at = at, at + len(long[tag])
+        entries += struct.pack("<HHII", tag, kind, count, value)
+    head = struct.pack("<2sHIH", b"II", 42, 8, len(tags)) + entries + struct.pack("<I", 0)
+    return head + b"".join(long.values()) + planes.astype("<u2").tobytes()
+
+
+def test_deep_planes_that_pillow_misreads_are_refused(tmp_path: Path) -> None:
+    planes = np.moveaxis(deep_noise(16), 2, 0)
+    path = tmp_path / "planes.tiff"
+    path.write_bytes(planar_tiff(planes))
+    with Image.open(path) as image:
+        assert (image.mode, image.size) == ("RGB", (30, 20))
+    with pytest.raises(ImageError, match=r"planes\.tiff: has 16 bits a channel in separate planes"):
+        reading.load(path)
+
+
+def test_planes_of_8_bits_and_deep_interleaved_colours_are_read(tmp_path: Path) -> None:
+    deep = deep_noise(16)
+    assert np.array_equal(reading.load(encoded(deep, ".tiff")), (deep[:, :, ::-1] >> 8).astype(np.uint8))
+    photo = np.random.default_rng(0).integers(0, 256, (20, 30, 3), np.uint8)
+    Image.fromarray(photo).save(tmp_path / "planes.tiff", compression="raw", tiffinfo={284: 2})
+    with Image.open(tmp_path / "planes.tiff") as image:
+        expected = np.asarray(image.convert("RGB"))
+    assert np.array_equal(reading.load(tmp_path / "planes.tiff"), expected)

@@ -1,9 +1,11 @@
-"""Writing files whole or not at all."""
+"""Writing files whole or not at all; what came instead of a file."""
 
 from __future__ import annotations
 
+import errno
 import itertools
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,6 +13,31 @@ from pathlib import Path
 from .errors import InputError
 
 _COUNTER = itertools.count()
+# What an OSError while writing is cured by; anything else by either.
+_CURES = {
+    errno.ENOENT: "make the folder, or choose another",
+    errno.EACCES: "choose another place, or change its permissions",
+    errno.EROFS: "choose another place",
+    errno.ENOSPC: "make room, or choose another place",
+}
+# What a download or a wrong name gives instead of a file, by its first bytes.
+_INSTEAD = (
+    (rb"version https://git-lfs", "a Git LFS pointer", "fetch what it points to: git lfs pull"),
+    (rb"(?i)\s*<(!doctype|html)", "a web page", "download the file itself"),
+    (rb"(?s).{8}\{\"", "a safetensors file", "give it the suffix .safetensors"),
+    (rb"\xff\xd8\xff|\x89PNG", "a picture", "give the file that is meant"),
+    (rb"PK\x03\x04", "a zip archive or a PyTorch checkpoint", "unpack it, or give it the suffix .pt"),
+)
+
+
+def came_instead(content: bytes, but: str = "") -> tuple[str, str] | None:
+    """What the bytes of a file that cannot be read are, and the cure; None where they are nothing that is known.
+
+    Args:
+        content: its bytes, or the first of them.
+        but: a kind of `_INSTEAD` that the file should be.
+    """
+    return next((row[1:] for row in _INSTEAD if re.match(row[0], content) and not (but and but in row[1])), None)
 
 
 def check_place(path: Path) -> None:
@@ -66,4 +93,5 @@ def write_whole(path: Path, content: bytes) -> None:
 
 def _cannot_write(path: Path, error: OSError) -> InputError:
     reason = (error.strerror or str(error)).lower()
-    return InputError(path, f"cannot be written ({reason})", "choose another place or make room")
+    cure = _CURES.get(error.errno or 0, "choose another place or make room")
+    return InputError(path, f"cannot be written ({reason})", cure)

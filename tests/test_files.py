@@ -132,3 +132,14 @@ def test_a_long_name_can_be_written(tmp_path: Path) -> None:
     path = tmp_path / ("x" * 250 + ".png")
     write_whole(path, b"content")
     assert path.read_bytes() == b"content"
+
+
+@pytest.mark.parametrize(
+    ("place", "cure"),
+    [("absent/x.png", "make the folder, or choose another"), ("file/x.png", "choose another place or make room")],
+)
+def test_the_cure_is_that_of_the_reason(tmp_path: Path, place: str, cure: str) -> None:
+    (tmp_path / "file").write_bytes(b"")
+    with pytest.raises(InputError) as caught:
+        write_whole(tmp_path / place, b"x")
+    assert caught.value.cure == cure

@@ -139,10 +139,12 @@ def _recognise(root: Path, layout: str | None) -> str:
     if layout is not None and layout not in LAYOUTS:
         raise UsageError(f"layout {layout!r}", "is unknown", f"use one of: {', '.join(LAYOUTS)}")
     if not root.is_dir():
-        raise DataError(root, "no such folder", "give the folder of a labelled data set")
+        problem = "is not a folder" if root.exists() else "no such folder"
+        raise DataError(root, problem, "give the folder of a labelled data set")
     if layout is not None:
         if not LAYOUTS[layout].lies_in(root):
-            raise DataError(root, f"is not laid out as '{layout}'", f"it takes {LAYOUTS[layout].files}")
+            like = next((f"; it looks like '{name}'" for name, known in LAYOUTS.items() if known.lies_in(root)), "")
+            raise DataError(root, f"is not laid out as '{layout}'", f"it takes {LAYOUTS[layout].files}{like}")
         return layout
     found = next((name for name, known in LAYOUTS.items() if known.lies_in(root)), None)
     if found is None:

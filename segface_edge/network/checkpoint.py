@@ -20,7 +20,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from segface_edge.errors import CheckpointError
-from segface_edge.files import write_whole
+from segface_edge.files import came_instead, write_whole
 from segface_edge.labels import LABEL_SETS, label_set
 
 from .segface import SegFace, build_segface
@@ -95,7 +95,17 @@ def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
         with safe_open(str(path), framework="pt") as file:
             return {name: file.get_tensor(name) for name in file.keys()}, dict(file.metadata() or {})  # noqa: SIM118
     except (SafetensorError, OSError) as error:
+        _refuse_instead(path, "safetensors", error)
         raise CheckpointError(path, f"is not a readable safetensors file ({error})", "download it again") from error
+
+
+def _refuse_instead(path: Path, but: str, error: Exception) -> None:
+    """Raises CheckpointError where a file is something else that is known, whatever its name says."""
+    if path.is_file():
+        with path.open("rb") as file:
+            instead = came_instead(file.read(64), but)
+        if instead is not None:
+            raise CheckpointError(path, f"is {instead[0]}, not a {path.suffix} file of weights", instead[1]) from error
 
 
 def _read_pickle(path: Path) -> dict[str, Tensor]:
@@ -104,6 +114,7 @@ def _read_pickle(path: Path) -> dict[str, Tensor]:
             warnings.simplefilter("ignore")  # about pickle's protocol, where it is another than torch's
             content = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
+        _refuse_instead(path, "checkpoint", error)
         raise CheckpointError(
             path,
             "is damaged, or holds more than weights (code), and was not loaded",

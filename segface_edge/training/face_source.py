@@ -16,7 +16,7 @@ from PIL import Image
 from torch import Tensor
 
 from segface_edge.datasets.samples import Sample
-from segface_edge.errors import SegFaceEdgeError
+from segface_edge.errors import SegFaceEdgeError, UsageError
 from segface_edge.labels import IGNORED, RARE_PARTS, LabelSet
 from segface_edge.pictures import fitting
 from segface_edge.pictures.geometry import UInt8Array
@@ -195,7 +195,11 @@ class FaceSource(torch.utils.data.Dataset[dict[str, npt.NDArray[Any]] | SegFaceE
 
 def _table(source: LabelSet, order: LabelSet) -> UInt8Array:
     table = np.full(256, IGNORED, np.uint8)
-    table[: len(source)] = source.table_to(order)
+    try:
+        table[: len(source)] = source.table_to(order)
+    except UsageError as error:
+        cure = f"train a network of its classes: model.labels = '{source.name}', or leave this data set out"
+        raise UsageError(error.subject, error.problem, cure) from error
     return table
 
 

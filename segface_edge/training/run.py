@@ -130,7 +130,7 @@ def _going_on(done: int, recipe: Recipe, before: int | None) -> str:
         learning_rate_factor(recipe.optimiser, done - 1, before),
         learning_rate_factor(recipe.optimiser, done, recipe.steps),
     )
-    return f"{line}, {before} before: the learning rate is {now:.2g} of the highest again, it ended at {ended:.2g}"
+    return f"{line}, {before} before: the learning rate is {now:.2g} of the highest now, it ended at {ended:.2g}"
 
 
 def _folder(path: Path, recipe: Recipe, processes: Processes, resume: bool) -> RunFolder:

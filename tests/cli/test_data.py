@@ -98,6 +98,7 @@ def test_warnings_leave_exit_code_0(cli: Cli, splits: Path) -> None:
     ("arguments", "code", "message"),
     [
         (["absent"], 1, "absent: no such folder; give the folder of a labelled data set"),
+        (["splits/dataset.toml"], 1, "dataset.toml: is not a folder; give the folder of a labelled data set"),
         (["labelled"], 1, "does not say in which order its labels are; name it: --label-order"),
         (["labelled", "--label-order", "coco"], 2, "label order 'coco': is unknown"),
         (["splits", "--split", "dev"], 1, "has no split 'dev'; use one of: train, val"),

@@ -303,7 +303,7 @@ def test_a_root_that_does_not_exist_is_refused(tmp_path: Path) -> None:
 def test_a_layout_that_does_not_exist_or_fit_is_refused(dataset: Path) -> None:
     with pytest.raises(UsageError, match="layout 'coco': is unknown; use one of: celebamask-hq, lapa, helen, folder"):
         open_dataset(dataset, layout="coco")
-    with pytest.raises(DataError, match="is not laid out as 'helen'; it takes {train,test}"):
+    with pytest.raises(DataError, match="is not laid out as 'helen'; it takes {train,test}.*; it looks like 'folder'"):
         open_dataset(dataset, layout="helen")
 
 

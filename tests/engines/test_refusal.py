@@ -134,8 +134,16 @@ def test_a_newer_ir_version_is_cured_as_the_message_says(changed: Callable[..., 
     [
         (b"", "is not a readable ONNX model (it is empty); copy or download it again"),
         (b"version https://git-lfs.github.com/spec/v1\noid sha256:ab\nsize 12\n", "is a Git LFS pointer"),
-        (b"\n<!DOCTYPE html><html><body>404</body></html>", "is a web page, not the model; download the file itself"),
-        (b"PK\x03\x04 archive/data.pkl", "is a zip archive"),
+        (
+            b"\n<!DOCTYPE html><html><body>404</body></html>",
+            "is a web page, not an ONNX model; download the file itself",
+        ),
+        (b"PK\x03\x04 archive/data.pkl", "is a zip archive or a PyTorch checkpoint"),
+        (
+            b"\x40\0\0\0\0\0\0\0" + b'{"a":{"dtype":"F16"}}',
+            "is a safetensors file, not an ONNX model; give it the suffix",
+        ),
+        (b"\xff\xd8\xff\xe0\0\x10JFIF", "is a picture, not an ONNX model"),
         (b"\x08\x0a garbage", "is not a readable ONNX model ("),
     ],
 )

@@ -173,7 +173,7 @@ def uses_of(model: object, data: Path) -> Iterator[tuple[object, ...]]:
     yield "eval", "--model", model, "--data", data, "--label-order", "celebamask-hq", "--json", "out.json"
 
 
-@pytest.mark.parametrize("damage", ["empty", "text", "random", "truncated", "a folder"])
+@pytest.mark.parametrize("damage", ["empty", "text", "web page", "random", "truncated", "a folder"])
 def test_damaged_onnx_files(refuses: Refuses, here: Path, labelled: Path, damage: str) -> None:
     model = here / "model.onnx"
     if damage == "a folder":
@@ -182,13 +182,15 @@ def test_damaged_onnx_files(refuses: Refuses, here: Path, labelled: Path, damage
         whole = zoo.DEFAULT_MODEL.read_bytes()
         content = {
             "empty": b"",
-            "text": b"<html>404 Not Found</html>",
+            "text": b"404 Not Found",
+            "web page": b"<html>404 Not Found</html>",
             "random": np.random.default_rng(0).bytes(100_000),
             "truncated": whole[: len(whole) // 2],
         }
         model.write_bytes(content[damage])
+    cure = "download the file itself" if damage == "web page" else "segface-edge export"
     for arguments in uses_of("model.onnx", labelled):
-        refuses(BAD_INPUT, *arguments, saying=("model.onnx", "segface-edge export"))
+        refuses(BAD_INPUT, *arguments, saying=("model.onnx", cure))
 
 
 def change_metadata(change: Callable[[dict[str, Any]], object]) -> None:
@@ -308,7 +310,7 @@ def test_damaged_checkpoints(refuses: Refuses, state: dict[str, Any], damage: st
     whole = Path(name).read_bytes()
     content = {
         "empty": b"",
-        "text": b"<html>404 Not Found</html>",
+        "text": b"404 Not Found",
         "random": np.random.default_rng(0).bytes(100_000),
         "truncated": whole[: len(whole) // 2],
     }

@@ -174,3 +174,22 @@ def test_another_name_for_the_same_classes_is_taken() -> None:
     weights = replace(read_checkpoint(zoo.DEFAULT_CHECKPOINT), state=state, **silent)
     model = load_segface(weights, backbone="mobilenet", labels="helen", image_size=64, source="weights")
     assert model.labels.name == "helen"
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("w.safetensors", b"version https://git-lfs.github.com/spec/v1\noid", "is a Git LFS pointer, not a ."),
+        ("w.pt", b"version https://git-lfs.github.com/spec/v1\noid", "is a Git LFS pointer, not a ."),
+        ("w.safetensors", b"<!DOCTYPE html><html>", "is a web page, not a ."),
+        ("w.pth", b"\n<html>", "is a web page, not a ."),
+        ("w.safetensors", b"PK\x03\x04archive", "is a zip archive or a PyTorch checkpoint, not a .safetensors"),
+        ("w.pt", b'\x10\0\0\0\0\0\0\0{"a":{}}', "is a safetensors file, not a .pt file of weights; give it"),
+        ("w.safetensors", b"nothing that is known", "is not a readable safetensors file"),
+    ],
+)
+def test_what_came_instead_of_a_checkpoint_is_named(tmp_path: Path, name: str, content: bytes, message: str) -> None:
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(CheckpointError) as caught:
+        read_checkpoint(tmp_path / name)
+    assert message in str(caught.value)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from segface_edge.errors import IncompatibleEngineError, ModelFileError, SegFaceEdgeError
+from segface_edge.files import came_instead
 
 _UPGRADE = "upgrade ONNX Runtime (pip install --upgrade onnxruntime, or onnxruntime-gpu where that is here)"
 _AGAIN = "copy or download it again, or make it anew: segface-edge export"
@@ -64,12 +65,6 @@ _REASONS = (
         sound=False,
     ),
 )
-# What a download gives instead of the file, by its first bytes.
-_INSTEAD = (
-    (rb"version https://git-lfs", "is a Git LFS pointer, not the model", "fetch what it points to: git lfs pull"),
-    (rb"(?i)\s*<(!doctype|html)", "is a web page, not the model", "download the file itself"),
-    (rb"PK\x03\x04", "is a zip archive, not the model", "unpack it; checkpoints go through segface-edge export"),
-)  # fmt: skip
 
 
 def refused(path: Path, content: bytes, error: Exception, version: str) -> SegFaceEdgeError:
@@ -96,9 +91,9 @@ def refused(path: Path, content: bytes, error: Exception, version: str) -> SegFa
             return kind(path, reason.problem.format(*groups, **words), reason.cure.format(*groups, **words))
     if not content:
         return ModelFileError(path, "is not a readable ONNX model (it is empty)", _AGAIN)
-    for begins, problem, cure in _INSTEAD:
-        if re.match(begins, content):
-            return ModelFileError(path, problem, cure)
+    instead = came_instead(content)
+    if instead is not None:
+        return ModelFileError(path, f"is {instead[0]}, not an ONNX model", instead[1])
     # Behind the code's number and name; where it was found out, in C++, tells a user nothing.
     said = re.sub(r"^\[ONNXRuntimeError\] : \d+ : \w+ : ", "", text)
     return ModelFileError(path, f"is not a readable ONNX model ({said[:200]})", _AGAIN)

@@ -36,8 +36,10 @@ Examples:
   segface-edge parse video.mp4 -o overlay.mp4 --steady
 
 \b
-A video may be a file (mp4, mov, avi, mkv, webm), a camera's index (0), a stream (rtsp://…) or a GStreamer pipeline with
-an appsink. Of a camera the newest frame is parsed and older ones are dropped; Ctrl-C ends it.""",
+A video may be any file that FFmpeg opens, whatever its name, a camera's index (0), a stream (rtsp://…) or a GStreamer
+pipeline with an appsink. Of a camera the newest frame is parsed and older ones are dropped; Ctrl-C ends it. Frames
+keep their times and the video its sound; .mp4 and .webm play in browsers. An animated GIF, WebP or PNG is a video
+where the output is one (-o out.mp4) or --every, --frames, --steady or --show is given, else its first frame.""",
 )
 @click.argument("source")
 @click.option("-o", "out", help="Picture, or folder for several; - for standard output (PNG).")

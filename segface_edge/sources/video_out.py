@@ -92,7 +92,7 @@ class VideoWriter:
             seconds = float(self.frames / self._fps)
         try:
             self._encode(image, seconds)
-        except OSError as error:
+        except (av.FFmpegError, OSError) as error:
             raise self._failed(error) from error
         self.frames += 1
 
@@ -112,13 +112,13 @@ class VideoWriter:
             finally:  # also where the user does not wait for it
                 try:
                     output.close()
-                except OSError:
+                except (av.FFmpegError, OSError):
                     whole = False
                     raise
                 finally:
                     if whole and self._part.exists():
                         self._place()
-        except OSError as error:
+        except (av.FFmpegError, OSError) as error:
             raise self._failed(error) from error
         finally:
             self._part.unlink(missing_ok=True)
@@ -175,7 +175,7 @@ class VideoWriter:
     def _full(self) -> InputError:
         return InputError(self.path, f"the disk is full after {self.frames} frames", "make room; what was done is kept")
 
-    def _failed(self, error: OSError) -> InputError:
+    def _failed(self, error: av.FFmpegError | OSError) -> InputError:
         if error.errno == errno.ENOSPC:
             return self._full()
         reason = (error.strerror or str(error)).lower()

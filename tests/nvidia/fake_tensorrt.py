@@ -47,6 +47,8 @@ class Fake(Api):
     Attributes:
         refuse_operator: (node's name, operator) that the parser refuses.
         found_precision: the arithmetic of every engine, whatever its file says.
+        other_types: {input or output: DataType's member} that a network has in place of its file's.
+        cuda_fails: CUDA does not start when a plan is loaded.
         one_thread_per_context: whether an execution context belongs to its first thread.
         used: "Class.member", "Enum.MEMBER" and names of the module that were touched.
         builds: one entry a build: header, pools, level, hit (of the timing cache).
@@ -55,9 +57,11 @@ class Fake(Api):
     refuse_operator: tuple[str, str] | None = None
     found_precision: str | None = None
     one_thread_per_context: bool = True
+    cuda_fails: bool = False
 
     def __init__(self, table: dict[str, Any], device: FakeDevice) -> None:
         self.builds: list[dict[str, Any]] = []
+        self.other_types: dict[str, str] = {}
         super().__init__(table, device, {impl.kind: impl for impl in _IMPLS}, _FUNCTIONS)  # type: ignore[misc]
 
     def before(self, *version: int) -> bool:

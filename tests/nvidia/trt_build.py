@@ -153,7 +153,7 @@ class NetworkTensor(Impl):
 
     def __init__(self, api: Any, tensor: onnx_read.Tensor) -> None:
         self.name, self.shape = tensor.name, shape_of(tensor.shape)
-        self.dtype = api.member("DataType", KINDS[tensor.kind][0])
+        self.dtype = api.member("DataType", api.other_types.get(tensor.name, KINDS[tensor.kind][0]))
 
 
 class Parser(Impl):

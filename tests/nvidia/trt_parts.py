@@ -28,6 +28,12 @@ KINDS = {
     "tensor(int64)": ("INT64", np.int64),
     "tensor(bool)": ("BOOL", np.bool_),
 }
+# As TensorRT-RTX 1.7 was seen to say it, of a good plan where there is no driver.
+CUDA_FAILS = (
+    "IRuntime::deserializeCudaEngine: Error Code 1: Cuda Runtime (In ScopedCudaStream at "
+    "/_src/common/dispatch/cudaResources.cpp:25 (cudaError 35: CUDA driver version is insufficient for CUDA runtime "
+    "version))"
+)
 NO_CUDA = "CUDA initialization failure with error: 35. Please check your CUDA installation."
 
 

@@ -14,7 +14,7 @@ import numpy as np
 from . import onnx_read
 from .fake_cuda import KERNEL_MS, Work
 from .trt_enums import Member
-from .trt_parts import KINDS, NO_CUDA, Header, HostMemory, log, read_plan, shape_of, write_plan
+from .trt_parts import CUDA_FAILS, KINDS, NO_CUDA, Header, HostMemory, log, read_plan, shape_of, write_plan
 from .trt_surface import Impl
 
 # What an execution context takes of the GPU.
@@ -51,6 +51,10 @@ class Runtime(Impl):
         api.device.current("deserialize_cuda_engine")
         read = read_plan(bytes(serialized_engine))
         problem = self._problem(None if read is None else read[0])
+        if api.cuda_fails:
+            # Both are said of what is no plan.
+            log(api, self.logger, "ERROR", CUDA_FAILS)
+            problem = problem or CUDA_FAILS
         if problem:
             log(api, self.logger, "ERROR", problem)
             return None

@@ -22,6 +22,7 @@ from .cuda import MIB, open_cuda
 from .inspector import LayerTypes, found_fault, layer_types, log_types
 from .log import listening
 from .plan import PlanInfo, brief_report
+from .quantizers import check_quantizers
 from .runtimes import load
 from .watch import Progress, stoppable
 
@@ -63,6 +64,7 @@ def build(onnx: Path, config: BuildConfig, *, progress: Progress = lambda *_: No
     """
     about = read_metadata(onnx)  # says what is wrong with the file, if anything is
     content = onnx.read_bytes()
+    check_quantizers(content, onnx)
     batches = config.batches(about.spec)
     trt = load(config.runtime, f"a plan of {onnx.name}")
     cuda = None
@@ -82,7 +84,7 @@ def build(onnx: Path, config: BuildConfig, *, progress: Progress = lambda *_: No
             plan, cache = Compiler(trt, log, record, onnx, config).build(
                 content, about.spec, batches, workspace, progress, stop
             )
-            types = log_types(record.layers) if config.runtime == "rtx" else layer_types(trt, plan, onnx)
+            types = log_types(record.layers) if config.runtime == "rtx" else layer_types(trt, plan, about.spec, onnx)
             return _Made(plan, cache, workspace, types, tuple(record.warnings))
 
     made = stoppable(work, stop)

@@ -13,6 +13,7 @@ from segface_edge.errors import IncompatibleEngineError, InputError, UsageError
 from segface_edge.spec import ModelSpec
 
 from .config import BuildConfig
+from .contract import check_contract, network_tensors
 from .cuda import MIB
 from .log import Record, plain, start
 from .runtimes import RUNTIMES
@@ -71,6 +72,12 @@ class Compiler:
         parser = trt.OnnxParser(network, self.log)
         if not parser.parse(content):
             raise self._refused(parser)
+        # Types that NVIDIA's code lacks become others without a word (float64: float32), and a profile of a name that
+        # is no input is passed over: the network must be what the file promises, to the last name.
+        title = RUNTIMES[config.runtime].title
+        check_contract(
+            network_tensors(trt, network), spec, self.onnx, has=f"{title}'s network of it has", cure=_EXPORT_AGAIN
+        )
         options = builder.create_builder_config()
         if workspace is not None:
             options.set_memory_pool_limit(trt.MemoryPoolType.WORKSPACE, workspace * MIB)
@@ -141,7 +148,8 @@ class Compiler:
             source = network.get_input(index)
             frame = tuple(source.shape)[1:]
             profile.set_shape(source.name, *((count, *frame) for count in batches))
-        options.add_optimization_profile(profile)
+        if options.add_optimization_profile(profile) < 0:
+            raise self._failed()
 
     def _timing_cache(self, options: Any) -> Any:
         path = self.config.timing_cache

@@ -35,9 +35,24 @@ class Tensor:
     shape: tuple[int, ...]
 
 
+def _dtype(trt: ModuleType, kind: Any) -> npt.DTypeLike:
+    """numpy's type of NVIDIA's, or `object` for one that no file of ours has."""
+    types = {trt.DataType.UINT8: np.uint8, trt.DataType.FLOAT: np.float32, trt.DataType.HALF: np.float16}
+    return types.get(kind, object)
+
+
+def network_tensors(trt: ModuleType, network: Any) -> tuple[Tensor, ...]:
+    """The inputs and outputs of a network that NVIDIA's parser made, `trt` its module."""
+    ends = [(network.get_input(index), True) for index in range(network.num_inputs)]
+    ends += [(network.get_output(index), False) for index in range(network.num_outputs)]
+    return tuple(
+        Tensor(name=one.name, is_input=is_input, dtype=_dtype(trt, one.dtype), shape=tuple(one.shape))
+        for one, is_input in ends
+    )
+
+
 def read_tensors(trt: ModuleType, engine: Any) -> tuple[Tensor, ...]:
     """Those of a TensorRT engine, `trt` its module; inputs first, then in the engine's order."""
-    types = {trt.DataType.UINT8: np.uint8, trt.DataType.FLOAT: np.float32, trt.DataType.HALF: np.float16}
     found = []
     for index in range(engine.num_io_tensors):
         name = engine.get_tensor_name(index)
@@ -45,7 +60,7 @@ def read_tensors(trt: ModuleType, engine: Any) -> tuple[Tensor, ...]:
             Tensor(
                 name=name,
                 is_input=engine.get_tensor_mode(name) == trt.TensorIOMode.INPUT,
-                dtype=types.get(engine.get_tensor_dtype(name), object),
+                dtype=_dtype(trt, engine.get_tensor_dtype(name)),
                 shape=tuple(engine.get_tensor_shape(name)),
             )
         )
@@ -91,8 +106,21 @@ def guess_spec(tensors: tuple[Tensor, ...], path: Path) -> ModelSpec:
     )
 
 
-def check_contract(tensors: tuple[Tensor, ...], spec: ModelSpec, path: Path) -> None:
-    """Compares what the document promises with the engine's own inputs and outputs, in whatever order.
+def check_contract(
+    tensors: tuple[Tensor, ...],
+    spec: ModelSpec,
+    path: Path,
+    *,
+    has: str = "it has",
+    cure: str = "build it again: segface-edge build MODEL.onnx -o FILE.plan",
+) -> None:
+    """Compares what a file promises with inputs and outputs as NVIDIA's code has them, in whatever order.
+
+    Args:
+        tensors: NVIDIA's.
+        spec: the promise.
+        path: the file, for messages.
+        has: who has other ones, and the cure, for messages.
 
     Raises:
         IncompatibleEngineError: they differ in a name, a type or a shape.
@@ -113,8 +141,8 @@ def check_contract(tensors: tuple[Tensor, ...], spec: ModelSpec, path: Path) -> 
     if sorted(promised, key=lambda one: one.name) != sorted(tensors, key=lambda one: one.name):
         raise IncompatibleEngineError(
             path,
-            f"should have {', '.join(map(_words, promised))}; it has {', '.join(map(_words, tensors))}",
-            "build it again: segface-edge build MODEL.onnx -o FILE.plan",
+            f"should have {', '.join(map(_words, promised))}; {has} {', '.join(map(_words, tensors))}",
+            cure,
         )
 
 

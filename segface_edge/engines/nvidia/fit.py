@@ -6,8 +6,9 @@ import re
 import warnings
 from pathlib import Path
 
-from segface_edge.errors import IncompatibleEngineError
+from segface_edge.errors import IncompatibleEngineError, MissingDependencyError, SegFaceEdgeError
 
+from .cuda import driver_is_here, no_driver, old_driver
 from .log import Record
 from .plan import PlanInfo, PlanWarning
 from .runtimes import RUNTIMES, numbers
@@ -42,7 +43,23 @@ def check_fit(path: Path, info: PlanInfo, version: str, gpu: str, compute: str) 
         warnings.warn(PlanWarning(f"{path}: was built on {info.gpu}, this is {gpu}; {cure}"), stacklevel=4)
 
 
-def not_loaded(path: Path, info: PlanInfo | None, record: Record) -> IncompatibleEngineError:
+def driver_fault(path: Path, record: Record) -> MissingDependencyError | None:
+    """The error for a plan that did not load because CUDA did not start, None where it did: without a driver, or with
+    one that is too old, TensorRT finds every plan invalid.
+
+    Args:
+        path: the plan, for messages.
+        record: what TensorRT said of it.
+    """
+    said = " ".join(record.errors)
+    cuda = re.search(r"cudaError \d+: ([^)]+)|(CUDA initialization failure with error: \d+)", said)
+    # What is no plan is none, whatever the driver.
+    if cuda is None or "Serialization" in said:
+        return None
+    return old_driver(path, "TensorRT", cuda[1] or cuda[2]) if driver_is_here() else no_driver(path)
+
+
+def not_loaded(path: Path, info: PlanInfo | None, record: Record) -> SegFaceEdgeError:
     """Why TensorRT does not load a plan, in our words where they are known.
 
     Args:
@@ -50,6 +67,9 @@ def not_loaded(path: Path, info: PlanInfo | None, record: Record) -> Incompatibl
         info: its document, None where there is none.
         record: what TensorRT said of it.
     """
+    fault = driver_fault(path, record)
+    if fault is not None:
+        return fault
     said = " ".join(record.errors)
     cure = f"build it again: {info.rebuild(path) if info else f'segface-edge build MODEL.onnx -o {path}'}"
     # From 10.4 on, TensorRT prints the plan's version as raw bytes; what can be read of it is said.

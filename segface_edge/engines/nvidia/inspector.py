@@ -7,11 +7,14 @@ import re
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
 from types import ModuleType
 
 from segface_edge.errors import IncompatibleEngineError
-from segface_edge.spec import Precision
+from segface_edge.spec import ModelSpec, Precision
 
+from .contract import check_contract, read_tensors
+from .fit import driver_fault
 from .log import listening, start
 
 # NVIDIA's spellings, by version: "Row major linear FP32", "Float". The narrowest of a layer's inputs is what it
@@ -48,22 +51,31 @@ class LayerTypes:
         return any(count for name, count in self.layers.items() if name != OTHER)
 
 
-def layer_types(trt: ModuleType, plan: bytes, subject: object) -> LayerTypes:
+def layer_types(trt: ModuleType, plan: bytes, spec: ModelSpec, subject: Path) -> LayerTypes:
     """What a plan says; the GPU's context is current.
 
+    Args:
+        trt: TensorRT's module.
+        plan: that was just built.
+        spec: of the file that it was built from.
+        subject: that file, for messages.
+
     Raises:
-        IncompatibleEngineError: the plan that was just built cannot be loaded.
+        IncompatibleEngineError: the plan cannot be loaded, or takes or gives something else than the file.
+        MissingDependencyError: the driver does not run what TensorRT needs.
     """
     with listening(trt) as (log, record):
         runtime = start(trt.Runtime, log, record, subject)
         runtime.engine_host_code_allowed = True  # a version-compatible plan brings code: it was built here
         engine = runtime.deserialize_cuda_engine(plan)
         if engine is None:
-            raise IncompatibleEngineError(
+            raise driver_fault(subject, record) or IncompatibleEngineError(
                 subject,
                 f"was built, and cannot be loaded ({record.last_error()})",
                 "report it with the version of TensorRT",
             )
+        report = "report it with the version of TensorRT"
+        check_contract(read_tensors(trt, engine), spec, subject, has="the engine built of it has", cure=report)
         text = engine.create_engine_inspector().get_engine_information(trt.LayerInformationFormat.JSON)
     return _types(text)
 

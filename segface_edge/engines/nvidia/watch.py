@@ -21,8 +21,11 @@ def stoppable(work: Callable[[], _T], stop: threading.Event) -> _T:
     found: list[_T] = []
     failed: list[BaseException] = []
     done = threading.Event()  # not `join`: one that is interrupted takes the thread for ended
+    once = threading.Lock()
 
     def run() -> None:
+        if not once.acquire(blocking=False):
+            return
         try:
             found.append(work())
         except BaseException as error:
@@ -30,10 +33,15 @@ def stoppable(work: Callable[[], _T], stop: threading.Event) -> _T:
         finally:
             done.set()
 
-    threading.Thread(target=run, name="TensorRT builder", daemon=True).start()
-    while not done.is_set():
+    # Ctrl-C may come at any moment, also while the thread starts, which may then run or not: it is started again, and
+    # the work is done once. All waiting is within the `try`, or the builder would go on with nobody to wait for it.
+    while True:
         try:
-            done.wait(_POLL_S)
+            if not once.locked():
+                threading.Thread(target=run, name="TensorRT builder", daemon=True).start()
+            while not done.wait(_POLL_S):
+                pass
+            break
         except KeyboardInterrupt:
             if stop.is_set():
                 raise

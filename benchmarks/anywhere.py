@@ -1,6 +1,6 @@
 """How well faces are parsed wherever they are: labelled portraits in larger photos, small, shifted and turned.
 
-    python benchmarks/anywhere.py --data DIR --backgrounds DIR --detector yunet.onnx
+    python benchmarks/anywhere.py --data DIR --backgrounds DIR
 
 A photo is 1600 x 1200; of scale 1 is a portrait as high as it. Around it lies the corner of another photo, made large,
 so that there is one face with known labels. F1 is of the whole photo's pixels, background outside the portrait. Writes
@@ -73,7 +73,7 @@ def placed(
 @click.command(help=__doc__)
 @click.option("--data", required=True, type=click.Path(path_type=Path, exists=True), help="Labelled portraits.")
 @click.option("--backgrounds", required=True, type=click.Path(path_type=Path, exists=True), help="Other photos.")
-@click.option("--detector", required=True, type=click.Path(path_type=Path, exists=True), help="YuNet's model.")
+@click.option("--detector", type=click.Path(path_type=Path, exists=True), help="YuNet's model; default: the bundled.")
 @click.option("--label-order", default="celebamask-hq", show_default=True)
 @click.option("--model", type=click.Path(path_type=Path, exists=True), help="Default: the bundled one.")
 @click.option("--photos", default=100, show_default=True, help="Of the data, at each scale.")
@@ -83,7 +83,7 @@ def placed(
 def main(
     data: Path,
     backgrounds: Path,
-    detector: Path,
+    detector: Path | None,
     label_order: str,
     model: Path | None,
     photos: int,

@@ -1,6 +1,6 @@
 """How much labels flicker in videos, without and with `--steady`, what that costs in F1, and how far it is behind.
 
-    python benchmarks/steady.py --data DIR --detector yunet.onnx
+    python benchmarks/steady.py --data DIR
 
 Labelled portraits in videos of 640 x 480 with a sensor's noise, written as MPEG-4 and read again:
 
@@ -125,12 +125,12 @@ def watched(
 
 @click.command(help=__doc__)
 @click.option("--data", required=True, type=click.Path(path_type=Path, exists=True), help="Labelled portraits.")
-@click.option("--detector", required=True, type=click.Path(path_type=Path, exists=True), help="YuNet's model.")
+@click.option("--detector", type=click.Path(path_type=Path, exists=True), help="YuNet's model; default: the bundled.")
 @click.option("--label-order", default="celebamask-hq", show_default=True)
 @click.option("--videos", default=12, show_default=True, help="Of each scene.")
 @click.option("--frames", default=40, show_default=True, help="Of a video.")
 @click.option("--threads", default=2, show_default=True)
-def main(data: Path, detector: Path, label_order: str, videos: int, frames: int, threads: int) -> None:
+def main(data: Path, detector: Path | None, label_order: str, videos: int, frames: int, threads: int) -> None:
     """Measure, write."""
     order = label_set(label_order)
     samples = open_dataset(data, order=order, default=label_set("segface")).samples[: videos + 1]

@@ -15,7 +15,7 @@ from .yunet import YuNet
 # What is looked at, in pixels of the photo's longer side.
 LOOK = SIDES[0]
 # The score of a face; and one that no wrong turn reaches, but nearly all faces (`benchmarks/turns.py`).
-_FACE, _SURE = 0.6, 0.92
+_FACE, _SURE = 0.6, 0.925
 # What is turned otherwise than the photo's other faces has to be plain.
 _PLAIN = 0.8
 # A whole face is surer than its parts, which larger levels have. One that is this large on a smaller level, in pixels
@@ -34,7 +34,7 @@ class Watch:
     """What a video's frames so far say of the next one.
 
     Attributes:
-        quarters: of the surest face.
+        quarters: of most of its faces.
         faces: of the frame before.
         frames: so far.
     """
@@ -74,9 +74,10 @@ class Finder:
         return list(watch.faces)
 
     def _anywhere(self, levels: Levels, quarters: int) -> tuple[list[FaceBox], int]:
-        """The faces and the turn of the surest, beginning with a turn that is likely."""
+        """The faces and the turn of most, beginning with a turn that is likely."""
         faces = self._turned(levels, quarters)
-        other = faces[0].turn // 90 if faces else self._faintly(levels, quarters)
+        turns = [face.turn // 90 for face in faces]
+        other = max(turns, key=turns.count) if faces else self._faintly(levels, quarters)
         if other != quarters:
             faces, quarters = self._turned(levels, other), other
         return faces, quarters

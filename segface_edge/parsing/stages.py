@@ -147,7 +147,7 @@ class Stages:
         )
 
     def _find_with(self, yunet: Finder, work: Work, watch: Watch | None) -> None:
-        faces = yunet(work.image) if watch is None else yunet(work.image, watch)
+        faces = yunet(work.image, watch)
         if self.locate == "auto" and not faces:
             return  # a face that fills the photo may be too large for it
         work.located, work.locator = self._large(faces, work.image), "yunet"

@@ -370,7 +370,7 @@ def test_of_two_faces_the_same_one_is_kept_and_frames_may_change_their_size() ->
 
         calls = 0
 
-        def __call__(self, image: np.ndarray) -> list[FaceBox]:
+        def __call__(self, image: np.ndarray, _: object) -> list[FaceBox]:
             self.calls += 1
             found = [left, right] if image.shape[1] > 400 else []
             return found[:: (-1) ** self.calls]
@@ -424,7 +424,7 @@ def test_the_network_sees_damped_frames(noisy: Path) -> None:
 
         calls = 0
 
-        def __call__(self, image: np.ndarray) -> list[FaceBox]:
+        def __call__(self, image: np.ndarray, _: object) -> list[FaceBox]:
             self.calls += 1
             assert image.shape == (256, 352, 3)
             x = 120 + 2 * (-1) ** self.calls

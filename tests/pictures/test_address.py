@@ -19,8 +19,8 @@ from segface_edge.cli import main
 from segface_edge.engines import FakeEngine
 from segface_edge.errors import ImageError
 from segface_edge.pictures import address, reading
+from segface_edge.sources.kinds import is_live, is_video
 from segface_edge.sources.photos import find
-from segface_edge.sources.video import is_live, is_video
 
 PORTRAIT = zoo.PORTRAIT.read_bytes()
 

@@ -285,7 +285,7 @@ def test_a_truncated_pil_image_is_refused(portrait: Path) -> None:
         reading.load(lazy)
 
 
-@pytest.mark.skipif(not features.check("avif"), reason="this Pillow has no AVIF")
+@pytest.mark.skipif("avif" not in features.modules or not features.check("avif"), reason="this Pillow has no AVIF")
 @pytest.mark.parametrize(("part", "problem"), [(b"iloc", "not a picture that can be read"), (b"mdat", "damaged")])
 def test_a_damaged_avif_is_refused(part: bytes, problem: str) -> None:
     """Its decoder raises RuntimeError: without the table of its items (iloc) at once, without pixels (mdat) later."""

@@ -1,13 +1,14 @@
 # Two commands for newcomers: `make demo` and `make test`. PYTHON names the interpreter that makes the environments.
 PYTHON ?= python3
 VENV ?= .venv
+PINS ?= constraints.txt
 RUN := $(VENV)/bin
 DEMO := demo
 ZOO := segface_edge/zoo
 # Labelled faces for the metrics of `make release-model`.
 DATA ?= ../shared/data/celebamask-hq-mini/val
 
-.PHONY: demo test test-slow test-gpu test-runtime lint release-model results clean
+.PHONY: demo test test-slow test-gpu test-runtime test-lowest lint release-model results clean
 
 # One environment with everything that runs on a CPU. Made again when what it is made from changes.
 $(VENV)/ready: pyproject.toml constraints.txt
@@ -44,8 +45,12 @@ lint: $(VENV)/ready
 # The suite without torch, on another Python: make test-runtime PYTHON=python3.10 VENV=.venv-3.10
 test-runtime:
 	$(PYTHON) -m venv $(VENV)
-	$(RUN)/python -m pip install --quiet -c constraints.txt -e . pytest hypothesis
+	$(RUN)/python -m pip install --quiet -c $(PINS) -e . pytest hypothesis
 	$(RUN)/python -m pytest -m 'not slow'
+
+# The same with the lowest versions that are allowed: make test-lowest PYTHON=python3.10 VENV=.venv-lowest
+test-lowest: PINS := constraints-lowest.txt
+test-lowest: test-runtime
 
 # Everything that depends on the released weights.
 release-model: $(VENV)/ready

@@ -17,7 +17,8 @@ from segface_edge.engines.base import cores
 
 UNKNOWN = "unknown"
 PACKAGES = (
-    "numpy", "Pillow", "opencv-python-headless", "opencv-python", "onnxruntime", "onnxruntime-gpu", "torch",
+    "numpy", "Pillow", "opencv-python-headless", "opencv-python", "opencv-contrib-python-headless",
+    "opencv-contrib-python", "onnxruntime", "onnxruntime-gpu", "torch",
     "tensorrt", "pycuda", "cuda-python",
 )  # fmt: skip
 _SMI = ("name", "driver_version", "clocks.sm", "clocks.mem", "temperature.gpu", "clocks_throttle_reasons.active",

@@ -36,7 +36,7 @@ COMMANDS = {
 }
 CTRL_C = 130
 # What the runtime imports -> what installs it.
-_PACKAGES = {"cv2": "opencv-python-headless (a Jetson: JetPack has it)", "PIL": "Pillow"}
+_PACKAGES = {"PIL": "Pillow"}
 
 
 class _Commands(click.Group):
@@ -94,6 +94,11 @@ def _run(arguments: list[str] | None) -> int:
         # What an optional package misses is said where it is imported; this is the runtime itself.
         click.echo(f"error: {_missing(error)}", err=True)
         return MissingDependencyError.exit_code
+    except AttributeError as error:
+        if getattr(error.obj, "__name__", "") != "cv2":
+            raise
+        click.echo(f"error: {_missing(ImportError('OpenCV is not whole', name='cv2'))}", err=True)
+        return MissingDependencyError.exit_code
     except click.ClickException as error:
         error.show()
         return error.exit_code
@@ -134,6 +139,11 @@ def _say_warning(message: Warning | str, *_: Any, **__: Any) -> None:
 
 
 def _missing(error: ImportError) -> MissingDependencyError:
+    # An OpenCV that was made for numpy 1, as JetPack's, names nothing.
+    if (error.name or "").partition(".")[0] == "cv2" or "multiarray" in f"{error}":
+        from .opencv import cure_of
+
+        return MissingDependencyError("segface-edge", f"cannot run: {error}", cure_of(error))
     package = _PACKAGES.get((error.name or "").partition(".")[0], error.name or "a package")
     return MissingDependencyError("segface-edge", f"cannot run: {error}", f"install it: pip install {package}")
 

@@ -14,6 +14,7 @@ from segface_edge.bench.machine import environment, package_version
 from segface_edge.engines.nvidia.probe import findings
 from segface_edge.errors import SegFaceEdgeError
 
+from . import opencv
 from .options import json_option, say
 
 _RUNTIME = "pip install segface-edge"
@@ -22,7 +23,6 @@ _EXPORT = "pip install 'segface-edge[export]'"
 _MODULES = (
     ("numpy", "runtime", _RUNTIME, True),
     ("PIL", "runtime", _RUNTIME, True),
-    ("cv2", "runtime", "pip install opencv-python-headless (a Jetson: JetPack has it)", True),
     ("onnxruntime", "runtime", "pip install onnxruntime", True),
     ("torch", "export and training", _EXPORT, False),
     ("onnx", "export", _EXPORT, False),
@@ -44,7 +44,8 @@ Examples:
 def command(json_to: str | None) -> int:
     """Check what is installed and whether the bundled model runs; say what mends what does not."""
     distributions = packages_distributions()
-    checks = [_module(*row, distributions) for row in _MODULES] + [_one_onnxruntime(), *_nvidia(), _bundled_model()]
+    checks = [_module(*row, distributions) for row in _MODULES]
+    checks += [_opencv(), _one_opencv(), _one_onnxruntime(), *_nvidia(), _bundled_model()]
     broken = [check for check in checks if check["needed"] and not check["ok"]]
     machine = environment()
     document = {"ok": not broken, "checks": checks, "environment": machine}
@@ -66,12 +67,28 @@ def _nvidia() -> list[dict[str, Any]]:
     ]
 
 
+def _opencv() -> dict[str, Any]:
+    state, cure = (
+        opencv.state() if find_spec("cv2") else ("not installed", f"{opencv.cure()} (a Jetson: JetPack has it)")
+    )
+    return _check("cv2", not cure, state, cure, needed=True)
+
+
+def _one_opencv() -> dict[str, Any]:
+    installed = opencv.installed()
+    if len(installed) > 1:
+        return _check(
+            "OpenCV packages", False, f"{' and '.join(installed)} share one module", opencv.cure(), needed=True
+        )
+    return _check("OpenCV packages", True, " ".join(installed) or "none: the system's own", "", needed=True)
+
+
 def _one_onnxruntime() -> dict[str, Any]:
     installed = [name for name in _ONNXRUNTIMES if package_version(name)]
     clash = len(installed) > 1
     cure = f"pip uninstall {' '.join(installed)}, then install the one that you want" if clash else ""
     state = f"{' and '.join(installed)} share one module" if clash else (" ".join(installed) or "none")
-    return _check("onnxruntime packages", not clash, state, cure, purpose="runtime", needed=True)
+    return _check("onnxruntime packages", not clash, state, cure, needed=True)
 
 
 def _bundled_model() -> dict[str, Any]:
@@ -82,17 +99,18 @@ def _bundled_model() -> dict[str, Any]:
         with FaceParser() as parser:
             found = parser(zoo.PORTRAIT).present()
             providers = ", ".join(map(str, parser.engine.describe().get("providers", [])))  # type: ignore[call-overload]
-    except ImportError as error:
-        return _check("bundled model", False, f"{error}", _RUNTIME, purpose="runtime", needed=True)
     except SegFaceEdgeError as error:
-        return _check("bundled model", False, error.problem, error.cure, purpose="runtime", needed=True)
+        return _check("bundled model", False, error.problem, error.cure, needed=True)
+    except Exception as error:  # of whatever is broken here
+        reason = "cannot run: " + (f"{error}".splitlines() or [type(error).__name__])[0]
+        return _check("bundled model", False, reason, f"mend what is broken above, or: {_RUNTIME}", needed=True)
     ok = {"hair", "skin", "nose"} <= set(found)
     cure = "" if ok else "reinstall segface-edge and onnxruntime"
     state = f"runs on {providers}, finds {len(found)} classes in the bundled portrait"
-    return _check("bundled model", ok, state, cure, purpose="runtime", needed=True)
+    return _check("bundled model", ok, state, cure, needed=True)
 
 
-def _check(name: str, ok: bool, state: str, cure: str, *, purpose: str, needed: bool) -> dict[str, Any]:
+def _check(name: str, ok: bool, state: str, cure: str, *, needed: bool, purpose: str = "runtime") -> dict[str, Any]:
     return {"name": name, "ok": ok, "state": state, "cure": cure, "purpose": purpose, "needed": needed}
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import re
+import sys
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import ExitStack, closing
 from pathlib import Path
@@ -11,6 +14,7 @@ import click
 
 from segface_edge.errors import InputError, SegFaceEdgeError, UsageError
 
+from . import opencv
 from .lines import Lines
 from .options import progress_bar
 
@@ -176,14 +180,14 @@ def _picture(face: FaceParse, view: View, alpha: float) -> UInt8Array:
 def _check_windows() -> None:
     import cv2
 
+    # Qt ends the process where there is no screen.
+    shown = sys.platform != "linux" or os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
+    if not shown and not re.search(r"GUI:\s*NONE", cv2.getBuildInformation()):
+        raise UsageError("--show", "there is no screen here", "set DISPLAY, or leave it out and give -o")
     try:
         cv2.namedWindow("segface-edge")
     except cv2.error as error:
-        raise UsageError(
-            "--show",
-            "this OpenCV has no windows",
-            "pip uninstall opencv-python-headless && pip install opencv-python",
-        ) from error
+        raise UsageError("--show", "this OpenCV has no windows", opencv.cure(windows=True)) from error
 
 
 def describe(document: dict[str, Any]) -> str:

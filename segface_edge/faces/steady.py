@@ -18,6 +18,7 @@ import numpy.typing as npt
 from segface_edge.pictures.fitting import PADDING
 from segface_edge.pictures.framing import Square, square_of
 from segface_edge.pictures.geometry import Fitted, Geometry, UInt8Array
+from segface_edge.pictures.sampling import places, places_of, sample
 
 from .locate import Located
 from .tracks import Tracks, motion
@@ -211,30 +212,31 @@ def _place_before(before: _Seen, now: _Seen) -> _Floats:
     way = now.to_square @ motion(before.anchor, now.anchor) @ np.linalg.inv(before.to_square)
     way[:2, 2] += way[:2, :2] @ (0.5, 0.5) - 0.5
     side = now.grey.shape[0]
-    moved = cv2.warpAffine(before.grey, way[:2], (side, side), borderMode=cv2.BORDER_REPLICATE)
+    back = np.linalg.inv(way)
+    moved = sample(before.grey, places(back[:2], range(side), range(side)))
     small = (round(side * _FLOW_SCALE),) * 2
     here, there = (cv2.resize(picture, small, interpolation=cv2.INTER_AREA) for picture in (now.grey, moved))
     flow = np.zeros((*small, 2), np.float32)
     flow = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_FAST).calc(here, there, flow)
     flow = cv2.resize(flow, (side, side), interpolation=cv2.INTER_LINEAR) / np.float32(_FLOW_SCALE)
-    back = np.linalg.inv(way).astype(np.float32)
+    back = back.astype(np.float32)
     return np.asarray((_identity(side) + flow) @ back[:2, :2].T + back[:2, 2], np.float32)
 
 
 def _as_now(before: _Seen, now: _Seen) -> _Earlier:
     x, y = np.ascontiguousarray(before.place[..., 0]), np.ascontiguousarray(before.place[..., 1])
 
-    def sample(values: UInt8Array, how: int) -> UInt8Array:
-        return np.asarray(cv2.remap(values, x, y, how, borderMode=cv2.BORDER_REPLICATE), np.uint8)
+    def nearest(values: UInt8Array) -> UInt8Array:
+        return np.asarray(cv2.remap(values, x, y, cv2.INTER_NEAREST, borderMode=cv2.BORDER_REPLICATE), np.uint8)
 
     side = before.labels.shape[0]
     shown = (x > -0.5) & (y > -0.5) & (x < side - 0.5) & (y < side - 0.5)
     return _Earlier(
-        labels=sample(before.labels, cv2.INTER_NEAREST),
-        voted=sample(before.voted, cv2.INTER_NEAREST),
-        confidence=None if before.confidence is None else sample(before.confidence, cv2.INTER_NEAREST),
+        labels=nearest(before.labels),
+        voted=nearest(before.voted),
+        confidence=None if before.confidence is None else nearest(before.confidence),
         shown=shown,
-        same=shown & (cv2.absdiff(sample(before.smooth, cv2.INTER_LINEAR), now.smooth) < _SAME_GREY),
+        same=shown & (cv2.absdiff(sample(before.smooth, places_of(x, y)), now.smooth) < _SAME_GREY),
     )
 
 

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from collections.abc import Iterator
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
 from .geometry import Geometry, UInt8Array
+from .sampling import Places, places, sample
 
 # Standard deviation, in square pixels, of the smoothing of masks that are enlarged.
 SMOOTHING = 0.6
+# The photo is gone through in parts of so many rows and columns: many show one class alone.
+_PART = 384
 
 
 def restore(labels: UInt8Array, geometry: Geometry, height: int, width: int) -> UInt8Array:
@@ -20,7 +22,7 @@ def restore(labels: UInt8Array, geometry: Geometry, height: int, width: int) -> 
 
     Each class's mask is interpolated bilinearly at the photo's pixel centres, and the largest wins (the lowest label
     of equals). A mask is warped only where its class is, and in 8 bits: weights that differ by less than 1/255 may
-    count as equal.
+    count as equal. Places are rounded to 1/32 of a square pixel.
 
     Where the photo is larger than the square, masks are smoothed first: bilinear weights of a hard mask alone give
     back its blocks (at twice the size they equal nearest-neighbour). The width is the one that serves thin classes
@@ -44,24 +46,14 @@ def restore_part(labels: UInt8Array, geometry: Geometry, height: int, width: int
     shown = labels[geometry.top : geometry.bottom, geometry.left : geometry.right]
     columns, rows = _shown(geometry, height, width)
     target = np.zeros((len(rows), len(columns)), np.uint8)
-    if not target.size:
-        return rows, columns, target
-    largest = np.zeros_like(target)
-    for label in np.flatnonzero(np.bincount(shown.reshape(-1), minlength=1)):
-        mask: npt.NDArray[Any] = np.equal(shown, label).view(np.uint8) * np.uint8(255)
-        if geometry.enlarges:
-            mask = cv2.GaussianBlur(mask, (3, 3), SMOOTHING, borderType=cv2.BORDER_REPLICATE)
-        left, top, mask_width, mask_height = cv2.boundingRect(mask)
-        # A mask reaches one square pixel beyond its last.
-        reach = (geometry.left + left - 1, geometry.top + top - 1, mask_width + 2, mask_height + 2)
-        x, y = _reached(geometry, reach, columns, rows)
-        if not len(x) or not len(y):
-            continue
-        warped = _warp(mask, geometry, x, y)
-        window = np.s_[y.start - rows.start : y.stop - rows.start, x.start - columns.start : x.stop - columns.start]
-        wins = cv2.compare(warped, largest[window], cv2.CMP_GT)
-        cv2.copyTo(warped, wins, largest[window])
-        target[window][wins != 0] = label
+    masks = _Masks(shown, geometry)
+    for window, x, y in _parts(columns, rows):
+        reach, all_of_it = _seen(shown, geometry, x, y)
+        seen = np.flatnonzero(cv2.calcHist([shown[reach]], [0], None, [256], [0, 256])).tolist()
+        if len(seen) == 1 and all_of_it:
+            target[window] = seen[0]
+        elif seen:
+            masks.largest_into(target[window], seen, reach, x, y)
     return rows, columns, target
 
 
@@ -78,9 +70,85 @@ def restore_confidence_part(
     confidence, geometry = _as_it_lies(confidence, geometry)
     columns, rows = _shown(geometry, height, width)
     shown = np.ascontiguousarray(confidence[geometry.top : geometry.bottom, geometry.left : geometry.right])
-    if not len(columns) or not len(rows):
-        return rows, columns, np.zeros((len(rows), len(columns)), np.uint8)
-    return rows, columns, _warp(shown, geometry, columns, rows)
+    target = np.zeros((len(rows), len(columns)), np.uint8)
+    for window, x, y in _parts(columns, rows):
+        target[window] = _sample(shown, _places(geometry, x, y), geometry)
+    return rows, columns, target
+
+
+def _parts(columns: range, rows: range) -> Iterator[tuple[tuple[slice, slice], range, range]]:
+    """Parts of the photo: where each is in the whole, its columns and its rows."""
+    for top in range(0, len(rows), _PART):
+        for left in range(0, len(columns), _PART):
+            window = np.s_[top : top + _PART, left : left + _PART]
+            yield window, columns[window[1]], rows[window[0]]
+
+
+def _seen(shown: UInt8Array, geometry: Geometry, columns: range, rows: range) -> tuple[tuple[slice, slice], bool]:
+    """What of the square may decide on a part of the photo; False: a part of it shows nothing of the square."""
+    first_x, last_x, first_y, last_y = (at + 0.5 for at in (columns[0], columns[-1], rows[0], rows[-1]))
+    corners = [
+        (
+            x * geometry.scale_x + y * geometry.turn_x + geometry.offset_x - geometry.left,
+            x * geometry.turn_y + y * geometry.scale_y + geometry.offset_y - geometry.top,
+        )
+        for x in (first_x, last_x)
+        for y in (first_y, last_y)
+    ]
+    (left, right), (top, bottom) = ((min(values), max(values)) for values in zip(*corners, strict=True))
+    # A pixel is interpolated from its neighbours, and they are smoothed with theirs.
+    reach = np.s_[max(0, int(top) - 2) : max(0, int(bottom) + 3), max(0, int(left) - 2) : max(0, int(right) + 3)]
+    height, width = shown.shape
+    return reach, geometry.quarters == 0 or (left >= 1 and top >= 1 and right <= width - 1 and bottom <= height - 1)
+
+
+class _Masks:
+    """Masks of the classes of a label map, made when they are asked for.
+
+    Args:
+        shown: the shown part of the square.
+        geometry: from `fit`.
+    """
+
+    def __init__(self, shown: UInt8Array, geometry: Geometry) -> None:
+        self._shown, self._geometry = shown, geometry
+        self._masks: dict[int, UInt8Array] = {}
+
+    def __getitem__(self, label: int) -> UInt8Array:
+        if label not in self._masks:
+            mask = np.asarray(cv2.inRange(self._shown, label, label), np.uint8)
+            if self._geometry.enlarges:
+                cv2.GaussianBlur(mask, (3, 3), SMOOTHING, dst=mask, borderType=cv2.BORDER_REPLICATE)
+            self._masks[label] = mask
+        return self._masks[label]
+
+    def largest_into(
+        self, target: UInt8Array, labels: list[int], reach: tuple[slice, slice], columns: range, rows: range
+    ) -> None:
+        """A part of the photo: the label of the largest mask at each pixel, the first of equals.
+
+        Args:
+            target: (rows, columns), written to.
+            labels: those that may be there.
+            reach: the part of `shown` that decides on it.
+            columns, rows: of the photo.
+        """
+        geometry, where, largest = self._geometry, _places(self._geometry, columns, rows), np.zeros_like(target)
+        for label in labels:
+            mask = self[label]
+            # Not cv2.boundingRect, which is wrong for 2 and 3 columns before OpenCV 4.10.
+            across, down = (np.flatnonzero(mask[reach].max(axis)) for axis in (0, 1))
+            # A mask reaches one square pixel beyond its last.
+            left, top = geometry.left + reach[1].start + across[0] - 1, geometry.top + reach[0].start + down[0] - 1
+            box = (left, top, across[-1] - across[0] + 3, down[-1] - down[0] + 3)
+            x, y = _reached(geometry, box, columns, rows)
+            if not len(x) or not len(y):
+                continue
+            window = np.s_[y.start - rows.start : y.stop - rows.start, x.start - columns.start : x.stop - columns.start]
+            warped = _sample(mask, where[window], geometry)
+            wins = cv2.compare(warped, largest[window], cv2.CMP_GT)
+            cv2.copyTo(warped, wins, largest[window])
+            np.copyto(target[window], np.uint8(label), where=wins != 0)
 
 
 def _as_it_lies(values: UInt8Array, geometry: Geometry) -> tuple[UInt8Array, Geometry]:
@@ -128,18 +196,18 @@ def _covered(photo: range, start: int, length: int, scale: float, offset: float)
     return range(max(first, photo.start), max(min(last + 1, photo.stop), photo.start))
 
 
-def _warp(shown: UInt8Array, geometry: Geometry, columns: range, rows: range) -> UInt8Array:
-    """The shown part of the square, bilinear, at the centres of the photo's `columns` and `rows`."""
-    x, y = columns.start + 0.5, rows.start + 0.5
-    first_x = x * geometry.scale_x + y * geometry.turn_x + geometry.offset_x - geometry.left - 0.5
-    first_y = x * geometry.turn_y + y * geometry.scale_y + geometry.offset_y - geometry.top - 0.5
-    to_square = np.array([[geometry.scale_x, geometry.turn_x, first_x], [geometry.turn_y, geometry.scale_y, first_y]])
-    warped = cv2.warpAffine(
-        shown,
-        to_square,
-        (len(columns), len(rows)),
-        flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
-        # Not askew, only pixels that the square shows are asked for; askew, there are others among them.
-        borderMode=cv2.BORDER_REPLICATE if geometry.quarters == 0 else cv2.BORDER_CONSTANT,
+def _places(geometry: Geometry, columns: range, rows: range) -> Places:
+    """Where the centres of the photo's pixels lie in the shown part of the square."""
+    to_square = np.array(
+        [
+            [geometry.scale_x, geometry.turn_x, geometry.offset_x - geometry.left],
+            [geometry.turn_y, geometry.scale_y, geometry.offset_y - geometry.top],
+        ]
     )
-    return np.asarray(warped, np.uint8)
+    to_square[:, 2] += to_square[:, :2] @ (0.5, 0.5) - 0.5
+    return places(to_square, columns, rows)
+
+
+def _sample(shown: UInt8Array, where: Places, geometry: Geometry) -> UInt8Array:
+    # Not askew, only pixels that the square shows are asked for; askew, there are others among them.
+    return sample(shown, where, outside=None if geometry.quarters == 0 else (0,))

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
@@ -11,7 +14,7 @@ from typing import Any
 import pytest
 
 from segface_edge import zoo
-from segface_edge.cli import doctor
+from segface_edge.cli import doctor, opencv
 
 Cli = Callable[..., Any]
 
@@ -59,6 +62,92 @@ def test_two_onnxruntime_packages_are_a_fault(cli: Cli, monkeypatch: pytest.Monk
     (fault,) = (check for check in json.loads(result.out)["checks"] if check["needed"] and not check["ok"])
     assert fault["state"] == "onnxruntime and onnxruntime-gpu share one module"
     assert fault["cure"].startswith("pip uninstall onnxruntime onnxruntime-gpu")
+
+
+@pytest.mark.parametrize(
+    ("installed", "wanted"),
+    [
+        (("opencv-python", "opencv-python-headless"), "opencv-python"),
+        (("opencv-contrib-python", "opencv-python-headless"), "opencv-contrib-python"),
+        (("opencv-contrib-python-headless", "opencv-python-headless"), "opencv-contrib-python-headless"),
+        (("opencv-contrib-python", "opencv-python", "opencv-python-headless"), "opencv-contrib-python"),
+    ],
+)
+def test_two_opencv_packages_are_a_fault_and_the_users_own_stays(
+    cli: Cli, monkeypatch: pytest.MonkeyPatch, installed: tuple[str, ...], wanted: str
+) -> None:
+    monkeypatch.setattr(opencv, "package_version", lambda name: "1.0" if name in installed else None)
+    result = cli("doctor", "--json", "-")
+    assert result.code == 1
+    (fault,) = (check for check in json.loads(result.out)["checks"] if check["needed"] and not check["ok"])
+    assert fault["name"] == "OpenCV packages"
+    uninstall, _, install = fault["cure"].partition(" && ")
+    assert sorted(uninstall.split()) == sorted(["pip", "uninstall", "-y", *installed])
+    assert install == f"pip install {wanted}"
+
+
+def test_an_opencv_of_the_system_is_no_fault(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(opencv, "package_version", {}.get)
+    result = cli("doctor")
+    assert result.code == 0
+    assert "none: the system's own" in result.out
+
+
+# What stands where cv2 ought to -> what is said of it.
+BROKEN = {
+    "": "is not whole: another package of OpenCV was uninstalled",
+    "raise ImportError('libGL.so.1: no such file', name='cv2')": "cannot be imported: libGL.so.1: no such file",
+    "raise ImportError('numpy.core.multiarray failed to import')": "numpy.core.multiarray failed to import",
+}
+# The last one was made for numpy 1.
+CURES = dict(zip(BROKEN, ("pip install opencv", "pip install opencv", "pip install 'numpy<2'"), strict=True))
+
+
+@pytest.mark.parametrize("content", BROKEN)
+@pytest.mark.parametrize("command", ["doctor", "parse"])
+def test_a_broken_opencv_is_said_with_its_cure(tmp_path: Path, content: str, command: str) -> None:
+    (tmp_path / "cv2").mkdir()
+    (tmp_path / "cv2" / "__init__.py").write_text(content)
+    arguments = [command] if command == "doctor" else [command, str(zoo.PORTRAIT), "-o", str(tmp_path / "out.png")]
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", f"from segface_edge.cli import main; main({arguments})"],
+        env={**os.environ, "PYTHONPATH": f"{tmp_path}{os.pathsep}{Path(zoo.__file__).parents[2]}"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if command == "doctor":
+        assert (done.returncode, done.stderr) == (1, "")
+        (line,) = (line for line in done.stdout.splitlines() if line.startswith("BROKEN  cv2"))
+        assert BROKEN[content] in line
+        assert "BROKEN  bundled model" in done.stdout
+        assert CURES[content] in done.stdout
+    else:
+        assert done.returncode == 3
+        assert done.stderr.count("\n") == 1
+        assert CURES[content] in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("installed", "command"),
+    [
+        (("opencv-python-headless",), "pip uninstall -y opencv-python-headless && pip install opencv-python"),
+        (
+            ("opencv-python-headless", "opencv-python"),
+            "pip uninstall -y opencv-python-headless opencv-python && pip install opencv-python",
+        ),
+        (
+            ("opencv-contrib-python-headless",),
+            "pip uninstall -y opencv-contrib-python-headless && pip install opencv-contrib-python",
+        ),
+        ((), "pip install opencv-python"),
+    ],
+)
+def test_the_cure_for_windows_leaves_one_opencv(
+    monkeypatch: pytest.MonkeyPatch, installed: tuple[str, ...], command: str
+) -> None:
+    monkeypatch.setattr(opencv, "package_version", lambda name: "1.0" if name in installed else None)
+    assert opencv.cure(windows=True) == command
 
 
 def test_a_damaged_model_is_a_fault(cli: Cli, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -174,6 +174,7 @@ def mini(shared: Path) -> Path:
     return shared / "data" / "celebamask-hq-mini"
 
 
+@pytest.mark.slow
 def test_the_shared_faces_have_no_fault(cli: Cli, shared: Path) -> None:
     result = cli("data", "check", mini(shared), "--label-order", "celebamask-hq", "--json", "-")
     document = json.loads(result.out)

@@ -307,6 +307,7 @@ def test_a_result_that_is_the_source_is_refused(cli: Cli, clip: Path, tmp_path: 
     assert source.read_bytes() == before
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("frame", [2, 29])
 @pytest.mark.parametrize("error", [OSError(28, "No space left on device"), ValueError("what OpenCV says")])
 def test_whatever_fails_in_drawing_ends_it(

@@ -295,6 +295,7 @@ def test_two_processes_train_as_one(recipe_of: Callable[..., Path], tmp_path: Pa
     assert [row["gradient_norm"] for row in two] == pytest.approx([row["gradient_norm"] for row in one], rel=1e-2)
 
 
+@pytest.mark.slow
 def test_self_training_and_distillation(recipe_of: Callable[..., Path], labelled: Path, tmp_path: Path) -> None:
     changes = [
         f"data.unlabelled={labelled / 'images'}",

@@ -62,6 +62,7 @@ def weights(home: Path) -> dict[str, torch.Tensor]:
     return dict(read_checkpoint(home / "run" / "last.safetensors").state)
 
 
+@pytest.mark.slow
 def test_a_run_moves_with_its_recipe_and_data(home: Path, tmp_path: Path) -> None:
     train(home)
     whole = weights(home)
@@ -193,6 +194,7 @@ def test_a_damaged_record_is_named(home: Path) -> None:
             resumed(home)
 
 
+@pytest.mark.slow
 def test_a_finished_run_says_how_to_go_on_and_does(home: Path) -> None:
     (home / "recipe.toml").write_text(TEXT.format(steps=1))
     train(home)

@@ -76,7 +76,9 @@ def test_the_wheel_holds_the_package_and_nothing_else(built: dict[str, Path]) ->
     assert {Path(name).name for name in names if "/licenses/" in name} == {"LICENSE", "NOTICE"}
     assert not [name for name in names if name.endswith((".pyc", ".toml"))]
     required = re.findall(r"^Requires-Dist: ([\w.-]+)(?!.*extra)", described, re.MULTILINE)
-    assert sorted(required) == sorted(["numpy", "Pillow", "opencv-python-headless", "onnxruntime", "click", "tomli"])
+    assert sorted(required) == sorted(
+        ["numpy", "Pillow", "opencv-python-headless", "onnxruntime", "av", "click", "tomli"]
+    )
     assert built["wheel"].stat().st_size < LIMIT
 
 

@@ -69,7 +69,7 @@ def draw(
     """
     (height, width), (donor_height, donor_width) = covered.shape, move.mask.shape
     # The part's box and a margin, so that all that follows is small.
-    x, y, w, h = cv2.boundingRect(move.mask.view(np.uint8))
+    x, y, w, h = cv2.boundingRect(move.mask.copy().view(np.uint8))  # of a view, OpenCV before 4.10 may err
     left, top, right, bottom = max(x - 2, 0), max(y - 2, 0), min(x + w + 2, donor_width), min(y + h + 2, donor_height)
     mask = move.mask[top:bottom, left:right].view(np.uint8) * np.uint8(255)
     toned = np.rint(np.clip(np.arange(256)[:, None] * gain, 0, 255)).astype(np.uint8)[None]

@@ -88,7 +88,7 @@ def _place_earrings(donor: Face, recipient: Face, mask: BoolArray) -> list[Move]
         lobe, end = donor.lobe(side), recipient.lobe(side)
         if end is None:
             continue
-        x, y, w, _ = cv2.boundingRect(half.view(np.uint8))
+        x, y, w, _ = cv2.boundingRect(half.copy().view(np.uint8))  # of a view, OpenCV before 4.10 may err
         # Without an ear in the donor's photo, the earring's own top is where it hangs.
         start = lobe or (x + w / 2, float(y))
         moves.append(Move(mask=half, start=start, end=end, scale=scale))

@@ -211,26 +211,6 @@ def load_reference_state_dict(
     model.load_state_dict(_from_reference(model, values))
 
 
-def load_backbone(model: SegFace, path: Path) -> None:
-    """Fills the backbone from a state dict of torchvision's builder (`features.*`; its classifier is left out).
-
-    Raises:
-        CheckpointError: it cannot be read, or does not fit the backbone.
-    """
-    state = read_checkpoint(path).state
-    features = {name.removeprefix("features."): value for name, value in state.items() if name.startswith("features.")}
-    wanted = model.backbone.state_dict()
-    wrong = [name for name, tensor in wanted.items() if name not in features or features[name].shape != tensor.shape]
-    extra = sorted(set(features) - set(wanted))
-    if wrong or extra:
-        raise CheckpointError(
-            path,
-            f"does not fit the backbone '{model.backbone_name}' ({', '.join((wrong or extra)[:2])}, …)",
-            "give the state dict of torchvision's builder of that backbone",
-        )
-    model.backbone.load_state_dict(features)
-
-
 def reference_state_dict(model: SegFace) -> dict[str, Tensor]:
     """The model's weights under the reference's names."""
     state = dict(model.state_dict())

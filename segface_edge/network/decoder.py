@@ -1,7 +1,10 @@
 """SegFace's decoder: fusion of the backbone's taps, positional term, two-way transformer, per-class head
 (arXiv 2412.08647, section 3).
 
-Shape letters: N batch, K classes, D width (256), S input side, s = S / 4 the side of the fused map, L = s * s.
+Its image tokens lie at stride 4, as in the paper, or at 8: a quarter of them, for which the head looks at the tap of
+stride 4 again, where thin classes live.
+
+Shape letters: N batch, K classes, D width (256), S input side, s = S / stride the side of the fused map, L = s * s.
 """
 
 from __future__ import annotations
@@ -38,7 +41,11 @@ class TapProjection(nn.Module):
 
 
 class Fusion(nn.Module):
-    """Every tap projected to D, brought to stride 4, concatenated deepest first, mixed by a 1x1 convolution."""
+    """Every tap projected to D, enlarged to the first, concatenated deepest first, mixed by a 1x1 convolution.
+
+    Args:
+        channels: of the taps that are fused, shallow first.
+    """
 
     def __init__(self, channels: Sequence[int]) -> None:
         super().__init__()
@@ -136,9 +143,15 @@ class TokenHead(nn.Module):
 
 
 class FaceDecoder(nn.Module):
-    """Fused features -> logits, by one learned token per class."""
+    """Fused features -> logits, by one learned token per class.
 
-    def __init__(self, classes: int) -> None:
+    Args:
+        classes: K.
+        beside: channels of the tap at twice the fused map's side that the head adds to its first enlargement, or None.
+            With it logits are made at half the input side, and enlarged.
+    """
+
+    def __init__(self, classes: int, beside: int | None = None) -> None:
         super().__init__()
         self.class_tokens = nn.Parameter(torch.randn(classes, WIDTH))
         self.transformer = TwoWayTransformer(depth=DEPTH, width=WIDTH, heads=HEADS, hidden=HIDDEN, inner=INNER)
@@ -151,11 +164,12 @@ class FaceDecoder(nn.Module):
             nn.GELU(),
         )
         self.output_hypernetwork_mlps = TokenHead()
+        self.skip = None if beside is None else nn.Conv2d(beside, middle, 1, bias=False)
 
-    def forward(self, fused: Tensor, position: Tensor) -> Tensor:
-        """fused (N, D, s, s), position (s * s, D) -> logits (N, K, 4 s, 4 s)."""
+    def forward(self, fused: Tensor, position: Tensor, tap: Tensor | None = None) -> Tensor:
+        """fused (N, D, s, s), position (s * s, D), the tap beside (N, C, 2 s, 2 s) -> logits (N, K, S, S)."""
         tokens, image = self.attend(fused, position)
-        return self.head(tokens, image, fused.shape[-2], fused.shape[-1])
+        return self.head(tokens, image, fused.shape[-2], fused.shape[-1], tap)
 
     def attend(self, fused: Tensor, position: Tensor) -> tuple[Tensor, Tensor]:
         """The transformer: fused (N, D, s, s), position (s * s, D) -> tokens (N, K, D), image (N, s * s, D)."""
@@ -165,11 +179,23 @@ class FaceDecoder(nn.Module):
         attended: tuple[Tensor, Tensor] = self.transformer(tokens, image, position.expand(n, -1, -1))
         return attended
 
-    def head(self, tokens: Tensor, image: Tensor, h: int, w: int) -> Tensor:
-        """tokens (N, K, D), image (N, h * w, D) -> logits (N, K, 4 h, 4 w)."""
+    def head(self, tokens: Tensor, image: Tensor, h: int, w: int, tap: Tensor | None = None) -> Tensor:
+        """tokens (N, K, D), image (N, h * w, D), the tap beside (N, C, 2 h, 2 w) -> logits (N, K, 4 h, 4 w), or twice
+        that with a tap."""
         n, _, width = image.shape
-        upscaled = self.output_upscaling(image.transpose(1, 2).reshape(n, width, h, w))  # (N, 32, S, S)
-        filters: Tensor = self.output_hypernetwork_mlps(tokens)  # (N, K, 32)
+        first, *rest = self.output_upscaling
+        upscaled = first(image.transpose(1, 2).reshape(n, width, h, w))  # (N, 64, 2 h, 2 w)
+        if self.skip is not None:
+            upscaled = upscaled + self.skip(tap)
+        for layer in rest:
+            upscaled = layer(upscaled)  # (N, 32, 4 h, 4 w)
+        logits = self._filter(upscaled, self.output_hypernetwork_mlps(tokens))
+        if self.skip is None:
+            return logits
+        return nn.functional.interpolate(logits, scale_factor=2.0, mode="bilinear", align_corners=False)
+
+    def _filter(self, upscaled: Tensor, filters: Tensor) -> Tensor:
+        """(N, 32, S, S), filters (N, K, 32) -> (N, K, S, S)."""
         n, channels, height, width = upscaled.shape
         if self.training:
             # The same product, pixels first, as they lie: a gradient in another layout would have to be turned.

@@ -15,19 +15,18 @@ from torch import Tensor, nn
 
 from segface_edge.spec import IMAGENET_MEAN, IMAGENET_STD, OutputKind
 
+from .backbone import Backbone, Rgb
 from .decoder import WIDTH
-from .rows import ImageToTokens, RowFusion, RowHead, RowNorm, TokensToImage, to_picture
+from .rows import ImageToTokens, RowFusion, RowHead, RowNorm, TokensToImage, enlarge, to_picture
 from .segface import SegFace
 from .transformer import TwoWayBlock
 
 
-def normalise(frames: Tensor) -> Tensor:
-    """(N, S, S, 3) uint8 RGB -> (N, 3, S, S) float32 with ImageNet's mean and standard deviation."""
-    mean, std = (
-        255 * torch.tensor(values, device=frames.device)[:, None, None] for values in (IMAGENET_MEAN, IMAGENET_STD)
-    )
+def normalise(frames: Tensor, mean: Rgb = IMAGENET_MEAN, std: Rgb = IMAGENET_STD) -> Tensor:
+    """(N, S, S, 3) uint8 RGB -> (N, 3, S, S) float32 with a mean and standard deviation, of RGB in [0, 1]."""
+    middle, spread = (255 * torch.tensor(values, device=frames.device)[:, None, None] for values in (mean, std))
     # Channels first before the arithmetic: runtimes are slow along a last axis of 3.
-    return (frames.float().permute(0, 3, 1, 2) - mean) * (1 / std)
+    return (frames.float().permute(0, 3, 1, 2) - middle) * (1 / spread)
 
 
 class PositionTables(nn.Module):
@@ -71,8 +70,10 @@ class DeployGraph(nn.Module):
     def __init__(self, model: SegFace, output: OutputKind = "labels") -> None:
         super().__init__()
         self.output = output
-        self.side = model.image_size // 4
+        self.side = model.image_size // model.stride
+        self.halved = model.face_decoder.skip is not None
         self.backbone = model.backbone
+        self.divided = model.divided
         self.position = PositionTables(model.pe_layer.positional_encoding_gaussian_matrix, self.side)
         transformer = model.face_decoder.transformer
         blocks = cast(list[TwoWayBlock], list(transformer.layers))
@@ -99,20 +100,23 @@ class DeployGraph(nn.Module):
 
     def forward(self, frames: Tensor) -> tuple[Tensor, ...]:
         """(N, S, S, 3) uint8 RGB -> labels (N, S, S) uint8 [and confidence (N, S, S) uint8], or logits (N, K, S, S)."""
-        rows = self.rows(frames)
+        logits = self.rows(frames)
         if self.output == "logits":
-            return (to_picture(rows, self.side).permute(0, 3, 1, 2),)
+            return (self._arranged(logits).permute(0, 3, 1, 2),)
         # Bytes last: NVIDIA's parser takes them at the network's edges only.
-        labels = to_picture(rows.argmax(-1), self.side).to(torch.uint8)
+        labels = self._arranged(logits.argmax(-1)).to(torch.uint8)
         if self.output == "labels":
             return (labels,)
         # The largest softmax is 1 / sum(exp(logit - largest)).
-        confidence = 255 / (rows - rows.amax(-1, keepdim=True)).exp().sum(-1)
-        return labels, to_picture(confidence.round(), self.side).to(torch.uint8)
+        confidence = 255 / (logits - logits.amax(-1, keepdim=True)).exp().sum(-1)
+        return labels, self._arranged(confidence.round()).to(torch.uint8)
 
     def rows(self, frames: Tensor) -> Tensor:
-        """(N, S, S, 3) uint8 RGB -> logits (N, S * S, K), in the order of `to_picture`."""
-        image = self.fusion(self.backbone.features(normalise(frames)))  # type: ignore[operator]
+        """(N, S, S, 3) uint8 RGB -> logits: (N, S * S, K), in the order of `to_picture`, or (N, S, S, K) where the head
+        makes them at half the side."""
+        backbone = cast(Backbone, self.backbone)
+        beside, taps = self.divided(backbone.features(normalise(frames, backbone.mean, backbone.std)))
+        image = self.fusion(taps)
         position = self.position()
         tokens, pos = self.tokens, self.token_pos
         for index, block in enumerate(cast(list[TwoWayBlock], list(self.blocks))):
@@ -123,5 +127,13 @@ class DeployGraph(nn.Module):
             attended = self.image_to_tokens[index](image, position, tokens + pos, tokens)
             image = self.image_norms[index](image + attended)
         tokens = self.final_norm(tokens + self.tokens_to_image[-1](tokens + pos, image, position))
-        rows: Tensor = self.head(tokens, image)
-        return rows
+        rows: Tensor = self.head(tokens, image, beside)
+        if not self.halved:
+            return rows
+        # Enlarged as logits: there is nothing between two labels.
+        small = to_picture(rows, self.side).permute(0, 3, 1, 2)
+        return enlarge(small, 2 * small.shape[-1]).permute(0, 2, 3, 1)
+
+    def _arranged(self, values: Tensor) -> Tensor:
+        """What was made of the logits, as a picture (N, S, S, ...)."""
+        return values if self.halved else to_picture(values, self.side)

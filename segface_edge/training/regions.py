@@ -1,6 +1,6 @@
 """Regions of a face as samples of a contrastive loss: one for each photo and class that it shows.
 
-Shape letters: N photos, K classes, S side, s = S / 4, L = s * s, D width (256), E width of an embedding.
+Shape letters: N photos, K classes, S side, s = S / stride, L = s * s, D width (256), E width of an embedding.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ class RegionNetwork(nn.Module):
     Args:
         network: what is trained.
         kind: what the two views of a region are. `pixels`: means of the image's features, after the transformer, over
-            the cells (4 x 4 pixels) of one colour of a chequerboard, under the label, and over those of the other.
-            `tokens`: the class token after the transformer, and the mean over all pixels.
+            the cells (4 x 4 pixels, or 8 x 8) of one colour of a chequerboard, under the label, and over those of the
+            other. `tokens`: the class token after the transformer, and the mean over all pixels.
     """
 
     def __init__(self, network: SegFace, kind: Kind) -> None:
@@ -44,7 +44,7 @@ class RegionNetwork(nn.Module):
             is not there has any embedding.
         """
         network = self.network
-        fused = network.fusion(network.backbone.features(images))  # type: ignore[operator]
+        fused, tap = network.fused(images)
         side = fused.shape[-1]
         decoder = network.face_decoder
         tokens, image = decoder.attend(fused, network.pe_layer(side, side))
@@ -58,7 +58,7 @@ class RegionNetwork(nn.Module):
             halves = [_means(_or_all(weights * half, weights), image) for half in (even, 1 - even)]
             views = torch.stack(halves, dim=2)
         embeddings = nn.functional.normalize(self.projection(views), dim=-1)
-        return decoder.head(tokens, image, side, side), embeddings, weights.sum(-1) > 0
+        return decoder.head(tokens, image, side, side, tap), embeddings, weights.sum(-1) > 0
 
 
 def pixel_shares(labels: Tensor, classes: int, side: int) -> Tensor:

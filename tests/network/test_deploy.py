@@ -18,10 +18,16 @@ from segface_edge.pictures import fitting, reading
 SIZE = 128
 
 
-@pytest.fixture(scope="module")
-def model() -> SegFace:
-    model = build_segface("mobilenet", "segface", SIZE).eval()
-    load_reference_state_dict(model, read_checkpoint(zoo.DEFAULT_CHECKPOINT).state)
+@pytest.fixture(scope="module", params=["mobilenet", "efficientnet_lite0_s8", "mobilenet_v3_small_s8"])
+def model(request: pytest.FixtureRequest) -> SegFace:
+    """The released weights, and rows with image tokens at stride 8: fresh ones."""
+    torch.manual_seed(0)
+    model = build_segface(request.param, "segface", SIZE).eval()
+    if request.param == "mobilenet":
+        load_reference_state_dict(model, read_checkpoint(zoo.DEFAULT_CHECKPOINT).state)
+    else:
+        # Classes of fresh weights differ by little.
+        model.face_decoder.class_tokens.data.mul_(3)
     return model
 
 
@@ -48,7 +54,7 @@ def close(found: torch.Tensor, wanted: torch.Tensor) -> None:
 
 @torch.inference_mode()
 def test_fusion_on_rows_equals_the_fusion(model: SegFace, frames: torch.Tensor) -> None:
-    taps = model.backbone.features(normalise(frames))
+    _, taps = model.divided(model.backbone.features(normalise(frames)))
     wanted = model.fusion(taps).flatten(2).transpose(1, 2)
     close(RowFusion(model.fusion, SHIFT)(taps), wanted + SHIFT.float())
 
@@ -106,14 +112,19 @@ def test_the_head_on_rows_equals_the_head(
     model: SegFace, rows: tuple[torch.Tensor, torch.Tensor, torch.Tensor]
 ) -> None:
     tokens, image, _ = rows
-    wanted = model.face_decoder.head(tokens, image, 10, 10)
-    close(to_picture(RowHead(model.face_decoder)(tokens, image), 10).permute(0, 3, 1, 2), wanted)
+    tap = torch.randn(2, model.backbone.channels[0], 20, 20, generator=torch.Generator().manual_seed(1))
+    wanted = model.face_decoder.head(tokens, image, 10, 10, tap)
+    found = to_picture(RowHead(model.face_decoder)(tokens, image, tap), 10).permute(0, 3, 1, 2)
+    if model.stride == 8:
+        assert wanted.shape[-1] == 80
+        found = torch.nn.functional.interpolate(found, size=(80, 80), mode="bilinear", align_corners=False)
+    close(found, wanted)
 
 
 @torch.inference_mode()
 def test_position_tables_equal_the_positional_term(model: SegFace) -> None:
-    wanted = model.pe_layer(SIZE // 4, SIZE // 4)
-    found = PositionTables(model.pe_layer.positional_encoding_gaussian_matrix, SIZE // 4)()
+    wanted = model.pe_layer(SIZE // model.stride, SIZE // model.stride)
+    found = PositionTables(model.pe_layer.positional_encoding_gaussian_matrix, SIZE // model.stride)()
     torch.testing.assert_close(found, wanted, rtol=0, atol=2e-5)
 
 

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
 torch = pytest.importorskip("torch", reason="the network needs torch")
 
-from segface_edge.errors import CheckpointError, UsageError
+from segface_edge.errors import UsageError
 from segface_edge.network import build_segface
-from segface_edge.network.checkpoint import load_backbone
 from segface_edge.network.decoder import ChannelNorm, FourierPosition
 
 
@@ -118,18 +115,3 @@ def test_the_order_of_sums_in_training_changes_nothing() -> None:
     largest = max(gradient.abs().max() for gradient in plain_gradients.values())
     for name, gradient in plain_gradients.items():
         assert (gradient - other_gradients[name]).abs().max() < 1e-5 * largest, name
-
-
-def test_a_backbone_takes_torchvisions_names(tmp_path: Path) -> None:
-    given = build_segface("mobilenet", "segface", 64)
-    state = {f"features.{name}": tensor for name, tensor in given.backbone.state_dict().items()}
-    torch.save({**state, "classifier.0.weight": torch.zeros(2, 2)}, tmp_path / "imagenet.pth")
-    model = build_segface("mobilenet", "segface", 64)
-    load_backbone(model, tmp_path / "imagenet.pth")
-    assert all(
-        torch.equal(model.backbone.state_dict()[name], tensor) for name, tensor in given.backbone.state_dict().items()
-    )
-    del state["features.0.0.weight"]
-    torch.save(state, tmp_path / "other.pth")
-    with pytest.raises(CheckpointError, match=r"does not fit the backbone 'mobilenet' \(0\.0\.weight"):
-        load_backbone(model, tmp_path / "other.pth")

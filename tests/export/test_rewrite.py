@@ -112,3 +112,61 @@ def test_the_deploy_graph_has_nothing_left_to_rewrite(traced: Callable[..., onnx
     transposes = [node for node in exported.graph.node if node.op_type == "Transpose"]
     large = [node for node in transposes if list(node.attribute[0].ints) in ([0, 3, 1, 2], [0, 2, 3, 1])]
     assert len(large) == 1  # the frames
+
+
+@pytest.mark.parametrize("own", [None, [1, 0, 0, 1]])
+@pytest.mark.parametrize("pads", [[0, 0, 0, 0, 0, 0, 1, 1], [0, 0, 1, 2, 0, 0, 0, 3]])
+def test_a_padding_becomes_the_convolution_s_own(pads: list[int], own: list[int] | None) -> None:
+    weight = np.random.default_rng(1).standard_normal((4, 1, 3, 3)).astype(np.float32)
+    attributes = {} if own is None else {"pads": own}
+    model = graph(
+        [
+            helper.make_node("Pad", ["x", "pads"], ["a"]),
+            helper.make_node("Conv", ["a", "weight"], ["y"], strides=[2, 2], group=4, **attributes),
+        ],
+        {"pads": np.array(pads), "weight": weight},
+        ["y"],
+    )
+    before = run(model)
+    rewrite(model)
+    assert kinds(model) == {"Conv": 1}
+    assert [weight.name for weight in model.graph.initializer] == ["weight"]
+    np.testing.assert_allclose(run(model)[0], before[0], rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("pads", "mode", "value"),
+    [
+        ([0, 0, 0, 0, 0, 0, 1, 1], "edge", None),
+        ([0, 0, 0, 0, 0, 0, 1, 1], "constant", 2.0),
+        ([0, 1, 0, 0, 0, 0, 0, 0], "constant", None),
+    ],
+)
+def test_a_padding_of_something_else_stays(pads: list[int], mode: str, value: float | None) -> None:
+    channels = 4 + pads[1]
+    weights = {"pads": np.array(pads), "weight": np.ones((2, channels, 3, 3), np.float32)}
+    names = ["x", "pads"]
+    if value is not None:
+        weights["value"] = np.array(value, np.float32)
+        names.append("value")
+    model = graph(
+        [helper.make_node("Pad", names, ["a"], mode=mode), helper.make_node("Conv", ["a", "weight"], ["y"])],
+        weights,
+        ["y"],
+    )
+    before = run(model)
+    rewrite(model)
+    assert kinds(model) == {"Pad": 1, "Conv": 1}
+    np.testing.assert_array_equal(run(model)[0], before[0])
+
+
+def test_a_padding_that_is_read_twice_stays() -> None:
+    weights = {"pads": np.array([0, 0, 0, 0, 0, 0, 1, 1]), "weight": np.ones((2, 4, 3, 3), np.float32)}
+    nodes = [
+        helper.make_node("Pad", ["x", "pads"], ["a"]),
+        helper.make_node("Conv", ["a", "weight"], ["y"]),
+        helper.make_node("Identity", ["a"], ["z"]),
+    ]
+    model = graph(nodes, weights, ["y", "z"])
+    rewrite(model)
+    assert kinds(model)["Pad"] == 1

@@ -22,12 +22,20 @@ Examples:
   segface-edge train --config recipe.toml -o run
   segface-edge train --config recipe.toml -o run --resume
   segface-edge train --config recipe.toml -o run --set optimiser.lr=2e-4 --set run.seed=1
-  segface-edge train --config recipe.toml -o run --stop-after 1"""
+  segface-edge train --config recipe.toml -o run --stop-after 1
+  segface-edge train --config recipe.toml -o run --minutes 110
+  segface-edge train --config recipe.toml -o run --minutes 110 --resume"""
 )
 @click.option("--config", required=True, type=click.Path(path_type=Path), help="Recipe (TOML).")
 @click.option("-o", "out", required=True, type=click.Path(path_type=Path), help="Folder for weights, log and pictures.")
 @click.option("--resume", is_flag=True, help="Go on with the run in that folder.")
 @click.option("--stop-after", type=click.IntRange(1), metavar="STEP", help="End after this step; --resume goes on.")
+@click.option(
+    "--minutes",
+    type=click.FloatRange(min=0, min_open=True),
+    metavar="N",
+    help="End this sitting within N minutes of wall time, at a saved step; --resume goes on.",
+)
 @click.option("--set", "changes", multiple=True, metavar="TABLE.KEY=VALUE", help="Change a setting of the recipe.")
 @click.option("--device", default="cpu", show_default=True, help="cpu, cuda or cuda:N.")
 @click.option("--threads", type=click.IntRange(1, 1024), help="CPU threads; default: PyTorch's choice.")
@@ -37,6 +45,7 @@ def command(
     out: Path,
     resume: bool,
     stop_after: int | None,
+    minutes: float | None,
     changes: tuple[str, ...],
     device: str,
     threads: int | None,
@@ -45,6 +54,9 @@ def command(
     """Train SegFace as a recipe says; see models/segface-mobilenet/ for recipes.
 
     Ctrl-C saves the state of the last step: go on with --resume.
+
+    A training of many hours may be made in several sittings, of --minutes each. How many steps it has, and so how its
+    learning rate falls, is in the recipe: after 10 steps the command says how many minutes and sittings they take.
     """
     try:
         from segface_edge.training.loop import Interrupted, train
@@ -56,7 +68,16 @@ def command(
     recipe = read_recipe(config, changes)
     with together(device, threads=threads) as processes:
         try:
-            result = train(recipe, out, processes=processes, resume=resume, stop_after=stop_after, say=_say, bar=_bar)
+            result = train(
+                recipe,
+                out,
+                processes=processes,
+                resume=resume,
+                stop_after=stop_after,
+                minutes=minutes,
+                say=_say,
+                bar=_bar,
+            )
         except Interrupted as stop:
             if processes.leads:
                 click.echo(f"\n{stop}", err=True)
@@ -75,6 +96,11 @@ def _bar(length: int, label: str) -> AbstractContextManager[Any]:
 
 def _text(result: Result) -> str:
     lines = [f"{result.steps} steps; weights in {result.folder}/last.safetensors"]
+    if result.outlook is not None:
+        lines = [
+            f"stopped after step {result.steps} of {result.of}; {result.outlook}; go on with --resume",
+            f"weights so far in {result.folder}/last.safetensors",
+        ]
     if result.best_f1 is not None:
         lines.append(
             f"best mean F1 {100 * result.best_f1:.2f} after step {result.best_step}: {result.folder}/best.safetensors"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +18,15 @@ from .recipe import Recipe
 from .run import Run, prepare
 from .run_log import RunLog, read_log
 from .sampling import keys, positions
-from .schedule import Step, plan
+from .schedule import Step, evaluation_due, plan
 from .signals import stop_signals
+from .sitting import Outlook, Sitting
 from .standing import Standing, save_standing
 from .step import NotFinite, OptimiserStep, Outcome
 from .validation import validate
+
+# Steps of a sitting after which its pace is told.
+_PACE_AFTER = 10
 
 
 class Interrupted(KeyboardInterrupt):
@@ -31,11 +35,12 @@ class Interrupted(KeyboardInterrupt):
 
 @dataclass(frozen=True, kw_only=True)
 class Result:
-    """A finished training.
+    """A training that came to its end, or to that of a sitting.
 
     Attributes:
         folder: where everything is.
-        steps: optimiser steps made.
+        steps, of: optimiser steps made, and those of the recipe.
+        outlook: what is left of it; None where nothing is, or where this sitting made no step.
         best_step, best_f1: of the weights in `best.safetensors`; None without a validation set.
         last: the last weights' evaluation; None without a validation set.
         ms: milliseconds that each part of a step took, mean over the logged steps: `data` is the wait for the next
@@ -44,6 +49,8 @@ class Result:
 
     folder: Path
     steps: int
+    of: int
+    outlook: Outlook | None
     best_step: int | None
     best_f1: float | None
     last: Evaluation | None
@@ -54,6 +61,8 @@ class Result:
         return {
             "folder": str(self.folder),
             "steps": self.steps,
+            "of": self.of,
+            "outlook": asdict(self.outlook) if self.outlook else None,
             "best_step": self.best_step,
             "best_f1": self.best_f1,
             "last": self.last.to_dict() if self.last else None,
@@ -68,6 +77,7 @@ def train(
     processes: Processes,
     resume: bool = False,
     stop_after: int | None = None,
+    minutes: float | None = None,
     say: Say = say_nothing,
     bar: Bar = no_bar,
 ) -> Result:
@@ -79,6 +89,8 @@ def train(
         processes: from `processes.together`.
         resume: go on with the run in `folder`; on a CPU its final weights equal those of an uninterrupted run.
         stop_after: end after this many steps, counted from the recipe's first, as if it were interrupted there.
+        minutes: end at the step after which the next one, with what is due behind it, would end later than that, wall
+            time from now on; one step is made in any case. Neither this nor `stop_after` changes what a step is.
         say: told what happens, a line each.
         bar: makes a progress bar for a length and a label.
 
@@ -89,15 +101,18 @@ def train(
     """
     if not processes.leads:
         say, bar = say_nothing, no_bar
+    sitting = Sitting(recipe, minutes)
     run = prepare(recipe, folder, processes=processes, resume=resume, say=say, bar=bar)
     log = _log(run) if processes.leads else None
-    standing, last = _steps(run, stop_after, log=log, say=say, bar=bar)
+    standing, last = _steps(run, stop_after, sitting, log=log, say=say, bar=bar)
     if log is not None:
         run.folder.write_weights("last", run.learner.kept, standing.done)
         log.close()
     return Result(
         folder=run.folder.path,
         steps=standing.done,
+        of=recipe.steps,
+        outlook=sitting.outlook(standing.done) if standing.done < recipe.steps else None,
         best_step=standing.best_step,
         best_f1=standing.best_f1,
         last=last,
@@ -106,9 +121,10 @@ def train(
 
 
 def _steps(
-    run: Run, stop_after: int | None, *, log: RunLog | None, say: Say, bar: Bar
+    run: Run, stop_after: int | None, sitting: Sitting, *, log: RunLog | None, say: Say, bar: Bar
 ) -> tuple[Standing, Evaluation | None]:
-    """All steps that are not done yet, or those up to `stop_after`; only the leading process has a log."""
+    """All steps that are not done yet, or those up to `stop_after` or the sitting's end; only the leading process has a
+    log."""
     recipe, processes, training = run.recipe, run.processes, run.training
     total = recipe.steps
     end = total if stop_after is None else min(stop_after, total)
@@ -122,24 +138,33 @@ def _steps(
     )
     with stop_signals() as stopped, bar(total, "training") as advance:
         advance(standing.done)
+        sitting.ready(_evaluation_seconds(run))
         while standing.done < end:
             step = plan(recipe, standing.done)
             try:
                 _step(run, step, optimiser_step, stream, log)
             except NotFinite:
                 raise _not_a_number(run, step, saved) from None
+            sitting.stepped(step.number)
             standing = replace(standing, done=standing.done + 1)
             advance(1)
-            (stop,) = processes.any(stopped.is_set())
             done = standing.done
-            due = done == total or (recipe.run.eval_every and done % recipe.run.eval_every == 0)
+            if done == run.start.done + _PACE_AFTER < total and (outlook := sitting.outlook(done)):
+                say(str(outlook))
+            due = evaluation_due(recipe, done)
             if due:
                 # One process does, the others wait.
                 if log is not None and run.validation is not None:
                     last, standing = validate(run, run.validation, standing, log=log, say=say, bar=bar)
                 processes.wait()
+                sitting.evaluated()
+            # Signals and clocks are each process's own: all stop where one must.
+            stop, over = processes.any(stopped.is_set(), sitting.over(done))
+            if over:
+                end = done
             if log is not None and (stop or due or done == end or done % recipe.run.save_every == 0):
                 save_standing(run.folder, run.learner, standing)
+                sitting.saved()
                 saved = done
             if stop and done < end:
                 if log is not None:
@@ -158,6 +183,11 @@ def _step(run: Run, step: Step, optimiser_step: OptimiserStep, stream: Iterator[
     outcome = optimiser_step(step, batch, [photos[position] for position in positions(step, processes)], clock)
     if logged and log is not None:
         log.append(_row(recipe, step, outcome, clock))
+
+
+def _evaluation_seconds(run: Run) -> float:
+    """What the last evaluation of an earlier sitting took; 0 where there was none."""
+    return next((float(row["seconds"]) for row in reversed(read_log(run.folder.log)) if row["kind"] == "eval"), 0.0)
 
 
 def _log(run: Run) -> RunLog:

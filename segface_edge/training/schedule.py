@@ -48,6 +48,12 @@ def plan(recipe: Recipe, number: int) -> Step:
     raise IndexError(f"step {number} of {start}")
 
 
+def evaluation_due(recipe: Recipe, done: int) -> bool:
+    """Whether the weights are measured after `done` steps: every `run.eval_every`, and at the end."""
+    every = recipe.run.eval_every
+    return done == recipe.steps or bool(every and done % every == 0)
+
+
 def learning_rate_factor(config: OptimiserConfig, number: int, steps: int) -> float:
     """What the learning rate is multiplied with in the step `number` of `steps`, in [0, 1]."""
     if number < config.warmup_steps:

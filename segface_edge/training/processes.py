@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 
 import torch
 import torch.distributed as dist
 
 from segface_edge.errors import MissingDependencyError, UsageError
+
+from .cpu import keep_memory, subnormals_flushed
 
 
 @dataclass(frozen=True)
@@ -52,7 +54,7 @@ def several() -> bool:
 
 @contextmanager
 def together(device: str, *, threads: int | None = None) -> Iterator[Processes]:
-    """The processes that `torchrun` started, or this one alone: NCCL on GPUs, gloo on CPUs.
+    """The processes that `torchrun` started, or this one alone: NCCL on GPUs, gloo on CPUs, which are set up (`cpu`).
 
     Args:
         device: `cpu`, `cuda` or `cuda:N`; of several processes each takes the GPU of its local rank.
@@ -80,7 +82,8 @@ def together(device: str, *, threads: int | None = None) -> Iterator[Processes]:
     if world == 1:
         if kind == "cuda" and (asked.index or 0) >= torch.cuda.device_count():
             raise UsageError(f"device {device!r}", f"is not among {torch.cuda.device_count()}", "use cuda:0")
-        yield Processes(0, 1, asked)
+        with _set_up(kind):
+            yield Processes(0, 1, asked)
         return
     rank, local = int(os.environ["RANK"]), int(os.environ.get("LOCAL_RANK", "0"))
     place = torch.device("cuda", local) if kind == "cuda" else torch.device("cpu")
@@ -88,6 +91,14 @@ def together(device: str, *, threads: int | None = None) -> Iterator[Processes]:
         torch.cuda.set_device(place)
     dist.init_process_group("nccl" if kind == "cuda" else "gloo")
     try:
-        yield Processes(rank, world, place)
+        with _set_up(kind):
+            yield Processes(rank, world, place)
     finally:
         dist.destroy_process_group()
+
+
+def _set_up(kind: str) -> AbstractContextManager[None]:
+    if kind != "cpu":
+        return nullcontext()
+    keep_memory()
+    return subnormals_flushed()

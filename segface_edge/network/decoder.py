@@ -160,6 +160,8 @@ class FaceDecoder(nn.Module):
     def attend(self, fused: Tensor, position: Tensor) -> tuple[Tensor, Tensor]:
         """The transformer: fused (N, D, s, s), position (s * s, D) -> tokens (N, K, D), image (N, s * s, D)."""
         n = fused.shape[0]
+        if self.training:
+            position = position.to(fused.dtype)  # or all of the image would be raised to its precision
         image = fused.flatten(2).permute(0, 2, 1)  # (N, L, D)
         tokens = self.class_tokens.expand(n, -1, -1)  # (N, K, D)
         attended: tuple[Tensor, Tensor] = self.transformer(tokens, image, position.expand(n, -1, -1))
@@ -168,12 +170,33 @@ class FaceDecoder(nn.Module):
     def head(self, tokens: Tensor, image: Tensor, h: int, w: int) -> Tensor:
         """tokens (N, K, D), image (N, h * w, D) -> logits (N, K, 4 h, 4 w)."""
         n, _, width = image.shape
-        upscaled = self.output_upscaling(image.transpose(1, 2).reshape(n, width, h, w))  # (N, 32, S, S)
         filters: Tensor = self.output_hypernetwork_mlps(tokens)  # (N, K, 32)
-        n, channels, height, width = upscaled.shape
         if self.training:
-            # The same product, pixels first, as they lie: a gradient in another layout would have to be turned.
-            rows: Tensor = upscaled.permute(0, 2, 3, 1).reshape(n, height * width, channels) @ filters.transpose(1, 2)
-            return rows.transpose(1, 2).reshape(n, -1, height, width)
+            rows = self._upscaled_rows(image.reshape(n, h, w, width))
+            # Classes first, as the loss wants them; a product of either layout costs the same.
+            return (filters @ rows.transpose(1, 2)).reshape(n, -1, 4 * h, 4 * w)
+        upscaled = self.output_upscaling(image.transpose(1, 2).reshape(n, width, h, w))  # (N, 32, S, S)
+        n, channels, height, width = upscaled.shape
         logits: Tensor = filters @ upscaled.reshape(n, channels, height * width)
         return logits.reshape(n, -1, height, width)
+
+    def _upscaled_rows(self, image: Tensor) -> Tensor:
+        """`output_upscaling` of (N, h, w, D) as (N, 16 h w, 32), for training: a transposed convolution whose stride is
+        its kernel is a product, which is several times quicker backwards. Pixels are brought into their places once.
+        """
+        first, norm, _, second, _ = self.output_upscaling
+        norm = cast(ChannelNorm, norm)
+        n, h, w, _ = image.shape
+        rows = _enlarged(image, cast(nn.ConvTranspose2d, first))  # (N, h, w, 4 * 64)
+        rows = rows.reshape(n, h, w, 4, -1)
+        rows = nn.functional.gelu(nn.functional.layer_norm(rows, norm.weight.shape, norm.weight, norm.bias, norm.eps))
+        rows = nn.functional.gelu(_enlarged(rows, cast(nn.ConvTranspose2d, second)))  # (N, h, w, 4, 4 * 32)
+        placed = rows.reshape(n, h, w, 2, 2, 2, 2, -1).permute(0, 1, 3, 5, 2, 4, 6, 7)
+        return placed.reshape(n, 16 * h * w, -1)
+
+
+def _enlarged(rows: Tensor, layer: nn.ConvTranspose2d) -> Tensor:
+    """What a transposed convolution of kernel and stride 2 makes of each pixel, its four one after another:
+    (…, C) -> (…, 4 C')."""
+    weight = layer.weight.permute(2, 3, 1, 0).flatten(0, 2)  # (4 C', C)
+    return nn.functional.linear(rows, weight, cast(Tensor, layer.bias).repeat(4))

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from .depthwise import DepthwiseConv2d
+
 BATCH_NORM_EPS = 1e-3
 BATCH_NORM_MOMENTUM = 0.01
 STEM_CHANNELS = 16
@@ -55,12 +57,14 @@ def _conv(
     kernel: int,
     *,
     stride: int = 1,
-    groups: int = 1,
+    depthwise: bool = False,
     activation: type[nn.Module] | None,
 ) -> nn.Sequential:
     """Convolution without bias, BatchNorm, activation: state dict names `0`, `1`."""
     layers: list[nn.Module] = [
-        nn.Conv2d(in_channels, out_channels, kernel, stride, (kernel - 1) // 2, groups=groups, bias=False),
+        DepthwiseConv2d(out_channels, kernel, stride)
+        if depthwise
+        else nn.Conv2d(in_channels, out_channels, kernel, stride, (kernel - 1) // 2, bias=False),
         nn.BatchNorm2d(out_channels, eps=BATCH_NORM_EPS, momentum=BATCH_NORM_MOMENTUM),
     ]
     if activation is not None:
@@ -106,7 +110,7 @@ class InvertedResidual(nn.Module):
                 row.expanded,
                 row.kernel,
                 stride=row.stride,
-                groups=row.expanded,
+                depthwise=True,
                 activation=row.activation,
             )
         )

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 
+import torch
 from torch import Tensor, nn
 
 
@@ -34,12 +35,49 @@ class Attention(nn.Module):
 
     def forward(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         """q (N, Q, D), k and v (N, M, D) -> (N, Q, D)."""
+        if self.training and q.shape[1] != k.shape[1]:
+            return self._of_few_queries(q, k, v) if q.shape[1] < k.shape[1] else self._of_few_keys(q, k, v)
         queries, keys, values = self._split(self.q_proj(q)), self._split(self.k_proj(k)), self._split(self.v_proj(v))
         scores = queries @ keys.transpose(-1, -2) / math.sqrt(queries.shape[-1])  # (N, H, Q, M)
         mixed = scores.softmax(dim=-1) @ values  # (N, H, Q, E / H)
         n, heads, length, width = mixed.shape
         out: Tensor = self.out_proj(mixed.transpose(1, 2).reshape(n, length, heads * width))
         return out
+
+    # The same products in another order, for training: where one side is a few class tokens and the other the image,
+    # the image's projections are folded into the tokens. Nothing of (L, E) is made, kept for the backward pass or
+    # turned, and the image meets two products, as in the deploy graph (`rows.py`).
+
+    def _of_few_queries(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        n, count, width = q.shape
+        queries = self._split(self.q_proj(q)) * self._scale
+        # The keys' bias would add the same to all scores of a query, which softmax takes out again.
+        scores = (queries @ self._heads(self.k_proj.weight)).flatten(1, 2) @ k.transpose(1, 2)  # (N, H Q, M)
+        seen = (scores.softmax(dim=-1) @ v).reshape(n, self.heads, count, width)
+        mixed = (seen @ self._heads(self.v_proj.weight).transpose(-1, -2)).transpose(1, 2).reshape(n, count, -1)
+        # Each query's weights add up to 1: the values' bias comes out as it is.
+        out: Tensor = self.out_proj(mixed + self.v_proj.bias + 0 * self.k_proj.bias)
+        return out
+
+    def _of_few_keys(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        n, count, _ = k.shape
+        keys = self._split(self.k_proj(k)) * self._scale
+        wanted = (keys @ self._heads(self.q_proj.weight)).flatten(1, 2)  # (N, H M, D)
+        bias = (keys @ self._heads(self.q_proj.bias[:, None])).flatten(1, 2)  # (N, H M, 1)
+        # Queries last: softmax goes over the few keys of many queries at a time.
+        scores = torch.baddbmm(bias, wanted, q.transpose(1, 2)).reshape(n, self.heads, count, -1)
+        values = self._split(self.v_proj(v)) @ self._heads(self.out_proj.weight.T)  # (N, H, M, D)
+        # Each head's weights add up to 1: a share of the bias in every value.
+        given = values.flatten(1, 2) + self.out_proj.bias / self.heads
+        return scores.softmax(dim=2).flatten(1, 2).transpose(1, 2) @ given
+
+    @property
+    def _scale(self) -> float:
+        return math.sqrt(self.heads / self.q_proj.out_features)
+
+    def _heads(self, weight: Tensor) -> Tensor:
+        """(E, D) -> (H, E / H, D)."""
+        return weight.reshape(self.heads, -1, weight.shape[-1])
 
 
 class TokenMlp(nn.Module):

@@ -43,4 +43,4 @@ def keep_memory() -> bool:
     except (AttributeError, OSError, TypeError):  # no such function; a system without a C library of that kind
         return False
     settings = ((_M_MMAP_MAX, 0), (_M_TRIM_THRESHOLD, -1), (_M_TOP_PAD, _TOP_PAD))
-    return sum(mallopt(name, value) for name, value in settings) == len(settings)
+    return bool(sum(mallopt(name, value) for name, value in settings) == len(settings))

@@ -23,8 +23,8 @@ _PLAIN = 0.8
 _LARGE, _RATHER = 80, 0.05
 # Two boxes are of one face where they share so much of the smaller one.
 _ONE = 0.5
-# So many of a photo's doubts are looked at, the surest first.
-_DOUBTS = 12
+# So many of a photo's doubts are looked at, the surest first; and so many of its smallest level's.
+_DOUBTS, _GUESSES = 8, 2
 # Of a video, all turns are looked at in each so many-th frame; between them, faces are where they were (IoU).
 _EVERY, _SAME = 15, 0.3
 
@@ -64,53 +64,56 @@ class Finder:
         """
         levels = Levels.of(image, self._look)
         if watch is None:
-            return self._anywhere(levels, self._guessed(levels))[0]
+            return self._anywhere(levels, *self._guessed(levels))[0]
         if watch.frames % _EVERY:
             watch.faces = self._turned(levels, watch.quarters, known=watch.faces)
         else:
-            first = self._guessed(levels) if watch.frames == 0 else watch.quarters
-            watch.faces, watch.quarters = self._anywhere(levels, first)
+            first = self._guessed(levels) if watch.frames == 0 else (watch.quarters, None)
+            watch.faces, watch.quarters = self._anywhere(levels, *first)
         watch.frames += 1
         return list(watch.faces)
 
-    def _anywhere(self, levels: Levels, quarters: int) -> tuple[list[FaceBox], int]:
-        """The faces and the turn of most, beginning with a turn that is likely."""
-        faces = self._turned(levels, quarters)
+    def _anywhere(self, levels: Levels, quarters: int, smallest: Sequence[FaceBox] | None) -> tuple[list[FaceBox], int]:
+        """The faces and the turn of most, beginning with a turn that is likely, and what was seen in it already."""
+        faces = self._turned(levels, quarters, smallest=smallest)
         turns = [face.turn // 90 for face in faces]
-        other = max(turns, key=turns.count) if faces else self._faintly(levels, quarters)
+        other = max(turns, key=turns.count, default=quarters)
         if other != quarters:
             faces, quarters = self._turned(levels, other), other
         return faces, quarters
 
-    def _guessed(self, levels: Levels) -> int:
-        """The turn of the surest of the large faces; a look at the smallest level costs next to nothing."""
+    def _guessed(self, levels: Levels) -> tuple[int, Sequence[FaceBox] | None]:
+        """The turn of the surest of the large faces, and what is seen in it on the smallest level, where that is known:
+        a look at that level costs next to nothing."""
         smallest = levels.smallest()
-        found = self._seen(smallest)[:_DOUBTS]
+        seen = self._level(smallest, 0)
+        found = joined(seen)[:_GUESSES]
         if not found or found[0].score >= _SURE:
-            return 0
+            return 0, seen
         scores = in_four_turns(self._yunet, smallest, found)
-        return int(scores.max(0).argmax()) if scores.max() >= _FACE else 0
+        quarters = int(scores.max(0).argmax()) if scores.max() >= _FACE else 0
+        return quarters, None if quarters else seen
 
-    def _faintly(self, levels: Levels, but: int) -> int:
-        """The turn in which there is a plain face at half the pixels, where another has none: small, turned faces."""
-        half = levels.halved()
-        best = {but: _PLAIN}
-        for quarters in {0, 1, 2, 3} - {but}:
-            best[quarters] = max((face.score for face in self._seen(half.upright(quarters))), default=0.0)
-        return max(best, key=lambda quarters: best[quarters])
-
-    def _turned(self, levels: Levels, quarters: int, known: Sequence[FaceBox] | None = None) -> list[FaceBox]:
+    def _turned(
+        self,
+        levels: Levels,
+        quarters: int,
+        *,
+        known: Sequence[FaceBox] | None = None,
+        smallest: Sequence[FaceBox] | None = None,
+    ) -> list[FaceBox]:
         """The faces of a photo whose faces are mostly turned by these; of doubtful ones each turn is looked at.
 
         Args:
             levels: the photo.
             quarters: clockwise.
             known: the faces of the frame before; what is elsewhere, and would be no face so turned, is none.
+            smallest: what was seen on the smallest level, so turned.
         """
         upright = levels.upright(quarters)
         found, doubts = [], []
         before = [face.turned(-quarters, levels.height, levels.width) for face in known or ()]
-        for face in self._seen(upright):
+        for face in self._seen(upright, smallest):
             same = next((one for one in before if iou(one, face) >= _SAME), None)
             if same is not None and same.turn:
                 found.append(closer(self._yunet, upright, face, same.turn // 90) or face)
@@ -129,15 +132,21 @@ class Finder:
         faces = joined(found)
         return [face.turned(quarters, upright.height, upright.width) for face in faces]
 
-    def _seen(self, levels: Levels) -> list[FaceBox]:
+    def _seen(self, levels: Levels, smallest: Sequence[FaceBox] | None = None) -> list[FaceBox]:
         """What may be upright faces, the surest first, in the photo's pixels; the photo is turned as the levels are."""
         found = []
-        for level, pixels in enumerate(levels.pixels):
-            for face in self._yunet(pixels):
-                large = level > 0 and face.bottom - face.top >= _LARGE
-                found.append((face.score + large * _RATHER, face.scaled(*levels.scale(level))))
+        last = len(levels.pixels) - 1
+        for level in range(len(levels.pixels)):
+            seen = smallest if level == last and smallest is not None else self._level(levels, level)
+            for face in seen:
+                large = level > 0 and (face.bottom - face.top) / levels.scale(level)[1] >= _LARGE
+                found.append((face.score + large * _RATHER, face))
         faces = joined(face for _, face in sorted(found, key=lambda one: -one[0]))
         return sorted(faces, key=lambda face: -face.score)
+
+    def _level(self, levels: Levels, level: int) -> list[FaceBox]:
+        """What may be faces on one of the levels, the surest first, in the photo's pixels."""
+        return [face.scaled(*levels.scale(level)) for face in self._yunet(levels.pixels[level])]
 
 
 def joined(faces: Iterable[FaceBox]) -> list[FaceBox]:

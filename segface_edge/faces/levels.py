@@ -55,12 +55,6 @@ class Levels:
         """The smallest alone."""
         return Levels(self.pixels[-1:], self.height, self.width, self.quarters)
 
-    def halved(self) -> Levels:
-        """Half of the largest alone."""
-        height, width = self.pixels[0].shape[:2]
-        half = _shrunk(self.pixels[0], _size(height, width, max(1, max(height, width) // 2)))
-        return Levels((half,), self.height, self.width, self.quarters)
-
     def scale(self, level: int) -> tuple[float, float]:
         """Pixels of the photo, across and down, in one of a level."""
         height, width = self.pixels[level].shape[:2]

@@ -18,7 +18,7 @@ from .yunet import YuNet
 
 # Sides of a tile, and of the part that it shows in longer sides of the face's box. In four turns faces are shown as
 # small as they are found well: the smaller, the further apart are the scores of right and wrong turns.
-_TILE, _CLOSER, _PART = 80, 240, 2.0
+_TILE, _CLOSER, _PART = 64, 160, 2.0
 # The face is the one whose middle is this near to the tile's, in its sides.
 _NEAR = 0.25
 _GREY = 128

@@ -12,8 +12,8 @@ from segface_edge.errors import ModelFileError
 from segface_edge.pictures.geometry import FaceBox, UInt8Array
 from segface_edge.quiet import quiet_opencv
 
-# What is fainter is no sign of a face, in whatever turn it is.
-FAINT, _NMS = 0.3, 0.3
+# What is fainter is no sign of a face, in whatever turn it is: turned faces score as low (`benchmarks/turns.py`).
+FAINT, _NMS = 0.1, 0.3
 # In strips of up to 32 pixels, OpenCV 4.8 finds faces far away with full score.
 _LEAST_SIDE = 64
 
@@ -42,7 +42,7 @@ class YuNet:
         self._lock = threading.Lock()  # the size of its input is set before it is run
 
     def __call__(self, picture: UInt8Array) -> list[FaceBox]:
-        """What may be faces of (H, W, 3) uint8 BGR, in its pixels: scores from 0.3 on, the surest first."""
+        """What may be faces of (H, W, 3) uint8 BGR, in its pixels: scores from 0.1 on, the surest first."""
         height, width = picture.shape[:2]
         below, beside = max(0, _LEAST_SIDE - height), max(0, _LEAST_SIDE - width)
         if below or beside:

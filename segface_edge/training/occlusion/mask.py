@@ -14,6 +14,8 @@ from segface_edge.labels import LabelSet
 from segface_edge.pictures.geometry import UInt8Array
 from segface_edge.training.pasting.anchors import BoolArray, Face, centre_of, isin
 
+from .shadow import shadow
+
 FloatArray = npt.NDArray[np.float32]
 
 # Surgical blue, green and pink; white, black and grey of respirators and fabric.
@@ -62,8 +64,7 @@ def draw_mask(
     # Hair and glasses lie before it.
     free = outline & ~isin(labels, order, "hair eye_g hat")
     alpha = cv2.GaussianBlur(free.astype(np.float32), (0, 0), 0.8)[..., None]
-    shadow = cv2.GaussianBlur(outline.astype(np.float32), (0, 0), 0.025 * face.width)[..., None]
-    below = image * (1 - 0.35 * shadow)
+    below = image * shadow(outline.astype(np.float32), 0.025 * face.width, 0.35)[..., None]
     below = _with_loops(below, outline, labels, order, face, colour.mean((0, 1)) * float(lit.mean()))
     drawn = np.clip(below + (cloth - below) * alpha + 0.5, 0, 255).astype(np.uint8)
     relabelled = labels.copy()
@@ -115,8 +116,9 @@ def _fabric(kind: str, side: int, width: float, rng: np.random.Generator) -> Flo
         blots = cv2.resize(rng.normal(0, 1, (24, 24)).astype(np.float32), (side, side), interpolation=cv2.INTER_CUBIC)
         share = np.clip(3 * (wave_u, wave_u * wave_v - 0.4, np.maximum(wave_u, wave_v) - 0.5, blots)[style], 0, 1)
         colour = base + (other - base) * share[..., None]
-    weave = rng.normal(1, 0.012, (side, side, 1)).astype(np.float32)
-    return np.asarray(colour * weave, np.float32)
+    weave = rng.normal(1, 0.012, (97, 97, 1)).astype(np.float32)
+    times = -(-side // len(weave))
+    return np.asarray(colour * np.tile(weave, (times, times, 1))[:side, :side], np.float32)
 
 
 def _relief(
@@ -197,6 +199,8 @@ def _with_loops(
             if len(columns):
                 start = (int(columns[pick]), row)
                 cv2.line(bands, start, (round(centre[0]), round(centre[1])), 255, thickness, cv2.LINE_AA)
+    if not bands.any():
+        return below
     bands[isin(labels, order, "hair hat eye_g")] = 0
     alpha = (bands / np.float32(255))[..., None]
     return np.asarray(below + (colour - below) * alpha, np.float32)

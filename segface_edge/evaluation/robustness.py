@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -13,6 +13,8 @@ from segface_edge.labels import RARE_PARTS, LabelSet
 
 from .corruptions import CORRUPTIONS, STRENGTHS, CorruptedSample
 from .evaluate import Evaluation, Labelled, Protocol, evaluate
+
+_Sample = TypeVar("_Sample")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,6 +101,12 @@ def robustness(
             for strength in STRENGTHS
         )
     return Robustness(clean=clean, corrupted=corrupted, seed=seed)
+
+
+def evenly(samples: Sequence[_Sample], count: int) -> list[_Sample]:
+    """So many of a list, from its first on at even distances; all of them where it has no more."""
+    count = min(count, len(samples))
+    return [samples[i * len(samples) // count] for i in range(count)]
 
 
 def rare_f1(evaluation: Evaluation) -> float | None:

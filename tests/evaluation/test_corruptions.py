@@ -16,7 +16,7 @@ from segface_edge.datasets.opening import folder
 from segface_edge.errors import UsageError
 from segface_edge.evaluation.corruptions import CORRUPTIONS, STRENGTHS, CorruptedSample, corrupt
 from segface_edge.evaluation.evaluate import evaluate
-from segface_edge.evaluation.robustness import rare_f1, robustness
+from segface_edge.evaluation.robustness import evenly, rare_f1, robustness
 from segface_edge.labels import IGNORED, label_set
 from segface_edge.pictures import reading
 
@@ -294,3 +294,10 @@ def test_rare_f1_is_the_mean_of_worn_things(labelled: Path, constant_engine: Cal
     present = [f1[name] for name in ("eye_g", "hat", "ear_r", "neck_l") if f1[name] is not None]
     assert rare_f1(found) == pytest.approx(sum(present) / len(present))
     assert rare_f1(evaluate(constant_engine(np.zeros((32, 32)), label_set("lapa")), [], HQ, "paper")) is None
+
+
+def test_photos_are_taken_at_even_distances() -> None:
+    assert evenly(range(300), 100) == list(range(0, 300, 3))
+    assert evenly("abcde", 2) == ["a", "c"]
+    assert evenly("abc", 7) == ["a", "b", "c"]
+    assert evenly([], 3) == []

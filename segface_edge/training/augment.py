@@ -56,7 +56,8 @@ class AugmentConfig:
         gamma: raised to a power of 1 / (1 + colour_strength) to 1 + colour_strength.
         grey: without colour.
         blur: Gaussian of up to `blur_sigma` pixels at 256 pixels a side.
-        noise, jpeg: sensor noise; JPEG of quality 25 to 90.
+        noise: of a sensor, with a standard deviation of 2 to `noise_sigma` levels of 255.
+        jpeg: of quality 25 to 90.
         motion: blurred by a moving camera, over up to `motion_length` of the side.
         low_resolution: as from a photo whose side is that of the frame divided by a factor of `low_resolution_factor`.
         light: lit from one side, perhaps with a shadow on part of it.
@@ -85,6 +86,7 @@ class AugmentConfig:
     blur: float = 0.0
     blur_sigma: float = 1.5
     noise: float = 0.0
+    noise_sigma: float = 16.0
     jpeg: float = 0.0
     motion: float = 0.0
     motion_length: float = 0.05
@@ -120,6 +122,8 @@ class AugmentConfig:
         for name, limit in limits.items():
             if not 0 <= getattr(self, name) <= limit:
                 raise UsageError(name, "is out of range", f"use 0 to {limit:g}")
+        if not 2 <= self.noise_sigma <= 100:
+            raise UsageError("noise_sigma", "is out of range", "use 2 to 100")
 
 
 def augment(

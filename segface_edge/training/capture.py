@@ -41,9 +41,12 @@ def motion_blur(image: UInt8Array, longest: float, rng: np.random.Generator) -> 
     return np.asarray(cv2.filter2D(image, -1, kernel / kernel.sum(), borderType=cv2.BORDER_REFLECT_101), np.uint8)
 
 
-def sensor_noise(image: UInt8Array, rng: np.random.Generator) -> UInt8Array:
-    """Noise of a sensor and its demosaicing: coarser than a pixel half of the time. (H, W, 3) uint8, a new array."""
-    sigma = rng.uniform(2, 16)
+def sensor_noise(image: UInt8Array, most: float, rng: np.random.Generator) -> UInt8Array:
+    """Noise of a sensor and its demosaicing: coarser than a pixel half of the time. (H, W, 3) uint8, a new array.
+
+    Its standard deviation is 2 to `most` levels.
+    """
+    sigma = rng.uniform(2, most)
     noise = rng.normal(0, sigma, image.shape).astype(np.float32)
     if rng.random() < 0.5:
         noise = np.asarray(2 * cv2.blur(noise, (2, 2)), np.float32)

@@ -12,7 +12,8 @@ from torch.nn import functional
 if TYPE_CHECKING:
     from .augment import AugmentConfig
 
-_BLUR_TAPS = 7
+# Of a blur of up to so many pixels at 256 a side; a wider one has as many as it needs.
+_BLUR_TAPS, _FEW = 7, 1.5
 
 
 def between(draw: Tensor, low: float, high: float) -> Tensor:
@@ -55,13 +56,15 @@ def blur(frames: Tensor, draws: Tensor, config: AugmentConfig) -> Tensor:
     if not len(chosen):
         return frames
     sigma = between(draws[chosen, 20], 0.2, max(0.2, config.blur_sigma)) * frames.shape[-1] / 256
-    taps = torch.arange(_BLUR_TAPS, device=frames.device) - _BLUR_TAPS // 2
+    half = _BLUR_TAPS // 2
+    if config.blur_sigma > _FEW:
+        half = max(half, math.ceil(2.5 * config.blur_sigma * frames.shape[-1] / 256))
+    taps = torch.arange(-half, half + 1, device=frames.device)
     kernel = (-0.5 * (taps / sigma[:, None]) ** 2).exp()
     kernel = (kernel / kernel.sum(1, keepdim=True)).repeat_interleave(3, 0)  # (3 n, taps)
     part = frames[chosen]
     flat = part.reshape(1, -1, *part.shape[-2:])
-    half = _BLUR_TAPS // 2
-    for shape, padding in (((-1, 1, 1, _BLUR_TAPS), (half, half, 0, 0)), ((-1, 1, _BLUR_TAPS, 1), (0, 0, half, half))):
+    for shape, padding in (((-1, 1, 1, len(taps)), (half, half, 0, 0)), ((-1, 1, len(taps), 1), (0, 0, half, half))):
         padded = functional.pad(flat, padding, mode="replicate")
         flat = functional.conv2d(padded, kernel.view(shape), groups=flat.shape[1])
     frames = frames.clone()

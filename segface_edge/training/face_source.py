@@ -135,7 +135,7 @@ class FaceSource(torch.utils.data.Dataset[dict[str, npt.NDArray[Any]] | SegFaceE
         image, labels = self._scene(image, labels, scene)
         background = self._background(draws, rng)
         if chances[1] < self._config.noise:
-            image = sensor_noise(image, rng)
+            image = sensor_noise(image, self._config.noise_sigma, rng)
         source = min(self._side, math.ceil(_SOURCE_FACTOR * key.size / 32) * 32)
         if source != len(image):
             image = np.asarray(Image.fromarray(image).resize((source, source), Image.Resampling.BICUBIC))

@@ -201,6 +201,22 @@ def test_colour_changes_leave_labels_and_shape() -> None:
         assert correlation > 0.8
 
 
+@pytest.mark.parametrize("most", [1.5, 6.0])
+def test_a_blur_is_a_gaussian_of_up_to_its_limit(most: float) -> None:
+    """A line becomes a bell of the standard deviation that was drawn, at 256 pixels a side."""
+    side = 256
+    images = torch.zeros((16, side, side, 3), dtype=torch.uint8)
+    images[:, :, 128] = 255
+    labels, draws = torch.zeros((16, side, side), dtype=torch.uint8), drawn(6, 16)
+    frames, _ = run(images, labels, draws, AugmentConfig(flip=0.0, blur=1.0, blur_sigma=most), size=side)
+    line = pixels(frames)[:, 50, :, 0].double()
+    weights = line / line.sum(1, keepdim=True)
+    spread = ((torch.arange(side) - 128) ** 2 * weights).sum(1).sqrt()
+    wanted = 0.2 + (most - 0.2) * draws[:, 20]
+    clear = wanted > 0.6  # less is less than a pixel
+    assert torch.allclose(spread[clear], wanted[clear].double(), rtol=0.08)
+
+
 def test_grey_has_no_colour() -> None:
     frames, _ = run(photo(), blobs(0), drawn(0), AugmentConfig(flip=0.0, grey=1.0))
     seen = pixels(frames)
@@ -256,6 +272,7 @@ def test_every_probability_is_off_but_mirroring_and_checked() -> None:
     [
         ("turn_angle", 181.0),
         ("motion_length", 0.3),
+        ("noise_sigma", 1.0),
         ("crop_scale", (0.9, 2.0)),
         ("crop_scale", (2.0, 1.5)),
         ("low_resolution_factor", (2.0, 17.0)),

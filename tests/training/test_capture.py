@@ -28,7 +28,7 @@ def rng(seed: int) -> np.random.Generator:
 CHANGES = {
     "light": uneven_light,
     "motion": lambda image, numbers: motion_blur(image, 0.06, numbers),
-    "noise": sensor_noise,
+    "noise": lambda image, numbers: sensor_noise(image, 16, numbers),
     "low_resolution": lambda image, numbers: low_resolution(image, 48, numbers),
 }
 
@@ -77,6 +77,14 @@ def test_motion_spreads_a_point_along_a_way_and_keeps_its_place() -> None:
     # A way of the length L has the standard deviation L / sqrt(12); 4 to 20 pixels of 101.
     assert 4 < min(lengths) < 9
     assert 15 < max(lengths) < 23
+
+
+def test_noise_is_as_strong_as_its_limit() -> None:
+    grey = np.full((SIDE, SIDE, 3), 128, np.uint8)
+    for most in (16, 40):
+        spreads = [sensor_noise(grey, most, rng(seed)).std() for seed in range(40)]
+        assert 2 <= min(spreads) < 0.3 * most
+        assert 0.75 * most < max(spreads) < 1.1 * most
 
 
 def test_few_pixels_tell_little(photo: UInt8Array) -> None:

@@ -5,7 +5,7 @@ PINS ?= constraints.txt
 RUN := $(VENV)/bin
 DEMO := demo
 ZOO := segface_edge/zoo
-# Labelled faces for the metrics of `make release-model`.
+# Labelled faces for the metrics of `make release-model`: one folder or several.
 DATA ?= ../shared/data/celebamask-hq-mini/val
 
 .PHONY: demo test test-slow test-gpu test-runtime test-lowest lint release-model results clean
@@ -54,7 +54,7 @@ test-lowest: test-runtime
 
 # Everything that depends on the released weights.
 release-model: $(VENV)/ready
-	$(RUN)/python models/release.py --data $(DATA)
+	$(RUN)/python models/release.py $(foreach folder,$(DATA),--data $(folder))
 
 # benchmarks/RESULTS.md from benchmarks/results/.
 results: $(VENV)/ready

@@ -20,14 +20,18 @@ from segface_edge.bench.choice import openers
 from segface_edge.bench.run import bench
 from segface_edge.bench.scenarios import Scenario
 from segface_edge.datasets.opening import folder
+from segface_edge.datasets.samples import Sample
 from segface_edge.engines import open_engine
+from segface_edge.evaluation.corruptions import CORRUPTIONS
 from segface_edge.evaluation.evaluate import Evaluation, Protocol, evaluate
+from segface_edge.evaluation.robustness import evenly, robustness
 from segface_edge.export.config import ExportConfig
 from segface_edge.export.pipeline import run_export
 from segface_edge.files import write_whole
 from segface_edge.labels import RARE_PARTS, label_set
 from segface_edge.pictures.reading import load
 from segface_edge.plots.figure import save_figure
+from segface_edge.plots.robustness import robustness_figure
 from segface_edge.plots.scores import confusion_figure, per_class_figure, size_figure
 
 ROOT = Path(__file__).parent.parent
@@ -35,22 +39,32 @@ CARD = ROOT / "models" / "segface-mobilenet" / "README.md"
 METRICS = CARD.with_name("metrics.json")
 PICTURE = ROOT / "docs" / "overlay.jpg"
 BEGIN, END = "<!-- metrics: made by `make release-model` -->", "<!-- end of metrics -->"
+ROBUST_BEGIN, ROBUST_END = "<!-- robustness: made by `make release-model` -->", "<!-- end of robustness -->"
 SIZES = (256, 384, 512)
 THREADS = 2
 OPENINGS = 6
+# Photos that are made worse: 37 evaluations of each.
+CORRUPTED = 100
 
 
 @click.command()
 @click.option(
     "--data",
+    "roots",
+    multiple=True,
     required=True,
     type=click.Path(path_type=Path, exists=True),
-    help="Labelled faces in CelebAMask-HQ's order, images/ and labels/.",
+    help="Labelled faces in CelebAMask-HQ's order, images/ and labels/; several times for several folders.",
 )
 @click.option("--seconds", default=6.0, show_default=True, help="Time that each input size's latency is measured for.")
-def release(data: Path, seconds: float) -> None:
+@click.option("--only", type=click.Choice(["robustness"]), help="This part alone, of the file that is released.")
+def release(roots: tuple[Path, ...], seconds: float, only: str | None) -> None:
     """Export, measure, draw."""
-    exported = run_export(ExportConfig(dynamic=True, compact=True, parity_data=data), zoo.DEFAULT_MODEL)
+    data = [sample for root in roots for sample in folder(root)]
+    if only is not None:
+        _write_robustness(_robustness(data), json.loads(METRICS.read_text(encoding="utf-8")))
+        return
+    exported = run_export(ExportConfig(dynamic=True, compact=True, parity_data=roots[0]), zoo.DEFAULT_MODEL)
     for report in exported.parity:
         click.echo(report.summary())
     with TemporaryDirectory() as temporary:
@@ -81,8 +95,8 @@ def release(data: Path, seconds: float) -> None:
         ],
         "latency": {"threads": THREADS, "machine": timed["environment"]["cpu"]},
     }
-    write_whole(METRICS, (json.dumps(metrics, indent=2) + "\n").encode())
     _write_card(metrics)
+    _write_robustness(_robustness(data), metrics)
     name = "segface-mobilenet"
     save_figure(confusion_figure(paper), CARD.with_name("confusion.png"))
     save_figure(
@@ -100,9 +114,9 @@ def release(data: Path, seconds: float) -> None:
         click.echo(f"warning: {warning}", err=True)
 
 
-def _measure(model: Path, data: Path, protocol: Protocol) -> Evaluation:
+def _measure(model: Path, data: list[Sample], protocol: Protocol) -> Evaluation:
     with open_engine(model) as engine:
-        return evaluate(engine, folder(data), label_set("celebamask-hq"), protocol)
+        return evaluate(engine, data, label_set("celebamask-hq"), protocol)
 
 
 def _document(evaluation: Evaluation) -> dict[str, Any]:
@@ -139,9 +153,45 @@ def _write_card(metrics: dict[str, Any]) -> None:
         ),
         END,
     ]
-    text = CARD.read_text(encoding="utf-8")
-    before, rest = text.split(BEGIN)
-    write_whole(CARD, (before + "\n".join(lines) + rest.split(END)[1]).encode())
+    _replace(BEGIN, lines, END)
+
+
+def _robustness(data: list[Sample]) -> dict[str, Any]:
+    with open_engine(zoo.DEFAULT_MODEL) as engine:
+        found = robustness(engine, evenly(data, CORRUPTED), label_set("celebamask-hq"), "paper")
+    return {"images": found.clean.images, **found.to_dict()}
+
+
+def _write_robustness(document: dict[str, Any], metrics: dict[str, Any]) -> None:
+    """The metrics with the robustness, the card's table, and the picture."""
+    write_whole(METRICS, (json.dumps({**metrics, "robustness": document}, indent=2) + "\n").encode())
+
+    def points(value: float | None) -> str:
+        return "-" if value is None else f"{100 * value:.1f}"
+
+    clean = document["clean"]
+    lines = [
+        ROBUST_BEGIN,
+        f"F1 in points of 100 on {document['images']} photos made worse, at three strengths (protocol paper). As they "
+        f"are: mean {points(clean['mean_f1'])}, rare parts ({', '.join(RARE_PARTS)}) {points(clean['rare_f1'])}. Mean "
+        f"loss over the table: {points(document['mean_loss'])}.",
+        "",
+        "| corruption | strengths | mean 1 | 2 | 3 | rare 1 | 2 | 3 |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    for name, row in CORRUPTIONS.items():
+        found = [entry for entry in document["corrupted"] if entry["corruption"] == name]
+        cells = [points(entry[key]) for key in ("mean_f1", "rare_f1") for entry in found]
+        what = row.what.format(", ".join(f"{value:g}" for value in row.values))
+        lines.append(f"| {name} | {what} | " + " | ".join(cells) + " |")
+    _replace(ROBUST_BEGIN, [*lines, ROBUST_END], ROBUST_END)
+    save_figure(robustness_figure({"segface-mobilenet": document}), CARD.with_name("robustness.png"))
+
+
+def _replace(begin: str, lines: list[str], end: str) -> None:
+    """What lies between two marks of the card."""
+    before, rest = CARD.read_text(encoding="utf-8").split(begin)
+    write_whole(CARD, (before + "\n".join(lines) + rest.split(end)[1]).encode())
 
 
 def _draw() -> None:

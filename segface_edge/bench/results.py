@@ -16,7 +16,7 @@ to compare: absolute times move with the machine.
 """
 
 # Folders of results that are no benchmark reports.
-OTHERS = ("training", "graph", "precision", "anywhere")
+OTHERS = ("training", "graph", "precision", "anywhere", "robustness")
 
 
 def render(folder: Path) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import click
 
 from segface_edge.errors import InputError, UsageError, missing_extra
+from segface_edge.labels import RARE_PARTS
 
 from .options import check_json, json_option, model_options, progress_bar, say
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from segface_edge.datasets.samples import Sample
     from segface_edge.engines import Engine
     from segface_edge.evaluation.evaluate import Evaluation
+    from segface_edge.evaluation.robustness import Robustness
     from segface_edge.labels import LabelSet
 
 # Photos on the contact sheet of the worst.
@@ -30,7 +32,8 @@ _LARGEST_SIZE = 2048
 Examples:
   segface-edge eval --data DIR --label-order celebamask-hq
   segface-edge eval --model model.onnx --data DIR --label-order celebamask-hq --protocol native --json -
-  segface-edge eval --model model.safetensors --data DIR --sizes 256,384,512 --plots plots/""",
+  segface-edge eval --model model.safetensors --data DIR --sizes 256,384,512 --plots plots/
+  segface-edge eval --data DIR --label-order celebamask-hq --corruptions all""",
 )
 @click.option("--model", type=click.Path(path_type=Path), help="ONNX file or checkpoint; default: the bundled model.")
 @click.option(
@@ -53,10 +56,16 @@ Examples:
 )
 @click.option("--sizes", help="Also at these input sides, comma-separated (256,384,512); for checkpoints.")
 @click.option(
+    "--corruptions",
+    help="Also on photos made worse, each at three strengths: all, or some of dark, bright, blur, motion, noise, jpeg, "
+    "low-resolution, grey, occlusion, turn, tight-crop, wide-crop, comma-separated.",
+)
+@click.option(
     "--plots",
     "plots_to",
     type=click.Path(path_type=Path),
-    help="Folder for confusion.png, per_class.png, worst.png and, with --sizes, sizes.png (needs matplotlib).",
+    help="Folder for confusion.png, per_class.png, worst.png and, with --sizes, sizes.png, with --corruptions, "
+    "robustness.png (needs matplotlib).",
 )
 @model_options
 @json_option
@@ -67,6 +76,7 @@ def command(
     label_order: str | None,
     protocol: Literal["paper", "native"],
     sizes: str | None,
+    corruptions: str | None,
     plots_to: Path | None,
     device: str,
     threads: int | None,
@@ -77,11 +87,14 @@ def command(
     from segface_edge import zoo
     from segface_edge.datasets.opening import open_dataset
     from segface_edge.engines import import_engine, open_engine
+    from segface_edge.evaluation.corruptions import STRENGTHS
     from segface_edge.evaluation.evaluate import evaluate
+    from segface_edge.evaluation.robustness import robustness
     from segface_edge.labels import label_set
 
     path = model or zoo.DEFAULT_MODEL
     sides = _sides(sizes, path) if sizes is not None else []
+    names = _corruptions(corruptions) if corruptions is not None else []
     if plots_to is not None:
         _check_matplotlib()
     check_json(json_to)
@@ -90,20 +103,27 @@ def command(
         faces = open_dataset(data, split=split, order=named, default=engine.spec.labels)
         samples, order = faces.samples, faces.order
         if plots_to is not None:
-            _check_folder(plots_to, sized=bool(sides))
+            more = {"sizes.png": sides, "robustness.png": names}
+            _check_folder(plots_to, ["confusion.png", "per_class.png", "worst.png", *(p for p in more if more[p])])
         others = [side for side in sides if side != engine.spec.size]
-        with progress_bar(len(samples) * (1 + len(others)), "evaluating") as advance:
+        evaluations = 1 + len(others) + len(STRENGTHS) * len(names)
+        with progress_bar(len(samples) * evaluations, "evaluating") as advance:
             result = evaluate(engine, samples, order, protocol, progress=advance)
             by_size = {engine.spec.size: result}
             for side in others:
                 with import_engine(path)(path, device=device, threads=threads, size=side) as sized:
                     by_size[side] = evaluate(sized, samples, order, protocol, progress=advance)
+            worse = robustness(engine, samples, order, protocol, clean=result, names=names, progress=advance)
         by_size = {side: by_size[side] for side in sides}
         if plots_to is not None:
             _draw(plots_to, result, by_size, engine, samples, order)
+            if names:
+                _draw_robustness(plots_to / "robustness.png", result, worse)
     document = result.to_dict()
     if sides:
         document["sizes"] = {str(side): evaluation.mean_f1() for side, evaluation in by_size.items()}
+    if names:
+        document["robustness"] = worse.to_dict()
     say(document, json_to, _text(document))
 
 
@@ -127,6 +147,17 @@ def _sides(text: str, model: Path) -> list[int]:
     return sorted({allowed[word] for word in words})
 
 
+def _corruptions(text: str) -> list[str]:
+    """The names of `--corruptions`, each once, in the table's order."""
+    from segface_edge.evaluation.corruptions import CORRUPTIONS
+
+    words = [word.strip() for word in text.split(",")]
+    for word in words:
+        if word not in CORRUPTIONS and words != ["all"]:
+            raise UsageError(f"--corruptions {text}", f"{word!r} is unknown", f"use all, or: {', '.join(CORRUPTIONS)}")
+    return [name for name in CORRUPTIONS if words == ["all"] or name in words]
+
+
 def _check_matplotlib() -> None:
     """Raises MissingDependencyError: an evaluation takes minutes, and its plots come last."""
     try:
@@ -137,7 +168,7 @@ def _check_matplotlib() -> None:
         raise missing_extra("matplotlib", "plot", "--plots") from error
 
 
-def _check_folder(folder: Path, *, sized: bool) -> None:
+def _check_folder(folder: Path, names: Sequence[str]) -> None:
     """Makes the folder of the plots; raises InputError where one of them could not be written."""
     from segface_edge.files import check_place
 
@@ -147,7 +178,7 @@ def _check_folder(folder: Path, *, sized: bool) -> None:
         raise InputError(
             folder, f"cannot be made ({(error.strerror or '').lower()})", "choose another place"
         ) from error
-    for name in ("confusion.png", "per_class.png", "worst.png", *(["sizes.png"] if sized else [])):
+    for name in names:
         check_place(folder / name)
 
 
@@ -182,6 +213,13 @@ def _draw(
         save_figure(size_figure(scores), folder / "sizes.png")
 
 
+def _draw_robustness(path: Path, result: Evaluation, worse: Robustness) -> None:
+    from segface_edge.plots.figure import save_figure
+    from segface_edge.plots.robustness import robustness_figure
+
+    save_figure(robustness_figure({Path(result.model).name: worse.to_dict()}), path)
+
+
 def _text(document: dict[str, Any]) -> str:
     def points(value: float | None) -> str:
         return "     -" if value is None else f"{100 * value:6.2f}"
@@ -202,5 +240,18 @@ def _text(document: dict[str, Any]) -> str:
             f"  {'mean':<11} {points(document['mean_f1'])}  {points(document['mean_iou'])}"
             "   (F1 without background, IoU with it)",
             *sizes,
+            *(_robustness_lines(document["robustness"], points) if "robustness" in document else []),
         ]
     )
+
+
+def _robustness_lines(document: dict[str, Any], points: Callable[[float | None], str]) -> list[str]:
+    clean = document["clean"]
+    lines = ["", f"  {'corruption':<16} {'mean F1':>7} {'rare F1':>8} {'loss':>7}"]
+    lines.append(f"  {'clean':<16} {points(clean['mean_f1']):>7} {points(clean['rare_f1']):>8}")
+    for row in document["corrupted"]:
+        name = f"{row['corruption']} {row['strength']}"
+        figures = f"{points(row['mean_f1']):>7} {points(row['rare_f1']):>8} {points(row['loss']):>7}"
+        lines.append(f"  {name:<16} {figures}   {row['what']}")
+    rare = ", ".join(RARE_PARTS)
+    return [*lines, f"  {'mean loss':<16} {'':>7} {'':>8} {points(document['mean_loss']):>7}   (rare: {rare})"]

@@ -1,6 +1,7 @@
 """Augmentation of a batch, on the device that trains: geometry in one resampling of each, then colour.
 
-What needs a decoder or another photo (pasted parts, JPEG, sensor noise, backgrounds) is done by `data.py` before.
+What is drawn into a photo or needs a decoder or another photo (hands, masks, light, pasted parts, motion, noise, few
+pixels, JPEG, backgrounds) is done by `face_source.py` before.
 
 Every sample brings its own uniform random numbers, so that its look depends on nothing but them: neither on the batch,
 nor on the device, nor on how many processes share the work.
@@ -24,9 +25,19 @@ from segface_edge.labels import IGNORED, LabelSet
 from segface_edge.pictures.fitting import PADDING
 from segface_edge.spec import IMAGENET_MEAN, IMAGENET_STD
 
+from .colour import between, blur, recolour
+
 # Uniform random numbers that a sample brings.
 DRAWS = 32
-_BLUR_TAPS = 7
+# The probabilities of `AugmentConfig`.
+CHANCES = (
+    *("flip", "affine", "turn", "zoom_out", "crop", "background"),
+    *("colour", "gamma", "grey", "blur"),
+    *("noise", "jpeg", "motion", "low_resolution", "light"),
+    *("hand", "mask", "erase", "paste"),
+)
+# How far a tight crop's middle may lie from the photo's, in halves of the frame: the face stays in it.
+_MOST_OFF = 0.7
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,13 +47,22 @@ class AugmentConfig:
     Attributes:
         flip: mirrored, left and right classes swapped.
         affine: turned by up to `rotation` degrees, scaled by a factor of `scale`, shifted by up to `shift` of the side.
-        zoom_out: drawn small, by a factor of `zoom_out_scale`, anywhere in the frame, on another background.
+        turn: turned by up to `turn_angle` degrees instead, most often on another background.
+        zoom_out: a wide crop: drawn small, by a factor of `zoom_out_scale`, anywhere in the frame, on another
+            background.
+        crop: a tight crop: drawn large, by a factor of `crop_scale`, the frame inside the photo and on its middle.
         background: what lies behind the person replaced by another background.
         colour: brightness, contrast, saturation and white balance changed by up to `colour_strength`.
         gamma: raised to a power of 1 / (1 + colour_strength) to 1 + colour_strength.
         grey: without colour.
         blur: Gaussian of up to `blur_sigma` pixels at 256 pixels a side.
-        noise, jpeg: sensor noise; JPEG of quality 25 to 90.
+        noise: of a sensor, with a standard deviation of 2 to `noise_sigma` levels of 255.
+        jpeg: of quality 25 to 90.
+        motion: blurred by a moving camera, over up to `motion_length` of the side.
+        low_resolution: as from a photo whose side is that of the frame divided by a factor of `low_resolution_factor`.
+        light: lit from one side, perhaps with a shadow on part of it.
+        hand: a drawn hand before the face, ignored where it covers the head (`occlusion/hand.py` says why).
+        mask: a drawn medical mask, which is `cloth`.
         erase: a box of up to `erase_side` of the side painted over, its labels ignored.
         paste: a rare part (glasses, hat, earrings, necklace) of another photo pasted on.
     """
@@ -52,8 +72,12 @@ class AugmentConfig:
     rotation: float = 20.0
     scale: tuple[float, float] = (0.8, 1.25)
     shift: float = 0.08
+    turn: float = 0.0
+    turn_angle: float = 180.0
     zoom_out: float = 0.0
     zoom_out_scale: tuple[float, float] = (0.35, 0.8)
+    crop: float = 0.0
+    crop_scale: tuple[float, float] = (1.25, 2.0)
     background: float = 0.0
     colour: float = 0.0
     colour_strength: float = 0.3
@@ -62,37 +86,44 @@ class AugmentConfig:
     blur: float = 0.0
     blur_sigma: float = 1.5
     noise: float = 0.0
+    noise_sigma: float = 16.0
     jpeg: float = 0.0
+    motion: float = 0.0
+    motion_length: float = 0.05
+    low_resolution: float = 0.0
+    low_resolution_factor: tuple[float, float] = (2.0, 6.0)
+    light: float = 0.0
+    hand: float = 0.0
+    mask: float = 0.0
     erase: float = 0.0
     erase_side: float = 0.3
     paste: float = 0.0
 
     def __post_init__(self) -> None:
-        chances = (
-            "flip",
-            "affine",
-            "zoom_out",
-            "background",
-            "colour",
-            "gamma",
-            "grey",
-            "blur",
-            "noise",
-            "jpeg",
-            "erase",
-            "paste",
-        )
-        for name in chances:
+        for name in CHANCES:
             if not 0 <= getattr(self, name) <= 1:
                 raise UsageError(name, "is not a probability", "use 0 to 1")
-        for name in ("scale", "zoom_out_scale"):
+        factors = {"scale": 0.05, "zoom_out_scale": 0.05, "crop_scale": 1.0, "low_resolution_factor": 1.0}
+        for name, least in factors.items():
+            most = 16 if name == "low_resolution_factor" else 4
             low, high = (*getattr(self, name), 0.0, 0.0)[:2]
-            if len(getattr(self, name)) != 2 or not 0.05 <= low <= high <= 4:
-                raise UsageError(name, "is not a range of factors", "use [0.8, 1.25], for example")
-        limits = {"rotation": 180.0, "shift": 1.0, "colour_strength": 0.9, "blur_sigma": 10.0, "erase_side": 1.0}
-        for name, most in limits.items():
-            if not 0 <= getattr(self, name) <= most:
-                raise UsageError(name, "is out of range", f"use 0 to {most:g}")
+            if len(getattr(self, name)) != 2 or not least <= low <= high <= most:
+                default = ", ".join(f"{value:g}" for value in getattr(type(self), name))
+                raise UsageError(name, "is not a range of factors", f"use [{default}], for example")
+        limits = {
+            "rotation": 180.0,
+            "turn_angle": 180.0,
+            "shift": 1.0,
+            "colour_strength": 0.9,
+            "blur_sigma": 10.0,
+            "motion_length": 0.25,
+            "erase_side": 1.0,
+        }
+        for name, limit in limits.items():
+            if not 0 <= getattr(self, name) <= limit:
+                raise UsageError(name, "is out of range", f"use 0 to {limit:g}")
+        if not 2 <= self.noise_sigma <= 100:
+            raise UsageError("noise_sigma", "is out of range", "use 2 to 100")
 
 
 def augment(
@@ -127,15 +158,16 @@ def augment(
         backgrounds.permute(0, 3, 1, 2).float() / 255, size=(size, size), mode="bilinear", align_corners=False
     )
     frames = _compose(frames, new_labels, outside, behind, draws, config)
-    frames = _colour(frames, draws, config)
-    frames = _blur(frames, draws, config)
+    frames = recolour(frames, draws, config)
+    frames = blur(frames, draws, config)
     frames, new_labels = _erase(frames, new_labels, behind, draws, config)
     return normalise(frames), new_labels
 
 
 def needs_background(draws: npt.NDArray[np.float32], config: AugmentConfig) -> bool:
     """Whether `augment` will look at the background of a sample with these (DRAWS,) numbers."""
-    return bool(draws[1] < config.zoom_out or draws[8] < config.background or draws[21] < config.erase)
+    chances = {1: config.zoom_out, 8: config.background, 21: config.erase, 26: config.turn}
+    return any(draws[number] < chance for number, chance in chances.items())
 
 
 def normalise(frames: Tensor) -> Tensor:
@@ -144,12 +176,12 @@ def normalise(frames: Tensor) -> Tensor:
     return ((frames - mean) / std).contiguous(memory_format=torch.channels_last)
 
 
-def _between(draw: Tensor, low: float, high: float) -> Tensor:
-    return low + (high - low) * draw
-
-
 def _zoomed(draws: Tensor, config: AugmentConfig) -> Tensor:
     return draws[:, 1] < config.zoom_out
+
+
+def _turned(draws: Tensor, config: AugmentConfig) -> Tensor:
+    return draws[:, 26] < config.turn
 
 
 def _grid(draws: Tensor, size: int, config: AugmentConfig) -> tuple[Tensor, Tensor]:
@@ -157,13 +189,20 @@ def _grid(draws: Tensor, size: int, config: AugmentConfig) -> tuple[Tensor, Tens
     mirrored = draws[:, 0] < config.flip
     zoomed = _zoomed(draws, config)
     turned = (draws[:, 2] < config.affine) | zoomed
-    angle = torch.deg2rad(_between(draws[:, 3], -config.rotation, config.rotation)) * turned
+    angle = torch.deg2rad(between(draws[:, 3], -config.rotation, config.rotation)) * turned
+    far_round = torch.deg2rad(between(draws[:, 27], -config.turn_angle, config.turn_angle))
+    angle = torch.where(_turned(draws, config), far_round, angle)
     # Factors are drawn by their logarithm: half as large is as likely as twice as large.
-    near = _between(draws[:, 4], math.log(config.scale[0]), math.log(config.scale[1])).exp()
-    far = _between(draws[:, 4], math.log(config.zoom_out_scale[0]), math.log(config.zoom_out_scale[1])).exp()
-    scale = torch.where(zoomed, far, torch.where(turned, near, torch.ones_like(near)))
-    # A small face may lie anywhere where it is whole; the frame's side is 2 in these coordinates.
-    reach = torch.where(zoomed, (1 - scale).clamp(min=0), 2 * config.shift * turned)
+    near = between(draws[:, 4], math.log(config.scale[0]), math.log(config.scale[1])).exp()
+    far = between(draws[:, 4], math.log(config.zoom_out_scale[0]), math.log(config.zoom_out_scale[1])).exp()
+    cropped = (draws[:, 28] < config.crop) & ~zoomed
+    close = between(draws[:, 29], math.log(config.crop_scale[0]), math.log(config.crop_scale[1])).exp()
+    scale = torch.where(turned, near, torch.ones_like(near))
+    scale = torch.where(zoomed, far, torch.where(cropped, close, scale))
+    # A small face may lie anywhere where it is whole, and so may the frame in a large photo; the frame's side is 2 in
+    # these coordinates.
+    reach = torch.where(cropped, (scale - 1).clamp(0, _MOST_OFF), 2 * config.shift * turned)
+    reach = torch.where(zoomed, (1 - scale).clamp(min=0), reach)
     shift = (2 * draws[:, 5:7] - 1) * reach[:, None]
     cos, sin = angle.cos() / scale, angle.sin() / scale
     sign = torch.where(mirrored, -1.0, 1.0)
@@ -195,59 +234,14 @@ def _resample(
 def _compose(
     frames: Tensor, labels: Tensor, outside: Tensor, behind: Tensor, draws: Tensor, config: AugmentConfig
 ) -> Tensor:
-    """What lies outside the photo: the runtime's padding, or another background where the face was made small; and
-    another background behind the person where that was drawn."""
+    """What lies outside the photo: the runtime's padding, or another background where the face was made small or turned
+    far; and another background behind the person where that was drawn."""
     padding = torch.tensor(PADDING, device=frames.device).view(1, 3, 1, 1) / 255
-    scenery = _zoomed(draws, config) & (draws[:, 7] < 0.8)
+    scenery = (_zoomed(draws, config) | _turned(draws, config)) & (draws[:, 7] < 0.8)
     filling = torch.where(scenery[:, None, None, None], behind, padding)
     replaced = (draws[:, 8] < config.background)[:, None, None] & (labels == 0) & ~outside
     filled = torch.where(outside[:, None], filling, frames)
     return torch.where(replaced[:, None], behind, filled)
-
-
-def _colour(frames: Tensor, draws: Tensor, config: AugmentConfig) -> Tensor:
-    """Brightness, contrast, saturation and white balance as one 3 x 3 matrix and offset a sample; then gamma."""
-    n = len(frames)
-    device = frames.device
-    strength = config.colour_strength
-    changed = (draws[:, 9] < config.colour).float()
-    factors = 1 + (2 * draws[:, 10:16] - 1) * strength * changed[:, None]  # brightness, contrast, saturation, R, G, B
-    saturation = torch.where(draws[:, 16] < config.grey, torch.zeros(n, device=device), factors[:, 2])
-    grey = torch.tensor([0.299, 0.587, 0.114], device=device).expand(3, 3)
-    matrix = torch.eye(3, device=device) * saturation[:, None, None] + grey * (1 - saturation)[:, None, None]
-    # White balance moves less than brightness does.
-    balance = 1 + (factors[:, 3:6] - 1) / 3
-    gain = (factors[:, 0] * factors[:, 1])[:, None] * balance
-    matrix = gain[:, :, None] * matrix
-    mean = frames.mean(dim=(1, 2, 3)) * factors[:, 0]
-    offset = mean * (1 - factors[:, 1])
-    mixed = torch.baddbmm(offset[:, None, None].expand(n, 3, 1), matrix, frames.flatten(2)).view_as(frames)
-    mixed = mixed.clamp_(0, 1)
-    power = (draws[:, 17] < config.gamma).nonzero()[:, 0]
-    if len(power):
-        log = math.log(1 + strength)
-        exponent = _between(draws[power, 18], -log, log).exp()
-        mixed[power] = mixed[power].pow(exponent[:, None, None, None])
-    return mixed
-
-
-def _blur(frames: Tensor, draws: Tensor, config: AugmentConfig) -> Tensor:
-    chosen = (draws[:, 19] < config.blur).nonzero()[:, 0]
-    if not len(chosen):
-        return frames
-    sigma = _between(draws[chosen, 20], 0.2, max(0.2, config.blur_sigma)) * frames.shape[-1] / 256
-    taps = torch.arange(_BLUR_TAPS, device=frames.device) - _BLUR_TAPS // 2
-    kernel = (-0.5 * (taps / sigma[:, None]) ** 2).exp()
-    kernel = (kernel / kernel.sum(1, keepdim=True)).repeat_interleave(3, 0)  # (3 n, taps)
-    part = frames[chosen]
-    flat = part.reshape(1, -1, *part.shape[-2:])
-    half = _BLUR_TAPS // 2
-    for shape, padding in (((-1, 1, 1, _BLUR_TAPS), (half, half, 0, 0)), ((-1, 1, _BLUR_TAPS, 1), (0, 0, half, half))):
-        padded = functional.pad(flat, padding, mode="replicate")
-        flat = functional.conv2d(padded, kernel.view(shape), groups=flat.shape[1])
-    frames = frames.clone()
-    frames[chosen] = flat.view_as(part)
-    return frames
 
 
 def _erase(
@@ -257,7 +251,7 @@ def _erase(
     if not bool(erased.any()):
         return frames, labels
     size = frames.shape[-1]
-    half = _between(draws[:, 22:24], 0.05, max(0.05, config.erase_side)) / 2
+    half = between(draws[:, 22:24], 0.05, max(0.05, config.erase_side)) / 2
     centre = draws[:, 24:26]
     axis = (torch.arange(size, device=frames.device) + 0.5) / size
     inside = ((axis[None, None] - centre[:, :, None]).abs() < half[:, :, None]) & erased[:, None, None]  # (N, 2, S)

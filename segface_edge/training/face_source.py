@@ -1,8 +1,7 @@
-"""Photos and label maps as samples: read, brought into the network's order, pasted onto, noised, compressed."""
+"""Photos and label maps as samples: read, brought into the network's order, drawn into, lit, noised, compressed."""
 
 from __future__ import annotations
 
-import io
 import math
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -22,9 +21,13 @@ from segface_edge.pictures import fitting
 from segface_edge.pictures.geometry import UInt8Array
 
 from .augment import DRAWS, AugmentConfig, needs_background
+from .capture import jpeg, low_resolution, motion_blur, sensor_noise
+from .light import uneven_light
+from .occlusion.hand import draw_hand
+from .occlusion.mask import draw_mask
 from .pasting.paste import paste_part
 from .sampling import Key
-from .schedule import SAMPLES, random
+from .schedule import SAMPLES, SCENES, random
 
 _BACKGROUND_SIDE = 32
 # How many donors are tried.
@@ -128,19 +131,21 @@ class FaceSource(torch.utils.data.Dataset[dict[str, npt.NDArray[Any]] | SegFaceE
         chances = rng.random(4)
         if chances[0] < self._config.paste and self._donors:
             image, labels = self._paste(image, labels, rng)
+        scene = _Scene(self._seed, key.position)
+        image, labels = self._scene(image, labels, scene)
         background = self._background(draws, rng)
         if chances[1] < self._config.noise:
-            sigma = rng.uniform(2, 16)
-            # Noise of a sensor and its demosaicing: coarser than a pixel half of the time.
-            noise = rng.normal(0, sigma, image.shape).astype(np.float32)
-            if rng.random() < 0.5:
-                noise = np.asarray(2 * cv2.blur(noise, (2, 2)), np.float32)
-            image = np.clip(image + noise, 0, 255).astype(np.uint8)
+            image = sensor_noise(image, self._config.noise_sigma, rng)
         source = min(self._side, math.ceil(_SOURCE_FACTOR * key.size / 32) * 32)
         if source != len(image):
             image = np.asarray(Image.fromarray(image).resize((source, source), Image.Resampling.BICUBIC))
+        own = scene.rng("low_resolution", self._config.low_resolution)
+        if own is not None:
+            low, high = self._config.low_resolution_factor
+            # Of the photo that fills the frame, which the source exceeds in pixels.
+            image = low_resolution(image, max(1, round(key.size / own.uniform(low, high))), own)
         if chances[2] < self._config.jpeg:
-            image = _jpeg(image, int(rng.integers(25, 91)))
+            image = jpeg(image, int(rng.integers(25, 91)))
         return {"image": image, "labels": labels, "background": background, "draws": draws}
 
     def photo(self, index: int) -> tuple[UInt8Array, UInt8Array]:
@@ -171,6 +176,20 @@ class FaceSource(torch.utils.data.Dataset[dict[str, npt.NDArray[Any]] | SegFaceE
                 return pasted
         return image, labels
 
+    def _scene(self, image: UInt8Array, labels: UInt8Array, scene: _Scene) -> tuple[UInt8Array, UInt8Array]:
+        """What happens before a lens and in it: what hides the face, light, motion."""
+        for name, draw in (("mask", draw_mask), ("hand", draw_hand)):
+            own = scene.rng(name, getattr(self._config, name))
+            if own is not None:
+                image, labels = draw(image, labels, self._order, own)
+        own = scene.rng("light", self._config.light)
+        if own is not None:
+            image = uneven_light(image, own)
+        own = scene.rng("motion", self._config.motion)
+        if own is not None:
+            image = motion_blur(image, self._config.motion_length, own)
+        return image, labels
+
     def _background(self, draws: npt.NDArray[np.float32], rng: np.random.Generator) -> UInt8Array:
         """Another photo without anything to recognise: all of it in a few blots, or a small part of it enlarged.
 
@@ -193,6 +212,23 @@ class FaceSource(torch.utils.data.Dataset[dict[str, npt.NDArray[Any]] | SegFaceE
         return np.asarray(enlarged, np.uint8)
 
 
+class _Scene:
+    """Random numbers of what is drawn into one sample, for each change its own: what one does moves no other, nor what
+    the stream of `SAMPLES` gives."""
+
+    _CHANGES = ("mask", "hand", "light", "motion", "low_resolution")
+
+    def __init__(self, seed: int, position: int) -> None:
+        rng = random(seed, SCENES, position)
+        self._chances = rng.random(len(self._CHANGES))
+        self._seeds = rng.integers(2**63, size=len(self._CHANGES))
+
+    def rng(self, change: str, chance: float) -> np.random.Generator | None:
+        """The generator of a change, None where it is not drawn."""
+        number = self._CHANGES.index(change)
+        return np.random.default_rng(int(self._seeds[number])) if self._chances[number] < chance else None
+
+
 def _table(source: LabelSet, order: LabelSet) -> UInt8Array:
     table = np.full(256, IGNORED, np.uint8)
     try:
@@ -201,10 +237,3 @@ def _table(source: LabelSet, order: LabelSet) -> UInt8Array:
         cure = f"train a network of its classes: model.labels = '{source.name}', or leave this data set out"
         raise UsageError(error.subject, error.problem, cure) from error
     return table
-
-
-def _jpeg(image: UInt8Array, quality: int) -> UInt8Array:
-    buffer = io.BytesIO()
-    Image.fromarray(image).save(buffer, "jpeg", quality=quality)
-    with Image.open(buffer) as picture:
-        return np.asarray(picture)

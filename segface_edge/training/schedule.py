@@ -10,7 +10,7 @@ import numpy as np
 from .recipe import OptimiserConfig, Recipe, StageConfig
 
 # Streams of random numbers, see `random`: none is used for two things.
-SIZES, EPOCHS, SAMPLES = 1, 2, 3
+SIZES, EPOCHS, SAMPLES, SCENES = 1, 2, 3, 4
 
 
 def random(seed: int, stream: int, number: int) -> np.random.Generator:

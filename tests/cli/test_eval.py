@@ -13,6 +13,7 @@ import pytest
 from PIL import Image
 
 from segface_edge import zoo
+from segface_edge.evaluation.corruptions import CORRUPTIONS
 from segface_edge.labels import label_set
 
 Cli = Callable[..., Any]
@@ -83,6 +84,8 @@ def test_text_shows_points(cli: Cli, labelled: Path, tmp_path: Path) -> None:
         (["--data", "labelled", "--model", "m.safetensors", "--sizes", "64;96"], "'64;96' is not a multiple of 32"),
         (["--data", "labelled", "--model", "m.safetensors", "--sizes", "4096"], "up to 2048"),
         (["--data", "labelled", "--model", "m.safetensors", "--sizes", ""], "'' is not a multiple of 32"),
+        (["--data", "labelled", "--corruptions", "dark,rain"], "'rain' is unknown; use all, or: dark, bright"),
+        (["--data", "labelled", "--corruptions", "all,dark"], "'all' is unknown; use all, or: dark"),
     ],
 )
 def test_options_that_do_not_exist_are_refused(
@@ -92,6 +95,41 @@ def test_options_that_do_not_exist_are_refused(
     result = cli("eval", *options)
     assert (result.code, result.out) == (2, "")
     assert message in result.err
+
+
+def test_corruptions_are_measured_beside_the_clean_photos(cli: Cli, labelled: Path, tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib", reason="plots need matplotlib")
+    target, plots = tmp_path / "result.json", tmp_path / "plots"
+    arguments = ("eval", "--data", labelled, "--label-order", "celebamask-hq", "--protocol", "native")
+    result = cli(*arguments, "--corruptions", "turn, grey", "--plots", plots, "--json", target)
+    assert (result.code, result.err) == (0, "")
+    document = json.loads(target.read_text())
+    worse = document["robustness"]
+    assert worse["clean"]["mean_f1"] == document["mean_f1"] == 1.0
+    rows = worse["corrupted"]
+    assert [(row["corruption"], row["strength"]) for row in rows] == [
+        (name, strength) for name in ("grey", "turn") for strength in (1, 2, 3)
+    ]
+    # The labels are the model's own of the clean photos: it loses more the more they are changed.
+    for first in (0, 3):
+        losses = [row["loss"] for row in rows[first : first + 3]]
+        assert 0 < losses[0] < losses[2]
+        assert all(row["mean_f1"] == pytest.approx(1 - row["loss"]) for row in rows)
+    assert losses[0] < 0.3, "labels are turned too"
+    lines = result.out.splitlines()
+    start = next(i for i, line in enumerate(lines) if line.split()[:1] == ["clean"])
+    assert lines[start].split()[1] == "100.00"
+    shown = [line.split() for line in lines[start + 1 :]]
+    assert [row[:2] for row in shown[:-1]] == [[row["corruption"], str(row["strength"])] for row in rows]
+    assert [row[2] for row in shown[:-1]] == [f"{100 * row['mean_f1']:.2f}" for row in rows]
+    assert [row[4] for row in shown[:-1]] == [f"{100 * row['loss']:.2f}" for row in rows]
+    assert shown[-1][:3] == ["mean", "loss", f"{100 * worse['mean_loss']:.2f}"]
+    assert {path.name for path in plots.iterdir()} == {"confusion.png", "per_class.png", "worst.png", "robustness.png"}
+
+
+def test_the_help_names_every_corruption(cli: Cli) -> None:
+    text = "".join(cli("eval", "--help").out.split())  # lines are broken at hyphens too
+    assert ",".join(CORRUPTIONS) in text
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
@@ -65,7 +66,9 @@ def test_a_source_is_drawn_a_little_larger_than_the_frame(labelled: Path) -> Non
 
 
 def test_a_sample_follows_from_its_key_alone(labelled: Path) -> None:
-    config = AugmentConfig(noise=0.5, jpeg=0.5, paste=0.5)
+    config = AugmentConfig(
+        noise=0.5, jpeg=0.5, paste=0.5, hand=0.5, mask=0.5, light=0.5, motion=0.5, low_resolution=0.5
+    )
     first, second = source(labelled, config), source(labelled, config)
     # Kept photos are small: a part that has no pixel left there is nothing to paste.
     plain = AugmentConfig(noise=0.5, jpeg=0.5)
@@ -77,8 +80,62 @@ def test_a_sample_follows_from_its_key_alone(labelled: Path) -> None:
     assert not np.array_equal(first[Key(0, 0, 64)]["draws"], first[Key(0, 2, 64)]["draws"])
 
 
+def test_a_change_moves_no_other(labelled: Path) -> None:
+    """Noise is the same with a mask and without it, and a mask with and without a hand."""
+    faces = {
+        name: source(labelled, AugmentConfig(flip=0.0, **dict.fromkeys(name.split(), 1.0)), side=256)
+        for name in ("noise", "mask", "mask noise", "mask hand", "hand")
+    }
+    plain = source(labelled, side=256)
+    for position in range(4):
+        key = Key(0, position, 256)
+        samples = {name: one[key] for name, one in faces.items()}
+        before = plain[key]
+        for sample in samples.values():
+            assert np.array_equal(sample["draws"], before["draws"])
+        masked = samples["mask"]["labels"] != before["labels"]
+        assert masked.any()
+        # Without limits at 0 and 255, noise is what is added.
+        added = samples["noise"]["image"].astype(int) - before["image"]
+        with_mask = samples["mask noise"]["image"].astype(int) - samples["mask"]["image"]
+        inside = np.ones(added.shape, bool)
+        for name in ("noise", "mask noise"):
+            inside &= (samples[name]["image"] > 0) & (samples[name]["image"] < 255)
+        assert inside.mean() > 0.5
+        assert np.abs(added - with_mask)[inside].max() <= 1
+        hand = samples["hand"]["labels"] == 255
+        assert (samples["mask hand"]["labels"][masked & ~hand & (samples["hand"]["labels"] == before["labels"])] ==
+                ORDER.index("cloth")).all()  # fmt: skip
+
+
+def test_samples_are_those_of_before_there_were_scenes(labelled: Path) -> None:
+    """Numbers that a recipe of old draws: what noise and numbers gave then, from NumPy's generator alone."""
+    sample = source(labelled, AugmentConfig(flip=0.0, noise=1.0), side=256)[Key(0, 7, 256)]
+    rng = np.random.default_rng((3, 3, 7))  # seed, stream of samples, position
+    assert np.array_equal(sample["draws"], rng.random(32, dtype=np.float32))
+    rng.random(4)
+    rng.integers(2)  # another photo, for a background
+    image = reading.load(labelled / "images" / "0.png")
+    noise = rng.normal(0, rng.uniform(2, 16), image.shape).astype(np.float32)
+    if rng.random() < 0.5:
+        noise = np.asarray(2 * cv2.blur(noise, (2, 2)), np.float32)
+    assert np.array_equal(sample["image"], np.clip(image + noise, 0, 255).astype(np.uint8))
+
+
+def test_few_pixels_are_those_of_the_frame(labelled: Path) -> None:
+    """A factor of 4 leaves a frame of 64 pixels 16 of them, whatever the source's side is."""
+    config = AugmentConfig(flip=0.0, low_resolution=1.0, low_resolution_factor=(4.0, 4.0))
+    faces, plain = source(labelled, config, side=256), source(labelled, side=256)
+    for position in range(3):
+        image = faces[Key(0, position, 64)]["image"]
+        assert image.shape == (96, 96, 3)
+        # Every sixth pixel and straight lines between them: no more than 16 x 16 numbers are in it.
+        rank = np.linalg.matrix_rank(image[..., 0].astype(float), tol=60)
+        assert rank <= 16 < np.linalg.matrix_rank(plain[Key(0, position, 64)]["image"][..., 0].astype(float), tol=60)
+
+
 def test_workers_change_nothing(labelled: Path) -> None:
-    faces = source(labelled, AugmentConfig(noise=0.5))
+    faces = source(labelled, AugmentConfig(noise=0.5, hand=0.5, light=0.5))
     keys = [[Key(0, 2 * step, 32), Key(1, 2 * step + 1, 32)] for step in range(4)]
     alone = list(batches(faces, iter(keys), workers=0, pin=False))
     helped = list(batches(faces, iter(keys), workers=2, pin=False))

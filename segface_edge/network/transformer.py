@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import math
 
-import torch
 from torch import Tensor, nn
+
+from .meeting import image_to_tokens, tokens_to_image
 
 
 class Attention(nn.Module):
@@ -35,8 +36,6 @@ class Attention(nn.Module):
 
     def forward(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         """q (N, Q, D), k and v (N, M, D) -> (N, Q, D)."""
-        if self.training and q.shape[1] != k.shape[1]:
-            return self._of_few_queries(q, k, v) if q.shape[1] < k.shape[1] else self._of_few_keys(q, k, v)
         queries, keys, values = self._split(self.q_proj(q)), self._split(self.k_proj(k)), self._split(self.v_proj(v))
         scores = queries @ keys.transpose(-1, -2) / math.sqrt(queries.shape[-1])  # (N, H, Q, M)
         mixed = scores.softmax(dim=-1) @ values  # (N, H, Q, E / H)
@@ -44,32 +43,41 @@ class Attention(nn.Module):
         out: Tensor = self.out_proj(mixed.transpose(1, 2).reshape(n, length, heads * width))
         return out
 
-    # The same products in another order, for training: where one side is a few class tokens and the other the image,
-    # the image's projections are folded into the tokens. Nothing of (L, E) is made, kept for the backward pass or
-    # turned, and the image meets two products, as in the deploy graph (`rows.py`).
+    # The same products in another order, for training: the image's projections are folded into the few tokens. Nothing
+    # of (L, E) is made, kept for the backward pass or turned, and the image meets two products, as in the deploy graph
+    # (`rows.py`).
 
-    def _of_few_queries(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    def of_image(self, q: Tensor, image: Tensor, keys: Tensor) -> Tensor:
+        """`forward(q, keys, image)` of few queries, in training.
+
+        Args:
+            q: (N, Q, D).
+            image, keys: (N, L, D), the keys are the image and a constant.
+        """
         n, count, width = q.shape
         queries = self._split(self.q_proj(q)) * self._scale
         # The keys' bias would add the same to all scores of a query, which softmax takes out again.
-        scores = (queries @ self._heads(self.k_proj.weight)).flatten(1, 2) @ k.transpose(1, 2)  # (N, H Q, M)
-        seen = (scores.softmax(dim=-1) @ v).reshape(n, self.heads, count, width)
+        wanted = (queries @ self._heads(self.k_proj.weight)).flatten(1, 2)  # (N, H Q, D)
+        seen = tokens_to_image(wanted, image, keys).reshape(n, self.heads, count, width)
         mixed = (seen @ self._heads(self.v_proj.weight).transpose(-1, -2)).transpose(1, 2).reshape(n, count, -1)
         # Each query's weights add up to 1: the values' bias comes out as it is.
         out: Tensor = self.out_proj(mixed + self.v_proj.bias + 0 * self.k_proj.bias)
         return out
 
-    def _of_few_keys(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-        n, count, _ = k.shape
+    def into_image(self, image: Tensor, queries: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        """`image + forward(queries, k, v)` of few keys, in training.
+
+        Args:
+            image, queries: (N, L, D), the queries are the image and a constant.
+            k, v: (N, K, D).
+        """
         keys = self._split(self.k_proj(k)) * self._scale
-        wanted = (keys @ self._heads(self.q_proj.weight)).flatten(1, 2)  # (N, H M, D)
-        bias = (keys @ self._heads(self.q_proj.bias[:, None])).flatten(1, 2)  # (N, H M, 1)
-        # Queries last: softmax goes over the few keys of many queries at a time.
-        scores = torch.baddbmm(bias, wanted, q.transpose(1, 2)).reshape(n, self.heads, count, -1)
-        values = self._split(self.v_proj(v)) @ self._heads(self.out_proj.weight.T)  # (N, H, M, D)
+        wanted = (keys @ self._heads(self.q_proj.weight)).flatten(1, 2)  # (N, H K, D)
+        bias = (keys @ self._heads(self.q_proj.bias[:, None])).flatten(1, 2)  # (N, H K, 1)
+        values = self._split(self.v_proj(v)) @ self._heads(self.out_proj.weight.T)  # (N, H, K, D)
         # Each head's weights add up to 1: a share of the bias in every value.
-        given = values.flatten(1, 2) + self.out_proj.bias / self.heads
-        return scores.softmax(dim=2).flatten(1, 2).transpose(1, 2) @ given
+        given = values.flatten(1, 2) + (self.out_proj.bias / self.heads).to(values.dtype)
+        return image_to_tokens(wanted, bias, given, image, queries, self.heads)
 
     @property
     def _scale(self) -> float:
@@ -128,6 +136,11 @@ class TwoWayBlock(nn.Module):
     ) -> tuple[Tensor, Tensor]:
         """The rest of the block: tokens to image, MLP, image to tokens."""
         keys = image + image_pos
+        if self.training:
+            tokens = self.norm2(tokens + self.cross_attn_token_to_image.of_image(tokens + token_pos, image, keys))
+            tokens = self.norm3(tokens + self.mlp(tokens))
+            image = self.cross_attn_image_to_token.into_image(image, keys, tokens + token_pos, tokens)
+            return tokens, self.norm4(image)
         tokens = self.norm2(tokens + self.cross_attn_token_to_image(tokens + token_pos, keys, image))
         tokens = self.norm3(tokens + self.mlp(tokens))
         image = self.norm4(image + self.cross_attn_image_to_token(keys, tokens + token_pos, tokens))
@@ -151,7 +164,9 @@ class TwoWayTransformer(nn.Module):
 
     def finish(self, tokens: Tensor, image: Tensor, token_pos: Tensor, image_pos: Tensor) -> Tensor:
         """The last tokens-to-image attention: (N, K, D)."""
-        attended = self.final_attn_token_to_image(tokens + token_pos, image + image_pos, image)
+        attention = self.final_attn_token_to_image
+        meet = attention.of_image if self.training else lambda q, image, keys: attention(q, keys, image)
+        attended = meet(tokens + token_pos, image, image + image_pos)
         normalised: Tensor = self.norm_final_attn(tokens + attended)
         return normalised
 

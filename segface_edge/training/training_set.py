@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from segface_edge.datasets.opening import DataSet, open_dataset
 from segface_edge.datasets.samples import Sample
+from segface_edge.errors import UsageError
 from segface_edge.labels import label_set
 
 from .face_source import FaceSource
-from .recipe import Recipe
+from .recipe import DataConfig, Recipe
 from .sampling import PhotoOrder, repeat_factors
 
 
@@ -67,6 +68,24 @@ def make_training_set(recipe: Recipe, labelled: Sequence[DataSet], extra: Sequen
         factors, extra=len(extra), share=recipe.teacher.share if recipe.teacher else 0.0, seed=recipe.run.seed
     )
     return TrainingSet(source=source, photos=photos, labelled=count)
+
+
+def open_validation(config: DataConfig) -> DataSet | None:
+    """The labelled photos that a recipe is measured on, of all its sets together; None where it names none.
+
+    Raises:
+        DataError: as `open_labelled`.
+        UsageError: the sets are in different label orders.
+    """
+    sets = [open_labelled(root, config.val_split, config.label_order) for root in config.val_sets]
+    if not sets:
+        return None
+    orders = list(dict.fromkeys(data.order.name for data in sets))
+    if len(orders) > 1:
+        raise UsageError(
+            "data.val", f"has sets in the label orders {' and '.join(orders)}", "measure on sets of one order"
+        )
+    return replace(sets[0], samples=tuple(sample for data in sets for sample in data.samples))
 
 
 def open_labelled(root: str, split: str | None, order: str | None) -> DataSet:

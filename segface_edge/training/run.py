@@ -85,6 +85,9 @@ def prepare(recipe: Recipe, path: Path, *, processes: Processes, resume: bool, s
     kept = f", {4 * data.side**2 * (count + len(extra)) / 2**30:.1f} GiB in memory" if data.preload else ""
     say(f"reading {count} labelled photos" + (f" and {len(extra)} of the teacher's" if extra else "") + kept)
     training = make_training_set(recipe, labelled, extra)
+    repeated = [f"{name} {times:.1f} ({share:.1%})" for name, (times, share) in training.rates.items() if share]
+    if repeated:
+        say(f"times an epoch that photos come, and their share of it: {', '.join(repeated)}")
     prior = training.source.log_prior(training.labelled) if recipe.loss.logit_adjustment > 0 else None
     loss = SegmentationLoss(recipe.loss, order, prior).to(device)
     learner = make_learner(recipe, network, training.source, device)

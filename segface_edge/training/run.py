@@ -21,7 +21,7 @@ from .run_folder import RunFolder
 from .schedule import learning_rate_factor
 from .standing import Standing, load_standing
 from .teacher import Teacher
-from .training_set import TrainingSet, make_training_set, open_labelled
+from .training_set import TrainingSet, make_training_set, open_labelled, open_validation
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,7 +73,7 @@ def prepare(recipe: Recipe, path: Path, *, processes: Processes, resume: bool, s
     network = starting_network(recipe).to(device)
     data = recipe.data
     labelled = [open_labelled(root, data.train_split, data.label_order) for root in data.train_sets]
-    validation = open_labelled(data.val, data.val_split, data.label_order) if data.val else None
+    validation = open_validation(data)
     folder = _folder(path, recipe, processes, resume)
     teacher = Teacher(recipe.teacher, order, device) if recipe.teacher else None
     if teacher is not None and data.unlabelled is not None:
@@ -82,8 +82,12 @@ def prepare(recipe: Recipe, path: Path, *, processes: Processes, resume: bool, s
     else:
         extra = []
     count = sum(len(part.samples) for part in labelled)
-    say(f"reading {count} labelled photos" + (f" and {len(extra)} of the teacher's" if extra else ""))
+    kept = f", {4 * data.side**2 * (count + len(extra)) / 2**30:.1f} GiB in memory" if data.preload else ""
+    say(f"reading {count} labelled photos" + (f" and {len(extra)} of the teacher's" if extra else "") + kept)
     training = make_training_set(recipe, labelled, extra)
+    repeated = [f"{name} {times:.1f} ({share:.1%})" for name, (times, share) in training.rates.items() if share]
+    if repeated:
+        say(f"times an epoch that photos come, and their share of it: {', '.join(repeated)}")
     prior = training.source.log_prior(training.labelled) if recipe.loss.logit_adjustment > 0 else None
     loss = SegmentationLoss(recipe.loss, order, prior).to(device)
     learner = make_learner(recipe, network, training.source, device)

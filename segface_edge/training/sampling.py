@@ -73,6 +73,14 @@ def repeat_factors(present: Sequence[frozenset[int]], config: SamplingConfig) ->
     return factors
 
 
+def rate(present: Sequence[frozenset[int]], factors: npt.NDArray[np.float64], label: int) -> tuple[float, float]:
+    """How often the photos that show a class come in an epoch, on average, and what share of its samples they are."""
+    showing = np.array([label in ids for ids in present])
+    if not showing.any():
+        return 0.0, 0.0
+    return float(factors[showing].mean()), float(factors[showing].sum() / factors.sum())
+
+
 def keys(recipe: Recipe, photos: PhotoOrder, processes: Processes, start: int) -> Iterator[list[Key]]:
     """The samples of this process, step by step, from the step `start` to the recipe's last."""
     for number in range(start, recipe.steps):

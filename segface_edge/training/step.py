@@ -111,9 +111,9 @@ class OptimiserStep:
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """The loss, and its parts without gradient."""
         run, recipe = self._run, self._run.recipe
-        teacher = run.teacher.logits(images) if run.teacher is not None and recipe.loss.distillation > 0 else None
         half = _HALF.get(recipe.run.precision)
         with torch.autocast(images.device.type, dtype=half) if half else nullcontext():
+            teacher = run.teacher.logits(images) if run.teacher is not None and recipe.loss.distillation > 0 else None
             output: Sequence[Tensor] = (
                 self._network(images, labels) if run.learner.regions is not None else [self._network(images)]
             )

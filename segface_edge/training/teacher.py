@@ -61,7 +61,10 @@ class Teacher:
         self._name = f"{checkpoint.sha256[:12]}-{size}-{config.min_confidence}"
 
     def logits(self, images: Tensor) -> Tensor:
-        """(N, 3, S, S) normalised -> (N, K, S, S), without gradient."""
+        """(N, 3, S, S) normalised -> (N, K, S, S), without gradient, whatever its backbone and stride."""
+        # They sum as in training, which is quicker; nothing else of them differs there.
+        self._model.fusion.train()
+        self._model.face_decoder.train()
         with torch.no_grad():
             logits: Tensor = self._model(images)
         return logits

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from segface_edge.datasets.opening import DataSet, open_dataset
 from segface_edge.datasets.samples import Sample
-from segface_edge.labels import label_set
+from segface_edge.errors import UsageError
+from segface_edge.labels import RARE_PARTS, label_set
 
 from .face_source import FaceSource
-from .recipe import Recipe
-from .sampling import PhotoOrder, repeat_factors
+from .recipe import DataConfig, Recipe
+from .sampling import PhotoOrder, rate, repeat_factors
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,11 +26,14 @@ class TrainingSet:
         source: makes samples of its photos.
         photos: which of them comes when.
         labelled: how many of the first were labelled by a person.
+        rates: {rare class: how often its photos come in an epoch, and their share of its samples}, where
+            repeat-factor sampling is on.
     """
 
     source: FaceSource
     photos: PhotoOrder
     labelled: int
+    rates: Mapping[str, tuple[float, float]]
 
 
 def make_training_set(recipe: Recipe, labelled: Sequence[DataSet], extra: Sequence[Sample]) -> TrainingSet:
@@ -58,15 +62,33 @@ def make_training_set(recipe: Recipe, labelled: Sequence[DataSet], extra: Sequen
         preload=recipe.data.preload,
         donors=count,
     )
-    factors = (
-        repeat_factors(source.present(count), recipe.sampling)
-        if recipe.sampling.repeat_threshold > 0
-        else np.ones(count)
-    )
+    factors, rates = np.ones(count), {}
+    if recipe.sampling.repeat_threshold > 0:
+        present = source.present(count)
+        factors = repeat_factors(present, recipe.sampling)
+        rates = {part: rate(present, factors, order.index(part)) for part in RARE_PARTS if part in order.classes}
     photos = PhotoOrder(
         factors, extra=len(extra), share=recipe.teacher.share if recipe.teacher else 0.0, seed=recipe.run.seed
     )
-    return TrainingSet(source=source, photos=photos, labelled=count)
+    return TrainingSet(source=source, photos=photos, labelled=count, rates=rates)
+
+
+def open_validation(config: DataConfig) -> DataSet | None:
+    """The labelled photos that a recipe is measured on, of all its sets together; None where it names none.
+
+    Raises:
+        DataError: as `open_labelled`.
+        UsageError: the sets are in different label orders.
+    """
+    sets = [open_labelled(root, config.val_split, config.label_order) for root in config.val_sets]
+    if not sets:
+        return None
+    orders = list(dict.fromkeys(data.order.name for data in sets))
+    if len(orders) > 1:
+        raise UsageError(
+            "data.val", f"has sets in the label orders {' and '.join(orders)}", "measure on sets of one order"
+        )
+    return replace(sets[0], samples=tuple(sample for data in sets for sample in data.samples))
 
 
 def open_labelled(root: str, split: str | None, order: str | None) -> DataSet:

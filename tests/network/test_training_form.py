@@ -19,8 +19,8 @@ def both_ways(
 ) -> list[dict[str, Tensor]]:
     """Output and all gradients in double, as the plain network has them and as training has them."""
     found = []
-    for call in (plain, training):
-        module.double().train(call is training)
+    for mode, call in ((False, plain), (True, training)):
+        module.double().train(mode)
         module.zero_grad()
         given = [one.double().clone().requires_grad_() for one in inputs]
         output = call(*given)

@@ -65,6 +65,14 @@ def test_a_source_is_drawn_a_little_larger_than_the_frame(labelled: Path) -> Non
     assert faces[Key(0, 0, 64)]["labels"].shape == (256, 256)
 
 
+def test_a_source_is_drawn_as_pillow_draws_it(labelled: Path) -> None:
+    photo = reading.load(labelled / "images" / "0.png")
+    wanted = np.asarray(Image.fromarray(photo).resize((160, 160), Image.Resampling.BICUBIC)).astype(int)
+    found = source(labelled, side=256)[Key(0, 0, 128)]["image"]
+    assert np.abs(found - wanted).max() <= 2
+    assert (found != wanted).mean() < 0.03
+
+
 def test_a_sample_follows_from_its_key_alone(labelled: Path) -> None:
     config = AugmentConfig(
         noise=0.5, jpeg=0.5, paste=0.5, hand=0.5, mask=0.5, light=0.5, motion=0.5, low_resolution=0.5

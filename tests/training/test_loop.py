@@ -21,7 +21,8 @@ for package in ("dacite", "matplotlib"):
 from PIL import Image
 
 from segface_edge.errors import CheckpointError, InputError, TrainingError, UsageError
-from segface_edge.network import read_checkpoint
+from segface_edge.network import build_segface, read_checkpoint
+from segface_edge.network.checkpoint import write_checkpoint
 from segface_edge.training import loop
 from segface_edge.training.losses import SegmentationLoss
 from segface_edge.training.processes import Processes
@@ -311,6 +312,22 @@ def test_self_training_and_distillation(recipe_of: Callable[..., Path], labelled
     with Image.open(maps / "1.png.png") as picture:
         assert picture.size == (54, 64)  # the part of the square that shows the photo of 200 x 240
     assert all("distillation" in row for row in read_log(tmp_path / "run" / "log.jsonl") if row["kind"] == "step")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_a_teacher_of_another_backbone_and_stride(
+    recipe_of: Callable[..., Path], tmp_path: Path, precision: str
+) -> None:
+    """The student comes nearer to it, labels or not."""
+    torch.manual_seed(3)
+    teacher = build_segface("mobilenet_v3_small_s8", "segface", 96)
+    write_checkpoint(tmp_path / "teacher.safetensors", teacher, trained_size=96, terms="for tests", notes={})
+    changes = ["loss.ce=0", "loss.dice=0", "loss.distillation=1", f"teacher.weights={tmp_path / 'teacher.safetensors'}"]
+    changes += [f"run.precision={precision}", "augment.affine=0", "augment.zoom_out=0", "augment.erase=0"]
+    loop.train(read_recipe(recipe_of(12), changes), tmp_path / "run", processes=ALONE)
+    found = [row["distillation"] for row in read_log(tmp_path / "run" / "log.jsonl") if row["kind"] == "step"]
+    assert sum(found[-3:]) < 0.8 * sum(found[:3])
 
 
 @pytest.mark.slow

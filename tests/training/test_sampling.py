@@ -8,7 +8,7 @@ import pytest
 torch = pytest.importorskip("torch", reason="training needs torch")
 
 from segface_edge.training.recipe import SamplingConfig
-from segface_edge.training.sampling import PhotoOrder, repeat_factors
+from segface_edge.training.sampling import PhotoOrder, rate, repeat_factors
 
 
 def test_every_photo_comes_once_an_epoch() -> None:
@@ -41,3 +41,7 @@ def test_repeat_factors_are_those_of_the_paper() -> None:
     assert factors.tolist() == [1.0] * 7 + [2.0]
     assert repeat_factors(present, SamplingConfig(repeat_threshold=0.5, max_repeat=1.5))[-1] == 1.5
     assert repeat_factors(present, SamplingConfig()).tolist() == [1.0] * 8
+    # 2 of the 9 samples of an epoch.
+    assert rate(present, factors, 9) == (2.0, pytest.approx(2 / 9))
+    assert rate(present, factors, 0) == (pytest.approx(9 / 8), 1.0)
+    assert rate(present, factors, 5) == (0.0, 0.0)

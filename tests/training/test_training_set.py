@@ -19,7 +19,7 @@ from segface_edge.labels import label_set
 from segface_edge.training.augment import AugmentConfig, augment
 from segface_edge.training.recipe import DataConfig, ModelConfig, Recipe, StageConfig
 from segface_edge.training.sampling import Key
-from segface_edge.training.training_set import TrainingSet, make_training_set, open_labelled
+from segface_edge.training.training_set import TrainingSet, make_training_set, open_labelled, open_validation
 
 HQ, LAPA = label_set("celebamask-hq"), label_set("lapa")
 SIDE = 64
@@ -111,3 +111,14 @@ def test_one_set_is_a_list_of_one(sets: tuple[str, ...]) -> None:
     assert DataConfig(train=sets[0]).train_sets == sets[:1]
     with pytest.raises(UsageError, match="train: is out of range; name a data set"):
         DataConfig(train=())
+
+
+def test_several_sets_are_measured_on_together(sets: tuple[str, ...]) -> None:
+    hq, lapa, _ = sets
+    config = DataConfig(train=hq, val=(hq, hq), val_split="train")
+    data = open_validation(config)
+    assert data is not None
+    assert (data.order.name, [sample.name for sample in data.samples]) == ("celebamask-hq", ["1", "1"])
+    assert open_validation(DataConfig(train=hq)) is None
+    with pytest.raises(UsageError, match="data.val: has sets in the label orders celebamask-hq and lapa; measure on"):
+        open_validation(DataConfig(train=hq, val=(hq, lapa), val_split="train"))

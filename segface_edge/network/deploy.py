@@ -112,8 +112,7 @@ class DeployGraph(nn.Module):
         return labels, self._arranged(confidence.round()).to(torch.uint8)
 
     def rows(self, frames: Tensor) -> Tensor:
-        """(N, S, S, 3) uint8 RGB -> logits: (N, S * S, K), in the order of `to_picture`, or (N, S, S, K) where the head
-        makes them at half the side."""
+        """(N, S, S, 3) uint8 RGB -> logits (N, S * S, K), in the order that `_arranged` makes a picture of."""
         backbone = cast(Backbone, self.backbone)
         beside, taps = self.divided(backbone.features(normalise(frames, backbone.mean, backbone.std)))
         image = self.fusion(taps)
@@ -130,10 +129,14 @@ class DeployGraph(nn.Module):
         rows: Tensor = self.head(tokens, image, beside)
         if not self.halved:
             return rows
-        # Enlarged as logits: there is nothing between two labels.
+        # Enlarged as logits: there is nothing between two labels. Rows again: of a picture with any N, NVIDIA's builder
+        # cannot take the argmax.
         small = to_picture(rows, self.side).permute(0, 3, 1, 2)
-        return enlarge(small, 2 * small.shape[-1]).permute(0, 2, 3, 1)
+        return enlarge(small, 2 * small.shape[-1]).permute(0, 2, 3, 1).flatten(1, 2)
 
     def _arranged(self, values: Tensor) -> Tensor:
-        """What was made of the logits, as a picture (N, S, S, ...)."""
-        return values if self.halved else to_picture(values, self.side)
+        """What was made of the logits, (N, S * S, ...), as a picture (N, S, S, ...)."""
+        if not self.halved:
+            return to_picture(values, self.side)
+        side = 8 * self.side
+        return values.reshape(-1, side, side, *values.shape[2:])

@@ -52,7 +52,7 @@ test-runtime:
 test-lowest: PINS := constraints-lowest.txt
 test-lowest: test-runtime
 
-# Everything that depends on the released weights.
+# Everything that depends on a model's released weights.
 release-model: $(VENV)/ready
 	$(RUN)/python models/release.py $(foreach folder,$(DATA),--data $(folder))
 

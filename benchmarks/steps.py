@@ -134,8 +134,10 @@ def main(size: int, duration: float) -> None:
 
 def _files(size: int) -> list[Path]:
     """One a step, for any number of photos, all from one trained model."""
-    checkpoint = read_checkpoint(zoo.DEFAULT_CHECKPOINT)
-    model = load_segface(checkpoint, backbone="mobilenet", labels=None, image_size=size, source=zoo.DEFAULT_CHECKPOINT)
+    checkpoint = read_checkpoint(zoo.RELEASED["mobilenet"])
+    model = load_segface(
+        checkpoint, backbone="mobilenet", labels=None, image_size=size, source=zoo.RELEASED["mobilenet"]
+    )
     files = []
     for step in (*STEPS, REWRITTEN):
         click.echo(f"exporting {step}")

@@ -1,7 +1,7 @@
-"""Regenerates everything that depends on the released weights: `make release-model [DATA=DIR]`.
+"""Regenerates everything that depends on released weights: `make release-model [BACKBONE=NAME] [DATA="--data DIR …"]`.
 
-The checkpoint in `segface_edge/zoo/` is the source. From it come the bundled ONNX, the metrics, the model card's tables
-and plots, and the README's picture.
+The checkpoint in `segface_edge/zoo/` is the source. From it come the metrics, the model card's tables and plots, and of
+the default model the bundled ONNX and the README's picture.
 """
 
 from __future__ import annotations
@@ -35,8 +35,6 @@ from segface_edge.plots.robustness import robustness_figure
 from segface_edge.plots.scores import confusion_figure, per_class_figure, size_figure
 
 ROOT = Path(__file__).parent.parent
-CARD = ROOT / "models" / "segface-mobilenet" / "README.md"
-METRICS = CARD.with_name("metrics.json")
 PICTURE = ROOT / "docs" / "overlay.jpg"
 BEGIN, END = "<!-- metrics: made by `make release-model` -->", "<!-- end of metrics -->"
 ROBUST_BEGIN, ROBUST_END = "<!-- robustness: made by `make release-model` -->", "<!-- end of robustness -->"
@@ -45,6 +43,81 @@ THREADS = 2
 OPENINGS = 6
 # Photos that are made worse: 37 evaluations of each.
 CORRUPTED = 100
+
+
+class Card:
+    """A model card, whose tables are made here and whose text is not.
+
+    Attributes:
+        name: of the model and its folder.
+        path, metrics: the card, and the figures beside it.
+    """
+
+    def __init__(self, backbone: str) -> None:
+        self.name = f"segface-{backbone.replace('_', '-')}"
+        self.path = ROOT / "models" / self.name / "README.md"
+        self.metrics = self.path.with_name("metrics.json")
+
+    def write(self, metrics: dict[str, Any]) -> None:
+        """The tables of F1 by class and by input size."""
+        paper, native, latency = metrics["paper"], metrics["native"], metrics["latency"]
+
+        def row(name: object, *values: float | None) -> str:
+            return f"| {name} | " + " | ".join("-" if v is None else f"{100 * v:.1f}" for v in values) + " |"
+
+        lines = [
+            BEGIN,
+            f"{paper['images']} photos, input {paper['size']} x {paper['size']}, F1 in points of 100.",
+            "",
+            "| class | protocol paper | protocol native |",
+            "|---|---|---|",
+            row("**mean, without background**", paper["mean_f1"], native["mean_f1"]),
+            *(row(name, f1, native["per_class_f1"][name]) for name, f1 in paper["per_class_f1"].items()),
+            "",
+            "The same weights exported at other input sizes (protocol paper), and the median time of a whole frame of "
+            "the bundled photo, fitting and bringing back included: fp32, ONNX Runtime, "
+            f"{latency['threads']} threads, {latency['machine']}.",
+            "",
+            f"| input side | mean | {' | '.join(RARE_PARTS)} | ms a frame |",
+            "|---" * (len(RARE_PARTS) + 3) + "|",
+            *(
+                row(entry["size"], entry["mean_f1"], *(entry["per_class_f1"][name] for name in RARE_PARTS))
+                + f" {entry['frame_ms']:.0f} |"
+                for entry in metrics["sizes"]
+            ),
+            END,
+        ]
+        self._replace(BEGIN, lines, END)
+
+    def write_robustness(self, document: dict[str, Any], metrics: dict[str, Any]) -> None:
+        """The metrics with the robustness, the card's table, and the picture."""
+        write_whole(self.metrics, (json.dumps({**metrics, "robustness": document}, indent=2) + "\n").encode())
+
+        def points(value: float | None) -> str:
+            return "-" if value is None else f"{100 * value:.1f}"
+
+        clean = document["clean"]
+        lines = [
+            ROBUST_BEGIN,
+            f"F1 in points of 100 on {document['images']} photos made worse, at three strengths (protocol paper). As "
+            f"they are: mean {points(clean['mean_f1'])}, rare parts ({', '.join(RARE_PARTS)}) "
+            f"{points(clean['rare_f1'])}. Mean loss over the table: {points(document['mean_loss'])}.",
+            "",
+            "| corruption | strengths | mean 1 | 2 | 3 | rare 1 | 2 | 3 |",
+            "|---|---|---|---|---|---|---|---|",
+        ]
+        for name, row in CORRUPTIONS.items():
+            found = [entry for entry in document["corrupted"] if entry["corruption"] == name]
+            cells = [points(entry[key]) for key in ("mean_f1", "rare_f1") for entry in found]
+            what = row.what.format(", ".join(f"{value:g}" for value in row.values))
+            lines.append(f"| {name} | {what} | " + " | ".join(cells) + " |")
+        self._replace(ROBUST_BEGIN, [*lines, ROBUST_END], ROBUST_END)
+        save_figure(robustness_figure({self.name: document}), self.path.with_name("robustness.png"))
+
+    def _replace(self, begin: str, lines: list[str], end: str) -> None:
+        """What lies between two marks of the card."""
+        before, rest = self.path.read_text(encoding="utf-8").split(begin)
+        write_whole(self.path, (before + "\n".join(lines) + rest.split(end)[1]).encode())
 
 
 @click.command()
@@ -56,25 +129,33 @@ CORRUPTED = 100
     type=click.Path(path_type=Path, exists=True),
     help="Labelled faces in CelebAMask-HQ's order, images/ and labels/; several times for several folders.",
 )
+@click.option("--backbone", default=zoo.DEFAULT_BACKBONE, show_default=True, type=click.Choice(list(zoo.RELEASED)))
 @click.option("--seconds", default=6.0, show_default=True, help="Time that each input size's latency is measured for.")
 @click.option("--only", type=click.Choice(["robustness"]), help="This part alone, of the file that is released.")
-def release(roots: tuple[Path, ...], seconds: float, only: str | None) -> None:
+def release(roots: tuple[Path, ...], backbone: str, seconds: float, only: str | None) -> None:
     """Export, measure, draw."""
     data = [sample for root in roots for sample in folder(root)]
-    if only is not None:
-        _write_robustness(_robustness(data), json.loads(METRICS.read_text(encoding="utf-8")))
-        return
-    exported = run_export(ExportConfig(dynamic=True, compact=True, parity_data=roots[0]), zoo.DEFAULT_MODEL)
-    for report in exported.parity:
-        click.echo(report.summary())
+    card = Card(backbone)
     with TemporaryDirectory() as temporary:
-        files = {exported.spec.size: zoo.DEFAULT_MODEL}
+        bundled = backbone == zoo.DEFAULT_BACKBONE
+        file = zoo.DEFAULT_MODEL if bundled else Path(temporary) / f"{card.name}.onnx"
+        if only is not None and bundled:
+            card.write_robustness(_robustness(file, data), json.loads(card.metrics.read_text(encoding="utf-8")))
+            return
+        exported = run_export(ExportConfig(backbone=backbone, dynamic=True, compact=True, parity_data=roots[0]), file)
+        for report in exported.parity:
+            click.echo(report.summary())
+        if only is not None:
+            card.write_robustness(_robustness(file, data), json.loads(card.metrics.read_text(encoding="utf-8")))
+            return
+        files = {exported.spec.size: file}
         for size in SIZES:
             if size not in files:
                 files[size] = Path(temporary) / f"{size}.onnx"
-                run_export(ExportConfig(imgsz=size), files[size])
+                run_export(ExportConfig(backbone=backbone, imgsz=size), files[size])
         evaluations = {size: _measure(files[size], data, "paper") for size in SIZES}
-        native = _measure(zoo.DEFAULT_MODEL, data, "native")
+        native = _measure(file, data, "native")
+        robust = _robustness(file, data)
         words = [f"{files[size]}@threads={THREADS}" for size in SIZES]
         found = openers(words, device="cpu", threads=None)
         scenario = Scenario(duration_s=seconds, openings=OPENINGS)
@@ -95,20 +176,20 @@ def release(roots: tuple[Path, ...], seconds: float, only: str | None) -> None:
         ],
         "latency": {"threads": THREADS, "machine": timed["environment"]["cpu"]},
     }
-    _write_card(metrics)
-    _write_robustness(_robustness(data), metrics)
-    name = "segface-mobilenet"
-    save_figure(confusion_figure(paper), CARD.with_name("confusion.png"))
+    card.write(metrics)
+    card.write_robustness(robust, metrics)
+    save_figure(confusion_figure(paper), card.path.with_name("confusion.png"))
     save_figure(
         per_class_figure({f"input {size}": found for size, found in evaluations.items()}),
-        CARD.with_name("per_class.png"),
+        card.path.with_name("per_class.png"),
     )
-    latency = {name: {row["size"]: row["frame_ms"] for row in metrics["sizes"]}}
+    latency = {card.name: {row["size"]: row["frame_ms"] for row in metrics["sizes"]}}
     save_figure(
-        size_figure({name: {size: e.mean_f1() for size, e in evaluations.items()}}, latency),
-        CARD.with_name("sizes.png"),
+        size_figure({card.name: {size: e.mean_f1() for size, e in evaluations.items()}}, latency),
+        card.path.with_name("sizes.png"),
     )
-    _draw()
+    if bundled:
+        _draw()
     click.echo(f"mean F1 {paper.mean_f1():.4f} (paper), {native.mean_f1():.4f} (native)")
     for warning in timed["warnings"]:
         click.echo(f"warning: {warning}", err=True)
@@ -121,77 +202,14 @@ def _measure(model: Path, data: list[Sample], protocol: Protocol) -> Evaluation:
 
 def _document(evaluation: Evaluation) -> dict[str, Any]:
     """The evaluation's own document without names of photos (they may not be redistributed) and single pixels."""
-    document = evaluation.to_dict() | {"model": zoo.DEFAULT_MODEL.name}
+    document = evaluation.to_dict() | {"model": Path(evaluation.to_dict()["model"]).name}
     return {key: value for key, value in document.items() if key not in ("worst", "confusion")}
 
 
-def _write_card(metrics: dict[str, Any]) -> None:
-    paper, native, latency = metrics["paper"], metrics["native"], metrics["latency"]
-
-    def row(name: object, *values: float | None) -> str:
-        return f"| {name} | " + " | ".join("-" if v is None else f"{100 * v:.1f}" for v in values) + " |"
-
-    lines = [
-        BEGIN,
-        f"{paper['images']} photos, input {paper['size']} x {paper['size']}, F1 in points of 100.",
-        "",
-        "| class | protocol paper | protocol native |",
-        "|---|---|---|",
-        row("**mean, without background**", paper["mean_f1"], native["mean_f1"]),
-        *(row(name, f1, native["per_class_f1"][name]) for name, f1 in paper["per_class_f1"].items()),
-        "",
-        f"The same weights exported at other input sizes (protocol paper), and the median time of a whole frame of the "
-        f"bundled photo, fitting and bringing back included: fp32, ONNX Runtime, {latency['threads']} threads, "
-        f"{latency['machine']}.",
-        "",
-        f"| input side | mean | {' | '.join(RARE_PARTS)} | ms a frame |",
-        "|---" * (len(RARE_PARTS) + 3) + "|",
-        *(
-            row(entry["size"], entry["mean_f1"], *(entry["per_class_f1"][name] for name in RARE_PARTS))
-            + f" {entry['frame_ms']:.0f} |"
-            for entry in metrics["sizes"]
-        ),
-        END,
-    ]
-    _replace(BEGIN, lines, END)
-
-
-def _robustness(data: list[Sample]) -> dict[str, Any]:
-    with open_engine(zoo.DEFAULT_MODEL) as engine:
+def _robustness(model: Path, data: list[Sample]) -> dict[str, Any]:
+    with open_engine(model) as engine:
         found = robustness(engine, evenly(data, CORRUPTED), label_set("celebamask-hq"), "paper")
     return {"images": found.clean.images, **found.to_dict()}
-
-
-def _write_robustness(document: dict[str, Any], metrics: dict[str, Any]) -> None:
-    """The metrics with the robustness, the card's table, and the picture."""
-    write_whole(METRICS, (json.dumps({**metrics, "robustness": document}, indent=2) + "\n").encode())
-
-    def points(value: float | None) -> str:
-        return "-" if value is None else f"{100 * value:.1f}"
-
-    clean = document["clean"]
-    lines = [
-        ROBUST_BEGIN,
-        f"F1 in points of 100 on {document['images']} photos made worse, at three strengths (protocol paper). As they "
-        f"are: mean {points(clean['mean_f1'])}, rare parts ({', '.join(RARE_PARTS)}) {points(clean['rare_f1'])}. Mean "
-        f"loss over the table: {points(document['mean_loss'])}.",
-        "",
-        "| corruption | strengths | mean 1 | 2 | 3 | rare 1 | 2 | 3 |",
-        "|---|---|---|---|---|---|---|---|",
-    ]
-    for name, row in CORRUPTIONS.items():
-        found = [entry for entry in document["corrupted"] if entry["corruption"] == name]
-        cells = [points(entry[key]) for key in ("mean_f1", "rare_f1") for entry in found]
-        what = row.what.format(", ".join(f"{value:g}" for value in row.values))
-        lines.append(f"| {name} | {what} | " + " | ".join(cells) + " |")
-    _replace(ROBUST_BEGIN, [*lines, ROBUST_END], ROBUST_END)
-    save_figure(robustness_figure({"segface-mobilenet": document}), CARD.with_name("robustness.png"))
-
-
-def _replace(begin: str, lines: list[str], end: str) -> None:
-    """What lies between two marks of the card."""
-    before, rest = CARD.read_text(encoding="utf-8").split(begin)
-    write_whole(CARD, (before + "\n".join(lines) + rest.split(end)[1]).encode())
 
 
 def _draw() -> None:

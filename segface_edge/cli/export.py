@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from segface_edge import zoo
 from segface_edge.errors import missing_extra
 from segface_edge.files import check_place
 
@@ -29,7 +30,7 @@ Examples:
   segface-edge export --recipe export/jetson-orin-nano.toml
   segface-edge export --precision fp16 --engine model.plan""",
 )
-@click.option("--backbone", help="Backbone; default: mobilenet.")
+@click.option("--backbone", help=f"Backbone; default: the weights' own, or {zoo.DEFAULT_BACKBONE}.")
 @click.option("--weights", type=click.Path(path_type=Path), help="Checkpoint (.safetensors, .pt); default: released.")
 @click.option("--random-weights", is_flag=True, default=None, help="Fresh weights, for speed measurements only.")
 @click.option("--labels", help="Label order of the weights; default: what the checkpoint says.")

@@ -30,7 +30,7 @@ class ExportConfig:
     """An export.
 
     Attributes:
-        backbone: key of `segface_edge.network.BACKBONES`.
+        backbone: key of `segface_edge.network.BACKBONES`; None is what the weights say, or the default model's.
         weights: checkpoint; None is the released one of the backbone.
         random_weights: fresh weights instead (for speed measurements; the labels are noise).
         labels: label order of the weights; None takes what the checkpoint says.
@@ -51,7 +51,7 @@ class ExportConfig:
         parity_data: folder of photos to check parity on, besides the bundled ones.
     """
 
-    backbone: str = "mobilenet"
+    backbone: str | None = None
     weights: Path | None = None
     random_weights: bool = False
     labels: str | None = None

@@ -22,7 +22,7 @@ from segface_edge.evaluation.photos import Faces, bundled_faces, check_folder, o
 from segface_edge.files import write_whole
 from segface_edge.network import SegFace, build_segface, read_checkpoint
 from segface_edge.network.checkpoint import Checkpoint, load_segface
-from segface_edge.network.engine import DEFAULT_SIZE, TorchEngine
+from segface_edge.network.engine import DEFAULT_BACKBONE, DEFAULT_SIZE, TorchEngine
 from segface_edge.network.segface import check_backbone
 from segface_edge.spec import METADATA_KEY, ModelSpec
 
@@ -33,7 +33,6 @@ from .quantize import QuantizeConfig, lower_file, photos_to_calibrate_on, serial
 from .simplify import simplify
 from .to_onnx import INPUT_NAMES, to_onnx
 
-RELEASED = {"mobilenet": zoo.DEFAULT_CHECKPOINT}
 RANDOM_SEED = 0
 
 
@@ -75,9 +74,9 @@ class Export:
         }
 
 
-def default_path(config: ExportConfig, size: int) -> Path:
+def default_path(config: ExportConfig, backbone: str, size: int) -> Path:
     """`segface_mobilenet_256.onnx` and the like, in the current folder."""
-    parts = ["segface", config.backbone, str(size)]
+    parts = ["segface", backbone, str(size)]
     if config.graph == "reference":
         parts.append("reference")
     elif config.output not in (None, "labels"):
@@ -113,13 +112,13 @@ def run_export(
     progress("reading weights")
     model, checkpoint = _load(config, warnings)
     size = model.image_size
-    path = path or default_path(config, size)
+    path = path or default_path(config, model.backbone_name, size)
     if path.suffix != ".onnx":
         raise UsageError(path, "is not an .onnx file name", "name the output FILE.onnx")
     held = bundled_faces(size) + (own_faces(config.parity_data, size) if config.parity_data else [])
     frames = Faces(held, size)
     spec = ModelSpec(
-        backbone=config.backbone,
+        backbone=model.backbone_name,
         graph=config.graph,
         size=size,
         batch=None if config.dynamic else config.batch,
@@ -205,13 +204,9 @@ def _load(config: ExportConfig, warnings: list[str]) -> tuple[SegFace, Checkpoin
         torch.manual_seed(RANDOM_SEED)
         warnings.append("random weights: the labels are noise")
         size = config.imgsz or DEFAULT_SIZE
-        return build_segface(config.backbone, config.labels or "segface", size).eval(), None
-    check_backbone(config.backbone)
-    source = config.weights or RELEASED.get(config.backbone)
-    if source is None:
-        raise UsageError(
-            f"backbone '{config.backbone}'", "has no released weights", "give --weights FILE or --random-weights"
-        )
+        backbone = config.backbone or zoo.DEFAULT_BACKBONE
+        return build_segface(backbone, config.labels or "segface", size).eval(), None
+    source = config.weights or _released(config.backbone or zoo.DEFAULT_BACKBONE)
     checkpoint = read_checkpoint(source)
     trained = checkpoint.trained_size
     size = config.imgsz or trained or DEFAULT_SIZE
@@ -219,8 +214,18 @@ def _load(config: ExportConfig, warnings: list[str]) -> tuple[SegFace, Checkpoin
         warnings.append(f"{source.name} does not say at which size it was trained; exported at {size}")
     elif size != trained:
         warnings.append(f"the weights were trained at {trained}; at {size} expect worse labels")
-    model = load_segface(checkpoint, backbone=config.backbone, labels=config.labels, image_size=size, source=source)
+    # The reference implementation's checkpoints do not say theirs.
+    backbone = config.backbone or checkpoint.backbone or DEFAULT_BACKBONE
+    model = load_segface(checkpoint, backbone=backbone, labels=config.labels, image_size=size, source=source)
     return model, checkpoint
+
+
+def _released(backbone: str) -> Path:
+    check_backbone(backbone)
+    if backbone not in zoo.RELEASED:
+        cure = f"give --weights FILE or --random-weights; released: {', '.join(zoo.RELEASED)}"
+        raise UsageError(f"backbone '{backbone}'", "has no released weights", cure)
+    return zoo.RELEASED[backbone]
 
 
 def _finish(source: Path, target: Path, spec: ModelSpec, *, compacted: bool = False) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 from torch import Tensor
 
 from segface_edge import zoo
+from segface_edge.errors import UsageError
 from segface_edge.network import SegFace, build_segface, read_checkpoint
 from segface_edge.network.checkpoint import load_segface
 from segface_edge.network.imagenet import installed, load_backbone
@@ -20,6 +21,7 @@ def starting_network(recipe: Recipe) -> SegFace:
 
     Raises:
         CheckpointError: the weights cannot be read, or are not of this network.
+        UsageError: the package has none of this backbone.
     """
     config = recipe.model
     if config.weights is None:
@@ -28,7 +30,7 @@ def starting_network(recipe: Recipe) -> SegFace:
             given = config.backbone_weights
             load_backbone(model, installed(config.backbone) if given == IMAGENET else Path(given))
     else:
-        path = zoo.DEFAULT_CHECKPOINT if config.weights == BUNDLED else Path(config.weights)
+        path = _bundled(config.backbone) if config.weights == BUNDLED else Path(config.weights)
         model = load_segface(
             read_checkpoint(path), backbone=config.backbone, labels=config.labels, image_size=config.size, source=path
         )
@@ -57,3 +59,10 @@ def parameter_groups(network: SegFace, recipe: Recipe) -> list[dict[str, Any]]:
         {"params": parameters, "lr": config.lr * share, "weight_decay": decay}
         for (share, decay), parameters in groups.items()
     ]
+
+
+def _bundled(backbone: str) -> Path:
+    if backbone not in zoo.RELEASED:
+        known = ", ".join(zoo.RELEASED)
+        raise UsageError(f"bundled weights of '{backbone}'", "are not there", f"name a file, or train one of: {known}")
+    return zoo.RELEASED[backbone]

@@ -1,4 +1,4 @@
-"""The files that travel with the package: model, face detector, photos. See `README.md` beside this."""
+"""The files that travel with the package: models, face detector, photos. See `README.md` beside this."""
 
 from __future__ import annotations
 
@@ -6,8 +6,14 @@ from pathlib import Path
 
 _HERE = Path(__file__).parent
 
-DEFAULT_MODEL = _HERE / "segface_mobilenet_celeb.onnx"
-DEFAULT_CHECKPOINT = _HERE / "segface_mobilenet_celeb.safetensors"
+# Released weights by backbone: what `export --backbone NAME` starts from. `FaceParser()` runs the first one's file.
+RELEASED = {
+    "efficientnet_lite0_s8": _HERE / "segface_efficientnet_lite0_s8_celeb.safetensors",
+    "mobilenet": _HERE / "segface_mobilenet_celeb.safetensors",
+}
+DEFAULT_BACKBONE = next(iter(RELEASED))
+DEFAULT_CHECKPOINT = RELEASED[DEFAULT_BACKBONE]
+DEFAULT_MODEL = DEFAULT_CHECKPOINT.with_suffix(".onnx")
 # Finds faces in photos: YuNet, Apache-2.0, see `yunet_LICENSE.txt`.
 DETECTOR = _HERE / "yunet_n_640_640.onnx"
 # Eileen Collins, NASA, public domain: the whole picture, and the face cut out and enlarged to 512 x 512.

@@ -152,7 +152,7 @@ def test_every_example_runs(
         from segface_edge.network.checkpoint import read_checkpoint
 
         # The reference's own layout, as `model_299.pt` has it.
-        torch.save({"state_dict_backbone": dict(read_checkpoint(zoo.DEFAULT_CHECKPOINT).state)}, "model_299.pt")
+        torch.save({"state_dict_backbone": dict(read_checkpoint(zoo.RELEASED["mobilenet"]).state)}, "model_299.pt")
         faces = pipeline.bundled_faces
         monkeypatch.setattr(pipeline, "bundled_faces", lambda size: faces(size)[::12])
     if " quantize" in line or "--precision" in line:

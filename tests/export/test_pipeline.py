@@ -188,9 +188,13 @@ def test_the_output_must_be_an_onnx_file(tmp_path: Path) -> None:
 
 
 def test_the_default_name_tells_what_is_inside() -> None:
-    assert default_path(ExportConfig(), 256) == Path("segface_mobilenet_256.onnx")
-    assert default_path(ExportConfig(output="confidence"), 512) == Path("segface_mobilenet_512_confidence.onnx")
-    assert default_path(ExportConfig(graph="reference"), 512) == Path("segface_mobilenet_512_reference.onnx")
+    assert default_path(ExportConfig(), "mobilenet", 256) == Path("segface_mobilenet_256.onnx")
+    assert default_path(ExportConfig(output="confidence"), "mobilenet", 512) == Path(
+        "segface_mobilenet_512_confidence.onnx"
+    )
+    assert default_path(ExportConfig(graph="reference"), "mobilenet", 512) == Path(
+        "segface_mobilenet_512_reference.onnx"
+    )
 
 
 def test_the_trtexec_line_names_shapes_where_the_batch_is_open(exported: Export) -> None:
@@ -253,3 +257,21 @@ def test_the_bundled_onnx_is_the_bundled_checkpoint(faces: Path) -> None:
         (report,) = parity.compare(reference, {"ONNX": engine}, frames, name="PyTorch")
         assert engine.spec.batch is None
     assert report.equal >= 0.9999
+
+
+def test_the_backbone_is_what_the_weights_say(tmp_path: Path) -> None:
+    """The reference implementation's checkpoints say nothing: they are of its mobile backbone."""
+    from safetensors.torch import load_file, save_file
+
+    silent = tmp_path / "silent.safetensors"
+    save_file(load_file(zoo.RELEASED["mobilenet"]), silent)
+    for config, wanted in (
+        (ExportConfig(), zoo.DEFAULT_BACKBONE),
+        (ExportConfig(random_weights=True, imgsz=64), zoo.DEFAULT_BACKBONE),
+        (ExportConfig(weights=zoo.RELEASED["mobilenet"]), "mobilenet"),
+        (ExportConfig(weights=silent), "mobilenet"),
+        (ExportConfig(backbone="mobilenet"), "mobilenet"),
+    ):
+        assert pipeline._load(config, [])[0].backbone_name == wanted
+    with pytest.raises(UsageError, match=r"'efficientnet_lite1': has no released weights; .*released: efficientnet"):
+        pipeline._load(ExportConfig(backbone="efficientnet_lite1"), [])

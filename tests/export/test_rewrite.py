@@ -99,16 +99,27 @@ def test_only_an_add_that_a_norm_alone_reads_becomes_a_sum() -> None:
         np.testing.assert_array_equal(one, other)
 
 
+# The second tap of MobileNetV3, of 40 channels, stays a picture beside the first. At stride 8 the last are the logits.
+ENLARGED = {
+    "mobilenet": [[[1, 1, 2, 2]], [[1, 4, 4, 1]], [[1, 8, 8, 1]]],
+    "efficientnet_lite0_s8": [[[1, 2, 2, 1]], [[1, 4, 4, 1]], [[1, 2, 2, 1]]],
+}
+
+
 @pytest.mark.parametrize("dynamic", [pytest.param(False, marks=pytest.mark.slow), True])
-def test_the_deploy_graph_has_nothing_left_to_rewrite(traced: Callable[..., onnx.ModelProto], dynamic: bool) -> None:
+@pytest.mark.parametrize(("backbone", "wanted"), ENLARGED.items())
+def test_the_deploy_graph_has_nothing_left_to_rewrite(
+    traced: Callable[..., onnx.ModelProto], backbone: str, wanted: list[list[list[int]]], dynamic: bool
+) -> None:
     """Every wide enlargement is one of rows, by constant factors; every norm has its Sum; no picture is transposed."""
-    exported = traced(dynamic=dynamic)
+    exported = traced(backbone=backbone, dynamic=dynamic)
     known = constants(exported.graph)
+    assert kinds(exported)["Pad"] == 0
     resizes = [node for node in exported.graph.node if node.op_type == "Resize"]
     scales = [[known[name].tolist() for name in node.input[2:] if name] for node in resizes]
-    # The second tap's 40 channels stay a picture: they go beside the first tap's.
-    assert scales == [[[1, 1, 2, 2]], [[1, 4, 4, 1]], [[1, 8, 8, 1]]]
-    assert kinds(exported)["Sum"] == 8
+    assert scales == wanted
+    # Each norm of the decoder has one; at stride 8 the head's too, which adds the tap beside.
+    assert kinds(exported)["Sum"] == (9 if backbone.endswith("_s8") else 8)
     transposes = [node for node in exported.graph.node if node.op_type == "Transpose"]
     large = [node for node in transposes if list(node.attribute[0].ints) in ([0, 3, 1, 2], [0, 2, 3, 1])]
     assert len(large) == 1  # the frames

@@ -194,6 +194,21 @@ def test_nvidias_builder_takes_every_deploy_graph(
     assert (built.products("Half") > 0) is (said["fp16"] > 0)
 
 
+# Of the other rows one a family and stride: the default model's is in every other test here.
+ROWS = ("mobilenet", "mobilenet_s8", "mobilenet_v3_small_s8", "efficientnet_lite2")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("precision", PRECISIONS)
+@pytest.mark.parametrize("backbone", ROWS)
+def test_nvidias_builder_takes_every_row(file: Callable[..., Path], backbone: str, precision: Precision) -> None:
+    path = file(precision, dynamic=True, backbone=backbone, random_weights=backbone not in zoo.RELEASED)
+    built = build(path, TARGETS[0])
+    assert [tensor[2] for tensor in built.tensors] == [(-1, SIZE, SIZE, 3), (-1, SIZE, SIZE)]
+    assert (built.layers["correlation", "Int8"] > 0) is (precision == "int8")
+    assert (built.products("Half") > 0) is (precision != "fp32")
+
+
 def _products(path: Path) -> Counter[str]:
     """How many convolutions and matrix products of frames there are in a file, by type."""
     graph = onnx.shape_inference.infer_shapes(onnx.load(path)).graph

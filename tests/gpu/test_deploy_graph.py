@@ -23,9 +23,9 @@ def network() -> torch.nn.Module:
         pytest.skip("this PyTorch has no CUDA")
     torch.backends.cuda.matmul.allow_tf32 = False
     torch.backends.cudnn.allow_tf32 = False
-    checkpoint = read_checkpoint(zoo.DEFAULT_CHECKPOINT)
+    checkpoint = read_checkpoint(zoo.RELEASED["mobilenet"])
     return load_segface(
-        checkpoint, backbone="mobilenet", labels=None, image_size=SIZE, source=zoo.DEFAULT_CHECKPOINT
+        checkpoint, backbone="mobilenet", labels=None, image_size=SIZE, source=zoo.RELEASED["mobilenet"]
     ).eval()
 
 

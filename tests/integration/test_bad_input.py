@@ -280,7 +280,7 @@ def state() -> dict[str, Any]:
     pytest.importorskip("torch", reason="checkpoints need torch")
     from segface_edge.network.checkpoint import read_checkpoint
 
-    return dict(read_checkpoint(zoo.DEFAULT_CHECKPOINT).state)
+    return dict(read_checkpoint(zoo.RELEASED["mobilenet"]).state)
 
 
 class Payload:

@@ -141,7 +141,7 @@ def test_truncated_checkpoints_are_refused(tmp_path: Path, state: dict[str, torc
 
 
 def test_the_label_order_follows_the_file_or_the_number_of_tokens(state: dict[str, torch.Tensor]) -> None:
-    released = read_checkpoint(zoo.DEFAULT_CHECKPOINT)
+    released = read_checkpoint(zoo.RELEASED["mobilenet"])
     assert released.label_order == "segface"
     assert released.trained_size is not None
     assert "non-commercial" in (released.terms or "")
@@ -163,7 +163,7 @@ def test_a_trained_size_that_is_none_is_refused(tmp_path: Path, state: dict[str,
 
 @pytest.mark.parametrize("labels", ["celebamask-hq", "bisenet", "lapa"])
 def test_another_order_than_the_weights_is_refused(labels: str) -> None:
-    released = read_checkpoint(zoo.DEFAULT_CHECKPOINT)
+    released = read_checkpoint(zoo.RELEASED["mobilenet"])
     with pytest.raises(CheckpointError, match=f"in the label order 'segface', not '{labels}'"):
         load_segface(released, backbone="mobilenet", labels=labels, image_size=64, source="weights")
 
@@ -171,7 +171,7 @@ def test_another_order_than_the_weights_is_refused(labels: str) -> None:
 def test_another_name_for_the_same_classes_is_taken() -> None:
     state = reference_state_dict(build_segface("mobilenet", "lapa", 64))
     silent = {"backbone": None, "label_order": None, "trained_size": None, "terms": None}
-    weights = replace(read_checkpoint(zoo.DEFAULT_CHECKPOINT), state=state, **silent)
+    weights = replace(read_checkpoint(zoo.RELEASED["mobilenet"]), state=state, **silent)
     model = load_segface(weights, backbone="mobilenet", labels="helen", image_size=64, source="weights")
     assert model.labels.name == "helen"
 

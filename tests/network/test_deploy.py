@@ -24,7 +24,7 @@ def model(request: pytest.FixtureRequest) -> SegFace:
     torch.manual_seed(0)
     model = build_segface(request.param, "segface", SIZE).eval()
     if request.param == "mobilenet":
-        load_reference_state_dict(model, read_checkpoint(zoo.DEFAULT_CHECKPOINT).state)
+        load_reference_state_dict(model, read_checkpoint(zoo.RELEASED["mobilenet"]).state)
     else:
         # Classes of fresh weights differ by little.
         model.face_decoder.class_tokens.data.mul_(3)

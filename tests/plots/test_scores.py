@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 from segface_edge.errors import UsageError
 from segface_edge.labels import LabelSet, label_set
 from segface_edge.plots.figure import save_figure
-from segface_edge.plots.scores import confusion_figure, per_class_figure, size_figure
+from segface_edge.plots.scores import confusion_figure, front_figure, per_class_figure, size_figure
 
 from .measured import evaluation
 
@@ -93,6 +93,19 @@ def test_latency_is_drawn_where_it_is_known() -> None:
     (line,) = figure.axes[1].lines
     assert np.asarray(line.get_xdata()).tolist() == [9.5, 40.0]
     assert np.asarray(line.get_ydata()).tolist() == [70, 80]
+
+
+def test_the_front_has_a_point_for_each_model_and_a_line_for_what_has_no_f1() -> None:
+    points = {"one": [(40.0, 0.8), (60.0, 0.8)], "two": [(100.0, 0.7), (150.0, 0.7)]}
+    figure = front_figure(points, {"peer": [200.0, 300.0]}, ["2 threads", "1 thread"])
+    for panel, (x, y, peer) in enumerate((((40, 100), (80, 70), 200), ((60, 150), (80, 70), 300))):
+        one, two, line = figure.axes[panel].lines
+        assert [one.get_xdata()[0], two.get_xdata()[0]] == list(x)
+        np.testing.assert_allclose([one.get_ydata()[0], two.get_ydata()[0]], y)
+        assert set(line.get_xdata()) == {peer}
+    assert texts(figure) == ["one\n80.0, 40 ms", "two\n70.0, 100 ms", "peer"]
+    with pytest.raises(UsageError, match="no models"):
+        front_figure({}, {}, ["1 thread"])
 
 
 @pytest.mark.parametrize("name", ["a$b$^.onnx", "_best.onnx", "顔 😀.onnx", "/far/" + "long" * 60 + ".onnx", "%d{}\\n"])

@@ -296,7 +296,7 @@ def test_half_precision_trains(recipe_of: Callable[..., Path], tmp_path: Path, p
 def test_nothing_of_it_is_in_the_weights(recipe_of: Callable[..., Path], tmp_path: Path) -> None:
     loop.train(read_recipe(recipe_with(recipe_of, 1)), tmp_path / "run", processes=ALONE)
     state = read_checkpoint(tmp_path / "run" / "last.safetensors").state
-    assert state.keys() == read_checkpoint(zoo.DEFAULT_CHECKPOINT).state.keys()
+    assert state.keys() == read_checkpoint(zoo.RELEASED["mobilenet"]).state.keys()
 
 
 @pytest.mark.parametrize(

@@ -92,7 +92,7 @@ def main(calib_data: Path, sizes: str, batches: str, duration: float) -> None:
     costs: dict[str, list[dict[str, Any]]] = {}
     with tempfile.TemporaryDirectory() as work:
         os.chdir(work)  # so that reports name files, not this machine's folders
-        shutil.copy(zoo.DEFAULT_CHECKPOINT, "checkpoint.safetensors")
+        shutil.copy(zoo.RELEASED["mobilenet"], "checkpoint.safetensors")
         for size in map(int, sizes.split(",")):
             files = _files(size, calib_data)
             costs[str(size)] = [_cost(name, path) for name, path in files.items()]
@@ -125,14 +125,15 @@ def _files(size: int, calib_data: Path) -> dict[str, Path]:
     shared = {"imgsz": size, "dynamic": True}
     plain = Path(f"plain-{size}.onnx")
     run_export(ExportConfig(graph="reference", **shared), plain)  # type: ignore[arg-type]
-    _with_argmax(plain, files[BASE])
+    with_argmax(plain, files[BASE])
     run_export(ExportConfig(**shared), files["deploy"])  # type: ignore[arg-type]
     run_quantize(files["deploy"], QuantizeConfig(precision="fp16"), files["deploy-fp16"])
     run_quantize(files["deploy"], QuantizeConfig(precision="int8", calib_data=calib_data), files["deploy-int8"])
     return files
 
 
-def _with_argmax(source: Path, target: Path) -> None:
+def with_argmax(source: Path, target: Path) -> None:
+    """A file that ends in logits, with label ids at its end."""
     model = onnx.load(source)
     spec = json.loads(next(entry.value for entry in model.metadata_props if entry.key == METADATA_KEY))
     graph = model.graph
@@ -181,7 +182,7 @@ def _cost(name: str, path: Path) -> dict[str, Any]:
         # What other precisions compute in, a CPU decides.
         kernels = _kernels(path, engine.spec) if engine.spec.precision == "fp32" else None
     with multiprocessing.get_context("spawn").Pool(1) as pool:
-        peak = pool.apply(_peak_mb, (path,))
+        peak = pool.apply(peak_mb, (path,))
     document = {
         "graph": name,
         "file_mb": path.stat().st_size / 1e6,
@@ -196,7 +197,7 @@ def _cost(name: str, path: Path) -> dict[str, Any]:
     return document
 
 
-def _peak_mb(path: Path) -> float:
+def peak_mb(path: Path) -> float:
     """Megabytes that opening a file and running one photo a call took at most, in a process of its own."""
     start = _most_resident_mb()
     with open_engine(path, threads=2) as engine:

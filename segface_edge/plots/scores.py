@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import matplotlib as mpl
@@ -151,6 +151,45 @@ def size_figure(
             grid(axes)
         panels[0].legend(handles, [short_name(name) for name in scores], loc="lower right", fontsize=9)
         figure.suptitle("Accuracy over input size", fontsize=11)
+    return figure
+
+
+def front_figure(
+    points: Mapping[str, Sequence[tuple[float, float]]], lines: Mapping[str, Sequence[float]], titles: Sequence[str]
+) -> Figure:
+    """Mean F1 over the time of a frame: a panel for each way of running, a point for each model.
+
+    Args:
+        points: {name: (milliseconds, mean F1 as a fraction) of each panel}.
+        lines: {name: milliseconds of each panel} of what has no F1.
+        titles: of the panels.
+
+    Raises:
+        UsageError: there is no model.
+    """
+    if not points:
+        raise UsageError("F1 over milliseconds", "has no models", "give one or more")
+    with mpl.rc_context(PLAIN):
+        figure = Figure((5.6 * len(titles), 4.6), layout="constrained")
+        panels = figure.subplots(1, len(titles), sharey=True, squeeze=False)[0]
+        for panel, (axes, title) in enumerate(zip(panels, titles, strict=True)):
+            for i, (name, found) in enumerate(points.items()):
+                milliseconds, f1 = found[panel]
+                axes.plot(milliseconds, 100 * f1, "o", color=f"C{i % 10}", markersize=8)
+                _note(axes, milliseconds, 100 * f1, f"{name}\n{100 * f1:.1f}, {milliseconds:.0f} ms")
+            for name, times in lines.items():
+                axes.axvline(times[panel], color="grey", linestyle="--", linewidth=1)
+                axes.annotate(
+                    name, (times[panel], 0.02), (-4, 0), textcoords="offset points", xycoords=("data", "axes fraction"),
+                    rotation=90, ha="right", fontsize=8, color="grey",
+                )  # fmt: skip
+            axes.set_title(title, fontsize=10)
+            axes.set_xlabel("ms a frame")
+            axes.set_xlim(left=0)
+            axes.margins(x=0.15, y=0.25)
+            grid(axes)
+        panels[0].set_ylabel("mean F1, points of 100")
+        figure.suptitle("Accuracy over the time of a whole frame: up and to the left is better", fontsize=11)
     return figure
 
 

@@ -44,7 +44,8 @@ def examples(name: str) -> list[str]:
 def every_example() -> Iterator[Any]:
     for name in COMMANDS:
         for line in examples(name):
-            long = name in ("export", "longtail", "quantize") or line.count("--engine") > 1 or "rtx" in line
+            long = name in ("export", "longtail", "quantize") or line.count("--engine") > 1
+            long = long or any(word in line for word in ("rtx", "--resume", "--corruptions all"))
             yield pytest.param(line, id=line, marks=[pytest.mark.slow] if long else [])
 
 

@@ -193,6 +193,7 @@ def test_a_damaged_state_is_named(recipe_of: Callable[..., Path], tmp_path: Path
         train(recipe, tmp_path / "run", resume=True)
 
 
+@pytest.mark.slow
 def test_a_log_cut_off_in_a_line_is_mended(recipe_of: Callable[..., Path], tmp_path: Path) -> None:
     recipe = recipe_of(4)
     train(recipe, tmp_path / "whole")

@@ -129,6 +129,7 @@ def same(one: Any, other: Any) -> bool:
     return bool(one == other)
 
 
+@pytest.mark.slow
 def test_a_run_of_several_sittings_is_the_run_of_one(
     recipe_of: Callable[..., Path], tmp_path: Path, cli: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -15,4 +15,4 @@ mask = face.mask("skin", "eyes", "brows", "nose", "lips", "mouth", "glasses").as
 side = max((box.bottom - box.top for box in face.faces), default=0)
 blurred = cv2.GaussianBlur(face.image, (0, 0), max(side / 12, 1))
 soft = cv2.GaussianBlur(mask, (0, 0), max(side / 60, 0.5))[..., None]  # no hard edge
-Image.fromarray(np.uint8(soft * blurred + (1 - soft) * face.image)).save(target)
+Image.fromarray(np.uint8(np.rint(soft * blurred + (1 - soft) * face.image))).save(target)

@@ -23,6 +23,8 @@ PORTRAIT_OVERLAP, PORTRAIT_ANGLE = 0.6, 12.0
 _LEAST_EYE, _LEAST_MOUTH, _LEAST_FACE, _LEAST_FEATURES = 2e-5, 4e-5, 1e-3, 2.5e-4
 _MOUTH = ("mouth", "u_lip", "l_lip")
 _ABOVE_NOSE = ("l_brow", "r_brow", "l_eye", "r_eye", "eye_g")
+# What every face shows two of: a network may see one of them, an eye for example, in a wall.
+_KINDS = (_ABOVE_NOSE, ("nose",), _MOUTH)
 _FEATURES = (*_ABOVE_NOSE, "nose", *_MOUTH)
 # Squares from the features' box alone (eyes, brows, nose, mouth), in its heights: medians over CelebAMask-HQ.
 _FEATURES_SIDE, _ABOVE_FEATURES = 2.42, 0.225
@@ -154,7 +156,8 @@ def _face(labels: npt.NDArray[Any], order: LabelSet, geometry: Geometry) -> Face
         points = tuple(geometry.to_photo(*point) for point in (right, left, nose, *corners))
         return face_of(points)
     y, x = np.nonzero(_mask(labels, order, *_FEATURES))
-    if len(x) < _LEAST_FEATURES * labels.size:
+    kinds = sum(centre(*names, least=_LEAST_MOUTH) is not None for names in _KINDS)
+    if len(x) < _LEAST_FEATURES * labels.size or kinds < 2:
         return None
     top, bottom = float(y.min()), float(y.max()) + 1
     side = _FEATURES_SIDE * (bottom - top)

@@ -57,7 +57,8 @@ def test_a_face_is_parsed_where_it_is(
     frame = square_of(face.faces[0])
     own = square_of(parser(portrait).faces[0])  # what the portrait itself says of its face
     x, y, side, angle = place
-    assert frame.side == pytest.approx(own.side * side / 512, rel=0.12)
+    # Eyes and a mouth of labels are blobs: their middles say less than the detector's points.
+    assert frame.side == pytest.approx(own.side * side / 512, rel=0.12 if how == "yunet" else 0.2)
     assert np.hypot(frame.x - x, frame.y - y) < 0.12 * side
     if how == "yunet":
         assert frame.angle == pytest.approx(angle + own.angle, abs=10)
@@ -173,7 +174,10 @@ def test_faces_are_found_in_labels(portrait: np.ndarray, parser: FaceParser) -> 
     assert square_of(same).side == pytest.approx(frame.side, rel=0.05)
     blind = np.where(np.isin(labels, ORDER.indices(["eyes"])), ORDER.index("eye_g"), labels)
     (guessed,) = faces_in(blind, ORDER, geometry)
-    assert square_of(guessed).side == pytest.approx(frame.side, rel=0.15)
+    assert square_of(guessed).side == pytest.approx(frame.side, rel=0.2)
+    eye = np.where(labels == ORDER.index("l_eye"), labels, 0)
+    wall = np.maximum(eye, cv2.dilate(eye, np.ones((9, 9))))
+    assert faces_in(wall, ORDER, geometry) == []  # an eye and nothing else is none
     bare = np.where(np.isin(labels, ORDER.indices(["eyes", "brows", "nose", "mouth", "lips"])), 2, labels)
     assert faces_in(bare, ORDER, geometry) == []  # nothing to frame a face by
     two = np.hstack([labels, labels])[:, ::2]

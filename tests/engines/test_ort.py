@@ -16,6 +16,7 @@ import pytest
 from segface_edge import zoo
 from segface_edge.engines.ort import optimisation
 from segface_edge.engines.ort.engine import OrtEngine
+from segface_edge.engines.ort.optimisation import allowed
 from segface_edge.errors import (
     IncompatibleEngineError,
     MissingDependencyError,
@@ -378,3 +379,13 @@ def test_a_cuda_provider_that_does_not_load_is_an_error_and_never_a_run_on_the_c
 def test_an_unknown_device_is_a_usage_error(device: str) -> None:
     with pytest.raises(UsageError, match=f"device '{device}': is unknown"):
         OrtEngine(zoo.DEFAULT_MODEL, device=device)
+
+
+@pytest.mark.parametrize("kind", ["cpu", "cuda"])
+def test_biases_of_int8_files_stay_as_they_are(kind: str) -> None:
+    """ONNX Runtime would make int32 of them, by scales whose product fp16 does not hold."""
+    left_out, _, words = allowed("int8", kind)
+    assert "WeightBiasQuantization" in left_out
+    assert "WeightBiasQuantization" in words
+    assert allowed("fp32", kind) == ([], {}, "all")
+    assert "WeightBiasQuantization" not in allowed("fp16", kind)[0]

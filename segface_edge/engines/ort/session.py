@@ -89,12 +89,18 @@ def open_session(
     except Exception as error:  # ONNX Runtime's errors have no common base but Exception
         raise refused(path, content, error, VERSION) from error
     with _quiet():
-        session, nodes = _open_on_gpu(content, options, providers, index, device, str(path))
+        session, nodes = _open_on_gpu(content, options, left_out, providers, index, device, str(path))
     return session, optimisation, nodes
 
 
 def _open_on_gpu(
-    content: bytes, options: ort.SessionOptions, providers: tuple[str, ...], index: int, device: str, source: str
+    content: bytes,
+    options: ort.SessionOptions,
+    left_out: list[str],
+    providers: tuple[str, ...],
+    index: int,
+    device: str,
+    source: str,
 ) -> tuple[ort.InferenceSession, dict[str, int] | None]:
     """A session that computes on the GPU alone, and the nodes of each provider. The model itself is sound."""
     if hasattr(ort, "preload_dlls"):  # from 1.21: finds the CUDA and cuDNN that pip installed
@@ -112,6 +118,7 @@ def _open_on_gpu(
             options,
             providers=list(providers),
             provider_options=[{"device_id": str(index)}] * len(providers),
+            disabled_optimizers=left_out,
             enable_fallback=0,  # else it prints, and tries again on the CPU
         )
 

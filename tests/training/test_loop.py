@@ -29,6 +29,8 @@ from segface_edge.training.processes import Processes
 from segface_edge.training.recipe_file import read_recipe
 from segface_edge.training.run_log import read_log
 
+from .states import same
+
 ALONE = Processes(0, 1, torch.device("cpu"))
 COMMAND = [str(Path(sys.executable).with_name("segface-edge")), "train", "--threads", "1"]
 
@@ -44,17 +46,6 @@ def equal(one: Path, other: Path) -> bool:
 
 def state(folder: Path) -> dict[str, Any]:
     return torch.load(folder / "state.pt", weights_only=True)
-
-
-def same(one: Any, other: Any) -> bool:
-    """Whether two states are equal bit by bit."""
-    if isinstance(one, torch.Tensor):
-        return torch.equal(one, other)
-    if isinstance(one, dict):
-        return one.keys() == other.keys() and all(same(one[key], other[key]) for key in one)
-    if isinstance(one, list | tuple):
-        return len(one) == len(other) and all(map(same, one, other))
-    return bool(one == other)
 
 
 def train(recipe: Path, out: Path, **options: Any) -> loop.Result:

@@ -19,6 +19,8 @@ from segface_edge.training.recipe import Recipe
 from segface_edge.training.recipe_file import parse_recipe, read_recipe
 from segface_edge.training.sitting import Outlook, Sitting
 
+from .states import same
+
 ALONE = Processes(0, 1, torch.device("cpu"))
 
 
@@ -116,17 +118,6 @@ def test_the_first_step_warms_up() -> None:
     watch.now += 2
     sitting.stepped(1)
     assert sitting.outlook(2) == Outlook(seconds_a_step=2, seconds=18, sittings=None)
-
-
-def same(one: Any, other: Any) -> bool:
-    """Whether two states are equal bit by bit."""
-    if isinstance(one, torch.Tensor):
-        return torch.equal(one, other)
-    if isinstance(one, dict):
-        return one.keys() == other.keys() and all(same(one[key], other[key]) for key in one)
-    if isinstance(one, list | tuple):
-        return len(one) == len(other) and all(map(same, one, other))
-    return bool(one == other)
 
 
 @pytest.mark.slow

@@ -7,22 +7,27 @@ from collections.abc import Iterator
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 
 from .geometry import Geometry, UInt8Array
-from .sampling import Places, places, sample
+from .sampling import Places, grid, left_above, places, sample
 
 # Standard deviation, in square pixels, of the smoothing of masks that are enlarged.
 SMOOTHING = 0.6
 # The photo is gone through in parts of so many rows and columns: many show one class alone.
 _PART = 384
+# No label, or the last of 256: masks decide.
+_OPEN = 255
+# Places that are sampled at once: OpenCV wants fewer than 32767 a side.
+_AT_ONCE = 16384
 
 
 def restore(labels: UInt8Array, geometry: Geometry, height: int, width: int) -> UInt8Array:
     """A label map of the network's square in the photo's pixels, with smooth edges.
 
     Each class's mask is interpolated bilinearly at the photo's pixel centres, and the largest wins (the lowest label
-    of equals). A mask is warped only where its class is, and in 8 bits: weights that differ by less than 1/255 may
-    count as equal. Places are rounded to 1/32 of a square pixel.
+    of equals). That is done only where classes meet, and in 8 bits: weights that differ by less than 1/255 may count as
+    equal. Places are rounded to 1/32 of a square pixel.
 
     Where the photo is larger than the square, masks are smoothed first: bilinear weights of a hard mask alone give
     back its blocks (at twice the size they equal nearest-neighbour). The width is the one that serves thin classes
@@ -46,14 +51,20 @@ def restore_part(labels: UInt8Array, geometry: Geometry, height: int, width: int
     shown = labels[geometry.top : geometry.bottom, geometry.left : geometry.right]
     columns, rows = _shown(geometry, height, width)
     target = np.zeros((len(rows), len(columns)), np.uint8)
-    masks = _Masks(shown, geometry)
+    masks, decided = _Masks(shown, geometry), _decided(shown, geometry)
     for window, x, y in _parts(columns, rows):
         reach, all_of_it = _seen(shown, geometry, x, y)
         seen = np.flatnonzero(cv2.calcHist([shown[reach]], [0], None, [256], [0, 256])).tolist()
         if len(seen) == 1 and all_of_it:
             target[window] = seen[0]
         elif seen:
-            masks.largest_into(target[window], seen, reach, x, y)
+            where = (places if geometry.quarters is None else grid)(_to_square(geometry), x, y)
+            part = left_above(decided, where, outside=_OPEN)
+            open_ones = np.flatnonzero(part == _OPEN)
+            for start in range(0, len(open_ones), _AT_ONCE):
+                some = open_ones[start : start + _AT_ONCE]
+                part.ravel()[some] = masks.largest(seen, where.only(some))
+            target[window] = part
     return rows, columns, target
 
 
@@ -72,7 +83,7 @@ def restore_confidence_part(
     shown = np.ascontiguousarray(confidence[geometry.top : geometry.bottom, geometry.left : geometry.right])
     target = np.zeros((len(rows), len(columns)), np.uint8)
     for window, x, y in _parts(columns, rows):
-        target[window] = _sample(shown, _places(geometry, x, y), geometry)
+        target[window] = _sample(shown, places(_to_square(geometry), x, y), geometry)
     return rows, columns, target
 
 
@@ -102,6 +113,17 @@ def _seen(shown: UInt8Array, geometry: Geometry, columns: range, rows: range) ->
     return reach, geometry.quarters == 0 or (left >= 1 and top >= 1 and right <= width - 1 and bottom <= height - 1)
 
 
+def _decided(shown: UInt8Array, geometry: Geometry) -> UInt8Array:
+    """What a photo's pixel is that lies between a pixel of the square and its neighbours to the right and below: the
+    label, or `_OPEN` where masks must decide. No mask but one is seen there, which smoothing leaves as it is."""
+    around = np.ones((3, 3), np.uint8)
+    mixed = cv2.compare(cv2.dilate(shown, around), cv2.erode(shown, around), cv2.CMP_NE)
+    mixed = cv2.dilate(mixed, np.ones((2, 2), np.uint8), anchor=(0, 0))
+    if geometry.quarters is None:
+        mixed[-1], mixed[:, -1] = _OPEN, _OPEN  # beyond is no part of the square
+    return np.asarray(cv2.bitwise_or(shown, mixed), np.uint8)
+
+
 class _Masks:
     """Masks of the classes of a label map, made when they are asked for.
 
@@ -118,37 +140,21 @@ class _Masks:
         if label not in self._masks:
             mask = np.asarray(cv2.inRange(self._shown, label, label), np.uint8)
             if self._geometry.enlarges:
-                cv2.GaussianBlur(mask, (3, 3), SMOOTHING, dst=mask, borderType=cv2.BORDER_REPLICATE)
+                there = np.flatnonzero(mask.max(1))
+                rows = mask[max(there[0] - 1, 0) : there[-1] + 2]  # the smoothing reaches no further
+                rows[:] = cv2.GaussianBlur(rows, (3, 3), SMOOTHING, borderType=cv2.BORDER_REPLICATE)
             self._masks[label] = mask
         return self._masks[label]
 
-    def largest_into(
-        self, target: UInt8Array, labels: list[int], reach: tuple[slice, slice], columns: range, rows: range
-    ) -> None:
-        """A part of the photo: the label of the largest mask at each pixel, the first of equals.
-
-        Args:
-            target: (rows, columns), written to.
-            labels: those that may be there.
-            reach: the part of `shown` that decides on it.
-            columns, rows: of the photo.
-        """
-        geometry, where, largest = self._geometry, _places(self._geometry, columns, rows), np.zeros_like(target)
+    def largest(self, labels: list[int], where: Places) -> UInt8Array:
+        """The label whose mask is largest, of those that may be there, the first of equals: places (1, n) -> (n,)."""
+        target, largest = (np.zeros(where.steps.shape, np.uint8) for _ in range(2))
         for label in labels:
-            mask = self[label]
-            # Not cv2.boundingRect, which is wrong for 2 and 3 columns before OpenCV 4.10.
-            across, down = (np.flatnonzero(mask[reach].max(axis)) for axis in (0, 1))
-            # A mask reaches one square pixel beyond its last.
-            left, top = geometry.left + reach[1].start + across[0] - 1, geometry.top + reach[0].start + down[0] - 1
-            box = (left, top, across[-1] - across[0] + 3, down[-1] - down[0] + 3)
-            x, y = _reached(geometry, box, columns, rows)
-            if not len(x) or not len(y):
-                continue
-            window = np.s_[y.start - rows.start : y.stop - rows.start, x.start - columns.start : x.stop - columns.start]
-            warped = _sample(mask, where[window], geometry)
-            wins = cv2.compare(warped, largest[window], cv2.CMP_GT)
-            cv2.copyTo(warped, wins, largest[window])
-            np.copyto(target[window], np.uint8(label), where=wins != 0)
+            sampled = _sample(self[label], where, self._geometry)
+            wins = cv2.compare(sampled, largest, cv2.CMP_GT)
+            cv2.copyTo(sampled, wins, largest)
+            np.copyto(target, np.uint8(label), where=wins != 0)
+        return np.asarray(target.ravel(), np.uint8)
 
 
 def _as_it_lies(values: UInt8Array, geometry: Geometry) -> tuple[UInt8Array, Geometry]:
@@ -196,8 +202,8 @@ def _covered(photo: range, start: int, length: int, scale: float, offset: float)
     return range(max(first, photo.start), max(min(last + 1, photo.stop), photo.start))
 
 
-def _places(geometry: Geometry, columns: range, rows: range) -> Places:
-    """Where the centres of the photo's pixels lie in the shown part of the square."""
+def _to_square(geometry: Geometry) -> npt.NDArray[np.float64]:
+    """(2, 3): the way from the photo to the shown part of the square, pixel i's centre being i in both."""
     to_square = np.array(
         [
             [geometry.scale_x, geometry.turn_x, geometry.offset_x - geometry.left],
@@ -205,7 +211,7 @@ def _places(geometry: Geometry, columns: range, rows: range) -> Places:
         ]
     )
     to_square[:, 2] += to_square[:, :2] @ (0.5, 0.5) - 0.5
-    return places(to_square, columns, rows)
+    return to_square
 
 
 def _sample(shown: UInt8Array, where: Places, geometry: Geometry) -> UInt8Array:

@@ -28,9 +28,31 @@ class Places:
     pixels: npt.NDArray[np.int16]
     steps: npt.NDArray[np.uint16]
 
-    def __getitem__(self, window: tuple[slice, slice]) -> Places:
-        """Those of a part of the target."""
-        return Places(self.pixels[window], self.steps[window])
+    def only(self, chosen: npt.NDArray[np.intp]) -> Places:
+        """Those of some pixels of the target, by their number in it, one after another: (1, len(chosen))."""
+        return Places(self.pixels.reshape(-1, 2)[chosen][None], self.steps.ravel()[chosen][None])
+
+
+@dataclass(frozen=True)
+class Grid:
+    """`Places` of a target that is not askew: each column has an x, each row a y.
+
+    Attributes:
+        x, y: (W,) and (H,) int16, rounded down.
+        x_steps, y_steps: (W,) and (H,) uint16: the rest, in 1/32.
+    """
+
+    x: npt.NDArray[np.int16]
+    y: npt.NDArray[np.int16]
+    x_steps: npt.NDArray[np.uint16]
+    y_steps: npt.NDArray[np.uint16]
+
+    def only(self, chosen: npt.NDArray[np.intp]) -> Places:
+        """As of `Places`."""
+        rows, columns = np.divmod(chosen, len(self.x))
+        pixels = np.empty((1, len(chosen), 2), np.int16)
+        pixels[..., 0], pixels[..., 1] = self.x[columns], self.y[rows]
+        return Places(pixels, (32 * self.y_steps[rows] + self.x_steps[columns])[None])
 
 
 def places(to_picture: npt.NDArray[np.float64], columns: range, rows: range) -> Places:
@@ -48,10 +70,35 @@ def places(to_picture: npt.NDArray[np.float64], columns: range, rows: range) -> 
     return places_of(*maps)
 
 
+def grid(to_picture: npt.NDArray[np.float64], columns: range, rows: range) -> Grid:
+    """`places` for a map that is not askew: to_picture is (2, 3) with 0 for what turns."""
+    (by_x, _, first_x), (_, by_y, first_y) = to_picture.tolist()
+    found = []
+    for by, first, positions in ((by_x, first_x, columns), (by_y, first_y, rows)):
+        values = (by * np.array(positions, np.float64) + first).astype(np.float32)[:, None]
+        at = places_of(values, np.zeros_like(values))
+        found.append((at.pixels[:, 0, 0], at.steps[:, 0]))
+    (x, x_steps), (y, y_steps) = found
+    return Grid(x, y, x_steps, y_steps)
+
+
 def places_of(x: npt.NDArray[np.float32], y: npt.NDArray[np.float32]) -> Places:
     """Places (H, W) float32 of each pixel of a target, rounded."""
     pixels, steps = cv2.convertMaps(x, y, cv2.CV_16SC2)
     return Places(np.asarray(pixels, np.int16), np.asarray(steps, np.uint16))
+
+
+def left_above(picture: UInt8Array, where: Places | Grid, *, outside: int = 0) -> UInt8Array:
+    """The pixel of a picture (h, w) uint8 to the left of and above each place: (H, W) uint8.
+
+    Beyond the picture's edge a grid finds the edge, places that may be askew find `outside`.
+    """
+    if isinstance(where, Grid):
+        return picture.take(where.y, 0, mode="clip").take(where.x, 1, mode="clip")
+    # Places are rounded down already: the nearest pixel is the one that they name. Without a second map: a zero in it
+    # means a pixel more in x and y to all OpenCV but 4.14.
+    options: dict[str, Any] = {"map2": None, "borderMode": cv2.BORDER_CONSTANT, "borderValue": (outside,)}
+    return np.asarray(cv2.remap(picture, where.pixels, interpolation=cv2.INTER_NEAREST, **options), np.uint8)
 
 
 def sample(picture: UInt8Array, where: Places, *, outside: tuple[int, ...] | None = None) -> UInt8Array:

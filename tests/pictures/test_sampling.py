@@ -60,9 +60,40 @@ def test_places_are_the_affine_maps_to_a_32nd(matrix: npt.NDArray[np.float64], l
         # The places themselves are in float32.
         most = max(abs(by_x * x).max(), abs(by_y * y + first).max())
         assert np.abs(at - (by_x * x + by_y * y + first)).max() <= 1 / 64 + most * 2**-22
-    window = np.s_[3:9, 4:30]
-    part = sampling.places(matrix, columns[window[1]], rows[window[0]])
-    assert np.abs(found[window].pixels.astype(int) - part.pixels).max() <= 1
+    chosen = np.array([0, 5, 37 * 4 + 36, 37 * 22 + 3])
+    some = found.only(chosen)
+    assert np.array_equal(some.pixels, found.pixels.reshape(-1, 2)[None, chosen])
+    assert np.array_equal(some.steps, found.steps.reshape(-1)[None, chosen])
+
+
+@given(affine(), st.integers(0, 5000), st.integers(0, 5000))
+@settings(max_examples=60, deadline=None)
+def test_a_grid_has_the_places_of_a_map_that_is_not_askew(matrix: npt.NDArray[np.float64], left: int, top: int) -> None:
+    matrix[[0, 1], [1, 0]] = 0
+    columns, rows = range(left, left + 37), range(top, top + 23)
+    whole, everything = sampling.places(matrix, columns, rows), np.arange(37 * 23)
+    found = sampling.grid(matrix, columns, rows).only(everything)
+    in_32nds = [
+        [32 * at.pixels[..., axis].astype(int) + ((at.steps >> 5 * axis) & 31) for axis in (0, 1)]
+        for at in (found, whole.only(everything))
+    ]
+    # Both round to float32 first, one a sum, one its parts.
+    assert np.abs(np.subtract(*in_32nds)).max() <= 1
+
+
+@given(affine(), st.integers(0, 2**32 - 1))
+@settings(max_examples=60, deadline=None)
+def test_the_pixel_to_the_left_and_above(matrix: npt.NDArray[np.float64], seed: int) -> None:
+    """With OpenCV of every version."""
+    picture = noise(31, 45, seed=seed)
+    where = sampling.places(matrix, range(70), range(50))
+    x, y = where.pixels[..., 0], where.pixels[..., 1]
+    inside = (x >= 0) & (x < 45) & (y >= 0) & (y < 31)
+    named = picture[y.clip(0, 30), x.clip(0, 44)]
+    assert np.array_equal(sampling.left_above(picture, where, outside=7), np.where(inside, named, 7))
+    matrix[[0, 1], [1, 0]] = 0
+    grid = sampling.grid(matrix, range(70), range(50))
+    assert np.array_equal(sampling.left_above(picture, grid), picture[grid.y.clip(0, 30)][:, grid.x.clip(0, 44)])
 
 
 @given(affine(), st.sampled_from([None, (0,), (124, 116, 104)]), st.integers(0, 2**32 - 1))

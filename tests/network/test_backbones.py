@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -25,11 +26,79 @@ needs_the_port = pytest.mark.skipif(not PORT, reason="compares with efficientnet
 
 @pytest.mark.parametrize("name", BACKBONES)
 def test_taps_lie_at_strides_4_to_32(name: str) -> None:
-    backbone = BACKBONES[name].build().eval()
-    with torch.inference_mode():
+    with torch.device("meta"):  # shapes without numbers: the large ones would take seconds
+        backbone = BACKBONES[name].build().eval()
         taps = backbone.features(torch.zeros(1, 3, 64, 64))
     assert [tuple(tap.shape[2:]) for tap in taps] == [(16, 16), (8, 8), (4, 4), (2, 2)]
     assert tuple(tap.shape[1] for tap in taps) == backbone.channels
+
+
+@pytest.mark.parametrize(
+    ("name", "millions"),
+    [("mobilenet", 7.034), ("resnet", 47.254), ("efficientnet", 57.035), ("swin_base", 91.006),
+     ("swinv2_base", 91.168)],
+)  # fmt: skip
+def test_networks_have_as_many_parameters_as_the_paper_counts(name: str, millions: float) -> None:
+    with torch.device("meta"):
+        model = build_segface(name, "lapa", 64)
+    assert round(sum(parameter.numel() for parameter in model.parameters()) / 1e6, 3) == millions
+
+
+def test_convnext_tiny_is_really_tiny() -> None:
+    """The reference's of that name builds the small one, so that its weights are convnext_small's."""
+    with torch.device("meta"):
+        tiny, small = (
+            sum(parameter.numel() for parameter in BACKBONES[f"convnext_{size}"].build().parameters())
+            for size in ("tiny", "small")
+        )
+    # ConvNeXt (arXiv 2201.03545), table 1: 29 and 50 million, a thousand classes' layer among them.
+    assert (round(tiny / 1e6), round(small / 1e6)) == (28, 49)
+
+
+@pytest.mark.parametrize("name", ["efficientnet", "resnet", "swinv2_tiny", "convnext_tiny"])
+def test_torchvisions_own_names_fill_a_backbone(name: str) -> None:
+    """And its taps are what torchvision computes there, in double: EfficientNet's golden file cannot say so."""
+    from torchvision import models
+
+    builder = {"efficientnet": "efficientnet_v2_m", "resnet": "resnet101", "swinv2_tiny": "swin_v2_t"}.get(name, name)
+    stages = {"efficientnet": (2, 3, 5, 8)}.get(name, (1, 3, 5, 7))
+    published = getattr(models, builder)(weights=None).double().eval()
+    backbone = BACKBONES[name].build().double().eval()
+    backbone.load_state_dict(backbone.from_published(published.state_dict()))
+    seen: list[torch.Tensor] = []
+    parts = (
+        [getattr(published, f"layer{number}") for number in (1, 2, 3, 4)]
+        if name == "resnet"
+        else [published.features[stage] for stage in stages]
+    )
+    for part in parts:
+        part.register_forward_hook(lambda _, __, out: seen.append(out))
+    images = torch.randn(1, 3, 64, 64, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    with torch.inference_mode():
+        published(images)
+        found = backbone.features(images)
+    for tap, wanted in zip(found, seen, strict=True):
+        wanted = wanted.permute(0, 3, 1, 2) if name.startswith("swin") else wanted
+        assert (tap - wanted).abs().max() <= 1e-9 * wanted.abs().max()
+
+
+def test_without_torchvision_the_extra_that_brings_it_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "torchvision", None)
+    with pytest.raises(MissingDependencyError, match=r"pip install 'segface-edge\[backbones\]'"):
+        build_segface("swin_base")
+
+
+def test_a_torchvision_that_does_not_fit_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Broken:
+        def find_spec(self, name: str, *_: object) -> None:
+            if name.partition(".")[0] == "torchvision":
+                raise RuntimeError("operator torchvision::nms does not exist")
+
+    for name in [name for name in sys.modules if name.partition(".")[0] == "torchvision"]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setattr(sys, "meta_path", [Broken(), *sys.meta_path])
+    with pytest.raises(MissingDependencyError, match="does not fit the installed torch .*; install the two together"):
+        build_segface("resnet")
 
 
 # Published numbers of parameters, less those of the layers behind the last tap.

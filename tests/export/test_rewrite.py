@@ -181,3 +181,23 @@ def test_a_padding_that_is_read_twice_stays() -> None:
     model = graph(nodes, weights, ["y", "z"])
     rewrite(model)
     assert kinds(model)["Pad"] == 1
+
+
+def test_whole_numbers_that_depend_on_nothing_become_constants() -> None:
+    """As the exporter writes where a rolled window begins: behind it a shape can be told again."""
+    nodes = [
+        helper.make_node("Mod", ["shift", "side"], ["start"], name="mod"),
+        helper.make_node("Add", ["start", "one"], ["later"], name="add"),
+        helper.make_node("Slice", ["x", "later", "end", "axis"], ["part"], name="slice"),
+        helper.make_node("Mul", ["part", "half"], ["y"], name="mul"),
+    ]
+    whole = {"shift": [-3], "side": [8], "one": [1], "end": [8], "axis": [3]}
+    weights: dict[str, np.ndarray] = {name: np.array(value, np.int64) for name, value in whole.items()}
+    model = graph(nodes, weights | {"half": np.array(0.5, np.float32)}, ["y"])
+    wanted = run(model)
+    rewrite(model)
+    assert [node.op_type for node in model.graph.node] == ["Slice", "Mul"]
+    assert wanted[0].shape == (1, 4, 6, 2)
+    assert all(np.array_equal(a, b) for a, b in zip(run(model), wanted, strict=True))
+    shapes = {value.name: value for value in onnx.shape_inference.infer_shapes(model).graph.value_info}
+    assert [dim.dim_value for dim in shapes["part"].type.tensor_type.shape.dim] == [1, 4, 6, 2]

@@ -24,7 +24,7 @@ def import_fetched(fetched: Fetched, *, precision: Kept = "fp32", keep: bool = F
     Args:
         fetched: the checkpoint.
         precision: of the weights that are kept.
-        keep: leave the authors' file where it is; three quarters of it are the state of their optimiser.
+        keep: leave the authors' file where it is; two thirds of it are the state of their optimiser.
 
     Raises:
         CheckpointError: it is not the network that its name says.

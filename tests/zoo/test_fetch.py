@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import errno
-import hashlib
 import json
 import shutil
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from dataclasses import replace
@@ -15,8 +13,7 @@ from typing import Any
 
 import pytest
 
-from segface_edge import zoo
-from segface_edge.errors import InputError, UsageError
+from segface_edge.errors import InputError
 from segface_edge.zoo.fetch import fetch
 from segface_edge.zoo.models import MODELS, Model
 
@@ -216,53 +213,3 @@ def test_no_space_is_said_before_and_where_it_ends(
     with pytest.raises(InputError, match=r"cannot be written \(no space left on device\); make room"):
         fetch("small")
     assert "small.bin" not in left(cache)
-
-
-def test_a_cache_that_cannot_be_written_is_said(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    (tmp_path / "file").write_text("")
-    monkeypatch.setenv("SEGFACE_EDGE_CACHE", str(tmp_path / "file" / "cache"))
-    with pytest.raises(InputError, match="cannot be made .*; set SEGFACE_EDGE_CACHE to a folder"):
-        fetch("yunet")
-
-
-def test_a_folder_will_do_without_a_network(cache: Path, shared: Path, tmp_path: Path, cli: Cli) -> None:
-    source = shared / "models" / "yunet"
-    done = cli("models", "fetch", "yunet", "--from", source)
-    assert (done.code, done.err) == (0, "")
-    assert (cache / "yunet.onnx").read_bytes() == (source / "yunet_n_640_640.onnx").read_bytes()
-    assert left(cache) == ["yunet.onnx"]
-    empty = tmp_path / "empty"
-    empty.mkdir()
-    (cache / "yunet.onnx").unlink()
-    done = cli("models", "fetch", "yunet", "--from", empty)
-    assert done.err == f"error: {empty}: holds no yunet_n_640_640.onnx; put the file there, under that name\n"
-    (empty / "yunet_n_640_640.onnx").write_bytes(b"another")
-    assert "is not the file that was expected" in cli("models", "fetch", "yunet", "--from", empty).err
-    assert left(cache) == []
-
-
-def test_what_is_not_installed_is_said(monkeypatch: pytest.MonkeyPatch, cli: Cli) -> None:
-    monkeypatch.setitem(sys.modules, "segface_edge.zoo.download", None)
-    monkeypatch.setitem(sys.modules, "requests", None)
-    monkeypatch.delattr("segface_edge.zoo.download", raising=False)
-    done = cli("models", "fetch", "yunet")
-    assert (done.code, done.out) == (3, "")
-    assert done.err.endswith("is not installed; install it with: pip install 'segface-edge[fetch]'\n")
-
-
-def test_a_name_that_is_none() -> None:
-    with pytest.raises(UsageError, match="see what there is: segface-edge models list"):
-        fetch("resnet")
-
-
-def test_the_detector_is_the_file_that_the_tests_use(shared: Path) -> None:
-    model = MODELS["yunet"]
-    content = (shared / "models" / "yunet" / "yunet_n_640_640.onnx").read_bytes()
-    assert (model.sha256, model.size) == (hashlib.sha256(content).hexdigest(), len(content))
-
-
-def test_the_bundled_detector_is_that_file() -> None:
-    """With its licence beside it."""
-    content = zoo.DETECTOR.read_bytes()
-    assert hashlib.sha256(content).hexdigest() == MODELS["yunet"].sha256
-    assert "Apache License" in zoo.DETECTOR.with_name("yunet_LICENSE.txt").read_text()

@@ -55,6 +55,7 @@ def command(
     except ModuleNotFoundError as error:
         raise missing_extra(str(error.name), "export", "segface-edge import") from error
     check_json(json_to)
+    # Anyone can call a folder so: what its name says is said as that.
     known = of_folder(source.absolute().parent.name)
     imported = import_checkpoint(
         source,
@@ -63,8 +64,8 @@ def command(
         backbone=backbone,
         labels=labels,
         size=imgsz,
-        terms=known.terms if known else None,
-        url=known.url if known else None,
+        terms=f"by its name: {known.terms}" if known else None,
+        origin=f"{source.absolute().parent.name}/{source.name}, by its name {known.url}" if known else None,
     )
     say(imported.to_dict(), json_to, text(imported))
 

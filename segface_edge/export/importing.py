@@ -60,7 +60,7 @@ def import_checkpoint(
     labels: str | None = None,
     size: int | None = None,
     terms: str | None = None,
-    url: str | None = None,
+    origin: str | None = None,
 ) -> Imported:
     """Writes a checkpoint as safetensors that say what they are, with a card beside them. Nothing in it is executed.
 
@@ -70,7 +70,7 @@ def import_checkpoint(
         precision: `fp32`, as they were trained, or `fp16`, half the file.
         backbone, labels, size: instead of what the entries and the names of the file and its folder say.
         terms: of use, where the file does not say.
-        url: where the file is from.
+        origin: where the file is from; None: its own name and its folder's.
 
     Raises:
         CheckpointError: it cannot be read, or is of no network that is known, or not of the one that was named.
@@ -104,7 +104,7 @@ def import_checkpoint(
         trained_size=trained,
         precision=precision,
         terms=read.terms or terms or UNKNOWN_TERMS,
-        origin=read.origin or f"{url or named}, sha256 {checkpoint.sha256}",
+        origin=read.origin or f"{origin or named}, sha256 {checkpoint.sha256}",
         assumed=tuple(assumed),
     )
     write_checkpoint(

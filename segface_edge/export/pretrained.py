@@ -33,7 +33,7 @@ def import_fetched(fetched: Fetched, *, precision: Kept = "fp32", keep: bool = F
     model = fetched.model
     path = model.cached(".safetensors")
     make_folder(path.parent)
-    imported = import_checkpoint(fetched.path, path, precision=precision, terms=model.terms, url=model.url)
+    imported = import_checkpoint(fetched.path, path, precision=precision, terms=model.terms, origin=fetched.origin)
     found = (imported.backbone, imported.label_order, imported.trained_size)
     if found != (model.backbone, model.labels, model.trained_size):
         for file in (imported.path, imported.card):

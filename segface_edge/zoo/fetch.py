@@ -34,6 +34,7 @@ class Fetched:
         came: bytes that came now; 0 where it was here already.
         resumed_at: the byte at which this fetch went on.
         recorded: its hash was known from nowhere, and is recorded beside it now.
+        origin: where it is from, as far as anyone knows.
     """
 
     model: Model
@@ -42,6 +43,7 @@ class Fetched:
     came: int = 0
     resumed_at: int = 0
     recorded: bool = False
+    origin: str = "the package"
 
 
 def fetch(name: str, *, folder: Path | None = None, bar: Bar = _no_bar) -> Fetched:
@@ -66,7 +68,7 @@ def fetch(name: str, *, folder: Path | None = None, bar: Bar = _no_bar) -> Fetch
     with lock(path):
         known = model.sha256 or _recorded(path)
         if path.is_file() and (digest := sha256_of(path)) == known:
-            return Fetched(model=model, path=path, sha256=digest)
+            return Fetched(model=model, path=path, sha256=digest, origin=_told_of(model, "the cache"))
         came = _copy(model, folder, known) if folder is not None else _download(model, model.url, known, bar)
         if known is None:
             write_whole(_record(path), f"{came.sha256}  {path.name}\n".encode())
@@ -86,7 +88,19 @@ def _copy(model: Model, folder: Path, known: str | None) -> Fetched:
         shutil.copyfile(source, temporary)
         digest = sha256_of(temporary)
         _check(source, digest, known, path)
-    return Fetched(model=model, path=path, sha256=digest, came=path.stat().st_size, recorded=known is None)
+    return Fetched(
+        model=model,
+        path=path,
+        sha256=digest,
+        came=path.stat().st_size,
+        recorded=known is None,
+        origin=_told_of(model, "a folder"),
+    )
+
+
+def _told_of(model: Model, where: str) -> str:
+    """Where a file that did not come from its address now is from: without a hash in the table, nobody here knows."""
+    return f"{model.url}" if model.sha256 else f"{where}, as {model.url}"
 
 
 def _in_folder(model: Model, folder: Path) -> Path:
@@ -124,7 +138,13 @@ def _download(model: Model, url: str, known: str | None, bar: Bar) -> Fetched:
     size = path.stat().st_size
     resumed_at = had if had < size else 0
     return Fetched(
-        model=model, path=path, sha256=digest, came=size - resumed_at, resumed_at=resumed_at, recorded=known is None
+        model=model,
+        path=path,
+        sha256=digest,
+        came=size - resumed_at,
+        resumed_at=resumed_at,
+        recorded=known is None,
+        origin=url,
     )
 
 

@@ -126,7 +126,7 @@ def test_what_a_file_says_of_itself_goes_before_its_name() -> None:
 
 def test_fp32_keeps_every_bit_and_the_file_says_what_it_is(mobile: dict[str, torch.Tensor], tmp_path: Path) -> None:
     source = authors(tmp_path / "mobilenet_celeba_64", mobile)
-    done = import_checkpoint(source, tmp_path / "out.safetensors", terms="a test's", url="https://example.org/x")
+    done = import_checkpoint(source, tmp_path / "out.safetensors", terms="a test's", origin="https://example.org/x")
     assert (done.backbone, done.label_order, done.trained_size, done.assumed) == ("mobilenet", "segface", 64, ())
     again = read_checkpoint(done.path)
     assert all(torch.equal(again.state[name], tensor) for name, tensor in mobile.items())
@@ -224,6 +224,14 @@ def test_it_goes_through_every_command_without_an_option(
     about = json.loads((shared / "golden" / "segface_celeb_mobilenet_256.json").read_text())
     monkeypatch.chdir(tmp_path)
     authors(tmp_path / "mobilenet_celeba_64", rule.fill_state_dict(about["keys"], about["seed"]))
+    # A name that anyone can give: it is told as such.
+    authors(
+        tmp_path / "mobilenet_celeba_512",
+        {name: t.clone() for name, t in rule.fill_state_dict(about["keys"], 1).items()},
+    )
+    assert (
+        "terms of use: by its name: published under the MIT" in cli("import", "mobilenet_celeba_512/model_299.pt").out
+    )
     done = cli("import", "mobilenet_celeba_64/model_299.pt", "--json", "imported.json")
     assert (done.code, done.err) == (0, "")
     told = json.loads(Path("imported.json").read_text())

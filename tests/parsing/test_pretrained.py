@@ -119,7 +119,7 @@ def test_fetched_imported_exported_and_run(
         "model_299.pt.sha256",
     ]
     assert told["recorded"] is True
-    assert told["imported"]["origin"] == f"{small.url}, sha256 {told['sha256']}"
+    assert told["imported"]["origin"] == f"a folder, as {small.url}, sha256 {told['sha256']}"
     assert told["imported"]["terms"] == small.terms
     assert cli("models", "fetch", small.name).out.endswith("is here already\n")
     shown = cli("models", "info", small.name).out

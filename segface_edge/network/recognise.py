@@ -84,15 +84,16 @@ def backbone_of(state: Mapping[str, Tensor], source: object) -> str:
                 )
             return name
     shapes = {name: tensor.shape for name, tensor in state.items() if tensor.is_floating_point()}
-    for name in BACKBONES.keys() - _REFERENCE.keys():
+    for name in [name for name in BACKBONES if name not in _REFERENCE]:
         with torch.device("meta"):
             wanted = reference_state_dict(build_segface(name, order_of(state, source)))
         if shapes == {name: tensor.shape for name, tensor in wanted.items() if tensor.is_floating_point()}:
             return name
+    known = ", ".join(dict.fromkeys((*BACKBONES, *_REFERENCE)))
     raise CheckpointError(
         source,
         f"is of no network that is known ({len(state)} entries, {next(iter(state))} first)",
-        f"give a checkpoint of SegFace, with one of the backbones {', '.join({*BACKBONES, *_REFERENCE})}",
+        f"give a checkpoint of SegFace, with one of the backbones {known}",
     )
 
 

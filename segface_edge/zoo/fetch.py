@@ -105,8 +105,10 @@ def _told_of(model: Model, where: str) -> str:
 
 def _in_folder(model: Model, folder: Path) -> Path:
     """Its file below a folder of the user's, laid out as the hub's or as its own name."""
+    if not folder.is_dir():
+        raise InputError(folder, "no such folder", "give the folder that holds the file")
     names = [Path(*model.file.parts[-2:])] if model.published else [Path((model.url or "").rpartition("/")[2])]
-    if folder.name == model.file.parent.name:
+    if folder.absolute().name == model.file.parent.name:
         names.append(Path(model.file.name))
     names += [model.file, Path(f"{model.name}{model.file.suffix}")]
     for name in names:

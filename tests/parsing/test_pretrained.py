@@ -100,6 +100,7 @@ def test_fetched_imported_exported_and_run(
     pipeline = pytest.importorskip("segface_edge.export.pipeline", reason="exporting needs onnx")
     from segface_edge.network.checkpoint import read_checkpoint
     from segface_edge.zoo import models
+    from segface_edge.zoo.fetch import fetch, forget
 
     small = models._published("mobilenet_celeba_64", "mobilenet", "celeba", 64, None)
     monkeypatch.setitem(MODELS, small.name, small)
@@ -122,6 +123,10 @@ def test_fetched_imported_exported_and_run(
     assert told["imported"]["origin"] == f"a folder, as {small.url}, sha256 {told['sha256']}"
     assert told["imported"]["terms"] == small.terms
     assert cli("models", "fetch", small.name).out.endswith("is here already\n")
+    with monkeypatch.context() as patch:  # from within the file's own folder too
+        patch.chdir(folder)
+        assert fetch(small.name, folder=Path()).sha256 == told["sha256"]
+    forget(small)
     shown = cli("models", "info", small.name).out
     assert f"here: {cache / 'segface' / 'mobilenet_celeba_64.safetensors'}, sha256" in shown
     with FaceParser.from_pretrained(small.name) as parser:

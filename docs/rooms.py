@@ -13,9 +13,9 @@ from pathlib import Path
 PACKAGE = "segface_edge"
 ROOT = Path(__file__).parent.parent
 LAYOUT = ROOT / "docs" / "layout.md"
-CORE = ("errors", "files", "labels", "quiet", "spec")
+CORE = ("cache", "errors", "files", "labels", "quiet", "spec")
 # Where modules that stand above are named, to be imported when they are asked for: no imports.
-NAMED = {"segface_edge.engines": "ENGINES"}
+NAMED = {"segface_edge.engines": "ENGINES", "segface_edge.parsing.pretrained": "EXPORTER"}
 BEGIN, END = "<!-- drawn by docs/rooms.py -->\n", "<!-- drawn -->\n"
 
 

@@ -1,8 +1,9 @@
-"""Writing files whole or not at all; what came instead of a file."""
+"""Writing files whole or not at all; what came instead of a file; hashes."""
 
 from __future__ import annotations
 
 import errno
+import hashlib
 import itertools
 import os
 import re
@@ -40,6 +41,15 @@ def came_instead(content: bytes, but: str = "") -> tuple[str, str] | None:
     return next((row[1:] for row in _INSTEAD if re.match(row[0], content) and not (but and but in row[1])), None)
 
 
+def sha256_of(path: Path) -> str:
+    """Of a file's content, as hexadecimal digits; the file may be larger than the memory."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while part := file.read(2**20):
+            digest.update(part)
+    return digest.hexdigest()
+
+
 def check_place(path: Path) -> None:
     """Raises InputError where `path` could not be written: for those who would find out after long work."""
     if path.is_dir():
@@ -64,14 +74,14 @@ def whole_file(path: Path) -> Iterator[Path]:
     try:
         os.close(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666))
     except OSError as error:
-        raise _cannot_write(path, error) from error
+        raise cannot_write(path, error) from error
     try:
         yield temporary
         with temporary.open("rb+") as file:
             os.fsync(file.fileno())
         temporary.replace(target)
     except OSError as error:
-        raise _cannot_write(path, error) from error
+        raise cannot_write(path, error) from error
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -85,13 +95,14 @@ def write_whole(path: Path, content: bytes) -> None:
         try:
             path.write_bytes(content)
         except OSError as error:
-            raise _cannot_write(path, error) from error
+            raise cannot_write(path, error) from error
         return
     with whole_file(path) as temporary:
         temporary.write_bytes(content)
 
 
-def _cannot_write(path: Path, error: OSError) -> InputError:
+def cannot_write(path: Path, error: OSError) -> InputError:
+    """The error for a file that could not be written, and what mends it."""
     reason = (error.strerror or str(error)).lower()
     cure = _CURES.get(error.errno or 0, "choose another place or make room")
     return InputError(path, f"cannot be written ({reason})", cure)

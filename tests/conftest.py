@@ -51,6 +51,7 @@ def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """What a user has fetched, a detector for example, does not change what is tested."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        patch.delenv("SEGFACE_EDGE_CACHE", raising=False)
         yield
 
 

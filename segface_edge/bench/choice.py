@@ -11,6 +11,7 @@ from time import perf_counter
 
 from segface_edge.engines import Engine, import_engine, open_engine
 from segface_edge.errors import UsageError
+from segface_edge.parsing.pretrained import file_of
 
 from .report import Startup
 
@@ -55,7 +56,7 @@ def parse_choice(text: str, *, device: str, threads: int | None, spec: Path | No
         if key == "threads" and not value.isdecimal():
             raise UsageError(f"--engine {text}", f"threads is '{value}'", "give a whole number")
         options[key] = int(value) if key == "threads" else value
-    return Choice(text, file, options)
+    return Choice(text, str(file_of(file)), options)
 
 
 Opener = Callable[[], tuple[Engine, Startup]]

@@ -29,11 +29,14 @@ COMMANDS = {
     "eval": "Measure F1 and IoU on a labelled folder.",
     "data": "Check a labelled data set before training.",
     "bench": "Measure latency and FPS of a model file.",
-    "fetch": "Fetch a face detector to use instead of the bundled one.",
+    "models": "List models by name, fetch the authors' published ones.",
+    "import": "Make a file that says what it is of a checkpoint that does not.",
     "info": "Show what a model file takes and gives.",
     "labels": "Show label orders, colours and left/right pairs.",
     "doctor": "Check what is installed, and say what mends it.",
 }
+# What is a word of Python's cannot be the name of a module.
+_MODULES = {"import": "import_checkpoint"}
 CTRL_C = 130
 # What the runtime imports -> what installs it.
 _PACKAGES = {"PIL": "Pillow"}
@@ -48,7 +51,7 @@ class _Commands(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
         if cmd_name not in COMMANDS:
             return None
-        command: click.Command = import_module(f"{__name__}.{cmd_name}").command
+        command: click.Command = import_module(f"{__name__}.{_MODULES.get(cmd_name, cmd_name)}").command
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002

@@ -18,12 +18,14 @@ from . import opencv
 from .options import json_option, say
 
 _RUNTIME = "pip install segface-edge"
+_FETCH = "pip install 'segface-edge[fetch]'"
 _EXPORT = "pip install 'segface-edge[export]'"
 # Module, what it is for, what installs it, and whether the runtime needs it.
 _MODULES = (
     ("numpy", "runtime", _RUNTIME, True),
     ("PIL", "runtime", _RUNTIME, True),
     ("onnxruntime", "runtime", "pip install onnxruntime", True),
+    ("requests", "models by name", _FETCH, False),
     ("torch", "export and training", _EXPORT, False),
     ("onnx", "export", _EXPORT, False),
     ("onnxscript", "export", _EXPORT, False),

@@ -12,7 +12,7 @@ import click
 from segface_edge.errors import InputError, UsageError, missing_extra
 from segface_edge.labels import RARE_PARTS
 
-from .options import check_json, json_option, model_options, progress_bar, say
+from .options import ModelFile, check_json, json_option, model_options, progress_bar, say
 
 if TYPE_CHECKING:
     from segface_edge.datasets.samples import Sample
@@ -35,7 +35,7 @@ Examples:
   segface-edge eval --model model.safetensors --data DIR --sizes 256,384,512 --plots plots/
   segface-edge eval --data DIR --label-order celebamask-hq --corruptions all""",
 )
-@click.option("--model", type=click.Path(path_type=Path), help="ONNX file or checkpoint; default: the bundled model.")
+@click.option("--model", type=ModelFile(), help="ONNX file, checkpoint, or a name; default: the bundled model.")
 @click.option(
     "--data",
     required=True,

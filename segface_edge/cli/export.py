@@ -31,7 +31,7 @@ Examples:
   segface-edge export --precision fp16 --engine model.plan""",
 )
 @click.option("--backbone", help=f"Backbone; default: the weights' own, or {zoo.DEFAULT_BACKBONE}.")
-@click.option("--weights", type=click.Path(path_type=Path), help="Checkpoint (.safetensors, .pt); default: released.")
+@click.option("--weights", type=click.Path(path_type=Path), help="Checkpoint, or the name of one; default: released.")
 @click.option("--random-weights", is_flag=True, default=None, help="Fresh weights, for speed measurements only.")
 @click.option("--labels", help="Label order of the weights; default: what the checkpoint says.")
 @click.option("--recipe", type=click.Path(path_type=Path), help="TOML file with these options as keys.")

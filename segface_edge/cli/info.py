@@ -11,7 +11,7 @@ import click
 
 from segface_edge.spec import ModelSpec
 
-from .options import json_option, say
+from .options import ModelFile, json_option, say
 
 if TYPE_CHECKING:
     from segface_edge.engines.nvidia.plan import PlanInfo
@@ -25,7 +25,7 @@ Examples:
   segface-edge info model.onnx --json -
   segface-edge info model.plan           also where there is no GPU""",
 )
-@click.argument("model", required=False, type=click.Path(path_type=Path))
+@click.argument("model", required=False, type=ModelFile())
 @json_option
 def command(model: Path | None, json_to: str | None) -> None:
     """Show what MODEL takes and gives, its label order and its terms of use."""

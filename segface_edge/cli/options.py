@@ -18,6 +18,18 @@ from segface_edge.files import check_place, write_whole
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
 
+class ModelFile(click.ParamType[Path]):
+    """A model file, or the name of a model that `segface-edge models list` lists: its file then."""
+
+    name = "FILE|NAME"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:  # noqa: ARG002
+        """Raises what `model_file` raises."""
+        from segface_edge.parsing.pretrained import file_of
+
+        return file_of(value)
+
+
 def json_option(function: _Command) -> _Command:
     """`--json FILE`, `-` for standard output."""
     return click.option(

@@ -12,7 +12,7 @@ from segface_edge.engines.base import cores
 from segface_edge.errors import UsageError
 from segface_edge.pictures.reading import DEFAULT_MAX_PIXELS, LARGEST_MAX_PIXELS
 
-from .options import json_option, model_options, say
+from .options import ModelFile, json_option, model_options, say
 
 if TYPE_CHECKING:
     from segface_edge.parsing.result import FaceParse
@@ -54,7 +54,7 @@ where the output is one (-o out.mp4) or --every, --frames, --steady or --show is
 @click.option("--alpha", type=click.FloatRange(0, 1), default=0.5, show_default=True, help="Strength of the overlay.")
 @click.option("--classes", help="Show these only, comma-separated (eyes,lips,hair); default: all but background.")
 @click.option("--order", help="Label order of the result (see `segface-edge labels`); default: the model's.")
-@click.option("--model", type=click.Path(path_type=Path), help="ONNX file, plan or checkpoint; default: the bundled.")
+@click.option("--model", type=ModelFile(), help="ONNX file, plan, checkpoint, or a name; default: the bundled.")
 @click.option(
     "--locate",
     type=click.Choice(["auto", "yunet", "self", "whole"]),

@@ -9,7 +9,7 @@ import click
 
 from segface_edge.errors import IncompatibleEngineError, ParityError
 
-from .options import check_json, json_option, model_options, progress_bar, say
+from .options import ModelFile, check_json, json_option, model_options, progress_bar, say
 
 if TYPE_CHECKING:
     from segface_edge.engines import Engine
@@ -27,7 +27,7 @@ Examples:
 @click.option(
     "--ref", required=True, type=click.Path(path_type=Path), help="What is right, in fp32: ONNX file or checkpoint."
 )
-@click.option("--model", required=True, type=click.Path(path_type=Path), help="The file in question.")
+@click.option("--model", required=True, type=ModelFile(), help="The file in question, or a name.")
 @click.option(
     "--data",
     type=click.Path(path_type=Path),

@@ -31,7 +31,7 @@ class ExportConfig:
 
     Attributes:
         backbone: key of `segface_edge.network.BACKBONES`; None is what the weights say, or the default model's.
-        weights: checkpoint; None is the released one of the backbone.
+        weights: checkpoint, or the name of one (`segface-edge models list`); None is the released one of the backbone.
         random_weights: fresh weights instead (for speed measurements; the labels are noise).
         labels: label order of the weights; None takes what the checkpoint says.
         imgsz: input side; None is the side that the weights were trained at.

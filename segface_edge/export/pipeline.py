@@ -21,10 +21,12 @@ from segface_edge.evaluation.parity import Parity, compare
 from segface_edge.evaluation.photos import Faces, bundled_faces, check_folder, own_faces
 from segface_edge.files import write_whole
 from segface_edge.network import SegFace, build_segface, read_checkpoint
-from segface_edge.network.checkpoint import Checkpoint, load_segface
-from segface_edge.network.engine import DEFAULT_BACKBONE, DEFAULT_SIZE, TorchEngine
+from segface_edge.network.checkpoint import Checkpoint, load_segface, provenance
+from segface_edge.network.engine import DEFAULT_SIZE, TorchEngine
+from segface_edge.network.recognise import identified
 from segface_edge.network.segface import check_backbone
 from segface_edge.spec import METADATA_KEY, ModelSpec
+from segface_edge.zoo.models import checkpoint_of, find, is_name, of_backbone
 
 from .config import ExportConfig
 from .finish import compact, set_metadata
@@ -128,7 +130,7 @@ def run_export(
         trained_size=checkpoint.trained_size if checkpoint else None,
         terms=(checkpoint.terms or "not stated") if checkpoint else "none: random weights, the labels are noise",
         provenance={
-            "weights_sha256": checkpoint.sha256 if checkpoint else "random",
+            **(provenance(checkpoint) if checkpoint else {"weights_sha256": "random"}),
             "segface_edge": __version__,
             "torch": torch.__version__,
             "onnx": onnx.__version__,
@@ -207,25 +209,28 @@ def _load(config: ExportConfig, warnings: list[str]) -> tuple[SegFace, Checkpoin
         backbone = config.backbone or zoo.DEFAULT_BACKBONE
         return build_segface(backbone, config.labels or "segface", size).eval(), None
     source = config.weights or _released(config.backbone or zoo.DEFAULT_BACKBONE)
-    checkpoint = read_checkpoint(source)
+    if is_name(source):
+        source = checkpoint_of(find(str(source)))
+    checkpoint = identified(read_checkpoint(source), source, config.backbone)
     trained = checkpoint.trained_size
     size = config.imgsz or trained or DEFAULT_SIZE
     if trained is None:
         warnings.append(f"{source.name} does not say at which size it was trained; exported at {size}")
     elif size != trained:
         warnings.append(f"the weights were trained at {trained}; at {size} expect worse labels")
-    # The reference implementation's checkpoints do not say theirs.
-    backbone = config.backbone or checkpoint.backbone or DEFAULT_BACKBONE
-    model = load_segface(checkpoint, backbone=backbone, labels=config.labels, image_size=size, source=source)
+    model = load_segface(checkpoint, labels=config.labels, image_size=size, source=source)
     return model, checkpoint
 
 
 def _released(backbone: str) -> Path:
     check_backbone(backbone)
-    if backbone not in zoo.RELEASED:
-        cure = f"give --weights FILE or --random-weights; released: {', '.join(zoo.RELEASED)}"
-        raise UsageError(f"backbone '{backbone}'", "has no released weights", cure)
-    return zoo.RELEASED[backbone]
+    if backbone in zoo.RELEASED:
+        return zoo.RELEASED[backbone]
+    cure = f"give --weights FILE or --random-weights; released: {', '.join(zoo.RELEASED)}"
+    if (published := next(of_backbone(backbone), None)) is not None:
+        name = published.name
+        cure = f"its authors published some: segface-edge models fetch {name}, then --weights {name}; or {cure}"
+    raise UsageError(f"backbone '{backbone}'", "has no released weights", cure)
 
 
 def _finish(source: Path, target: Path, spec: ModelSpec, *, compacted: bool = False) -> None:

@@ -33,12 +33,14 @@ class YuNet:
 
     def __init__(self, path: Path) -> None:
         if not path.is_file():
-            raise ModelFileError(path, "no such file", "give the file of YuNet, or fetch it: segface-edge fetch yunet")
+            raise ModelFileError(
+                path, "no such file", "give YuNet's file, or fetch it: segface-edge models fetch yunet"
+            )
         try:
             with quiet_opencv():  # OpenCV 5 warns of a setting that is not ours
                 self._net = cv2.FaceDetectorYN.create(str(path), "", (320, 320), FAINT, _NMS)
         except cv2.error as error:
-            raise ModelFileError(path, "is no YuNet model", "fetch it: segface-edge fetch yunet") from error
+            raise ModelFileError(path, "is no YuNet model", "fetch it: segface-edge models fetch yunet") from error
         self._lock = threading.Lock()  # the size of its input is set before it is run
 
     def __call__(self, picture: UInt8Array) -> list[FaceBox]:

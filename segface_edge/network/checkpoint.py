@@ -7,7 +7,6 @@ fusion is a module (theirs: its layers lie at the top).
 
 from __future__ import annotations
 
-import hashlib
 import pickle
 import warnings
 from collections.abc import Mapping
@@ -20,7 +19,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from segface_edge.errors import CheckpointError
-from segface_edge.files import came_instead, write_whole
+from segface_edge.files import came_instead, sha256_of, write_whole
 from segface_edge.labels import LABEL_SETS, label_set
 
 from .segface import SegFace, build_segface
@@ -38,6 +37,8 @@ TOKEN_NAMES: dict[int, tuple[str, ...]] = {
     ),
 }  # fmt: skip
 _TOKENS = "face_decoder.class_tokens"
+# Of an imported file, in its metadata: what it was made of.
+ORIGIN = "origin"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,6 +52,7 @@ class Checkpoint:
         trained_size: input side that the weights were trained at, None where the file does not say.
         terms: terms of use, one line, None where the file does not say.
         sha256: of the file.
+        origin: what it was imported from, one line, None where it was not.
     """
 
     state: Mapping[str, Tensor]
@@ -59,6 +61,7 @@ class Checkpoint:
     trained_size: int | None
     terms: str | None
     sha256: str
+    origin: str | None = None
 
 
 def read_checkpoint(path: Path) -> Checkpoint:
@@ -86,7 +89,8 @@ def read_checkpoint(path: Path) -> Checkpoint:
         label_order=order,
         trained_size=int(size) if size else None,
         terms=metadata.get("terms"),
-        sha256=hashlib.sha256(path.read_bytes()).hexdigest(),
+        sha256=sha256_of(path),
+        origin=metadata.get(ORIGIN),
     )
 
 
@@ -134,24 +138,37 @@ def _read_pickle(path: Path) -> dict[str, Tensor]:
     return state
 
 
+def provenance(checkpoint: Checkpoint) -> dict[str, str]:
+    """Where weights came from, as a spec says it."""
+    return {"weights_sha256": checkpoint.sha256} | ({"weights_from": checkpoint.origin} if checkpoint.origin else {})
+
+
 def load_segface(
-    checkpoint: Checkpoint, *, backbone: str, labels: str | None, image_size: int, source: object
+    checkpoint: Checkpoint,
+    *,
+    backbone: str | None = None,
+    labels: str | None = None,
+    image_size: int,
+    source: object,
 ) -> SegFace:
     """The network that a checkpoint is of, in eval mode.
 
     Args:
         checkpoint: from `read_checkpoint`.
-        backbone: key of `BACKBONES`.
+        backbone: key of `BACKBONES`; None takes what the file says, see `recognise.identified`.
         labels: label order; None takes what the file says, or else the first known order with as many classes.
             Another name for the same classes is taken (helen for lapa), another order is refused.
         image_size: input side that the model is meant for.
         source: what messages name.
 
     Raises:
-        CheckpointError: the weights do not fit the network.
+        CheckpointError: the weights do not fit the network, or nobody says which it is.
         UsageError: unknown backbone or label order.
     """
-    order = label_set(checkpoint.label_order or _guess_order(checkpoint, source))
+    backbone = backbone or checkpoint.backbone
+    if backbone is None:
+        raise CheckpointError(source, "does not say its backbone", "name it: --backbone")
+    order = label_set(checkpoint.label_order or orders_of(checkpoint.state, source)[0])
     if labels is not None:
         # Naming another order would not turn the weights into it: every class would get another's name.
         if label_set(labels).classes != order.classes:
@@ -166,12 +183,19 @@ def load_segface(
     return model.eval()
 
 
-def _guess_order(checkpoint: Checkpoint, source: object) -> str:
-    tokens = sum(name.startswith("face_decoder.") and name.endswith("_token.weight") for name in checkpoint.state)
-    for order in (LABEL_SETS["segface"], LABEL_SETS["lapa"]):
-        if len(order) == tokens:
-            return order.name
-    raise CheckpointError(source, f"has {tokens} class tokens", "give a checkpoint of SegFace with 19 or 11 classes")
+def orders_of(state: Mapping[str, Tensor], source: object) -> list[str]:
+    """Names of the label orders that have as many classes as there are tokens.
+
+    Raises:
+        CheckpointError: none has as many.
+    """
+    tokens = sum(name.startswith("face_decoder.") and name.endswith("_token.weight") for name in state)
+    fitting = [name for name in ("segface", "lapa", "helen") if len(LABEL_SETS[name]) == tokens]
+    if not fitting:
+        raise CheckpointError(
+            source, f"has {tokens} class tokens", "give a checkpoint of SegFace with 19 or 11 classes"
+        )
+    return fitting
 
 
 def load_reference_state_dict(
@@ -221,8 +245,10 @@ def reference_state_dict(model: SegFace) -> dict[str, Tensor]:
     }
 
 
-def write_checkpoint(path: Path, model: SegFace, *, trained_size: int, terms: str, notes: Mapping[str, str]) -> None:
-    """Writes the weights in half precision under the reference's names (safetensors), whole or not at all.
+def write_checkpoint(
+    path: Path, model: SegFace, *, trained_size: int, terms: str, notes: Mapping[str, str], half: bool = True
+) -> None:
+    """Writes the weights under the reference's names (safetensors), whole or not at all.
 
     Args:
         path: the file, `.safetensors`.
@@ -230,6 +256,7 @@ def write_checkpoint(path: Path, model: SegFace, *, trained_size: int, terms: st
         trained_size: the input side that the weights are meant for.
         terms: terms of use, one line.
         notes: further metadata.
+        half: in half precision; else as they are.
 
     Raises:
         CheckpointError: a weight is not finite in half precision.
@@ -237,10 +264,14 @@ def write_checkpoint(path: Path, model: SegFace, *, trained_size: int, terms: st
     """
     state = {}
     for name, tensor in reference_state_dict(model).items():
-        half = tensor.detach().cpu().half() if tensor.is_floating_point() else tensor.cpu()
-        if half.is_floating_point() and not bool(half.isfinite().all()):
-            raise CheckpointError(path, f"the weight {name} is not finite in half precision", "train at a lower rate")
-        state[name] = half.contiguous()
+        kept = tensor.detach().cpu()
+        if kept.is_floating_point():
+            kept = kept.half() if half else kept
+            if not bool(kept.isfinite().all()):
+                raise CheckpointError(
+                    path, f"the weight {name} is not finite in half precision", "train at a lower rate"
+                )
+        state[name] = kept.contiguous()
     metadata = {
         "backbone": model.backbone_name,
         "label_order": model.labels.name,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -16,12 +17,12 @@ from segface_edge.errors import MissingDependencyError, UsageError
 from segface_edge.pictures.geometry import UInt8Array
 from segface_edge.spec import ModelSpec
 
-from .checkpoint import load_segface, read_checkpoint
+from .checkpoint import load_segface, provenance, read_checkpoint
 from .deploy import normalise
+from .recognise import identified
 from .segface import SegFace
 
-# For checkpoints that do not say theirs, as the reference's do not.
-DEFAULT_BACKBONE = "mobilenet"
+# For checkpoints that do not say theirs, nor does their name.
 DEFAULT_SIZE = 512
 
 
@@ -43,11 +44,13 @@ class TorchEngine(Engine):
     mode = "eager"
 
     def __init__(self, path: Path, *, device: str = "cpu", threads: int | None = None, size: int | None = None) -> None:
-        checkpoint = read_checkpoint(path)
+        checkpoint = identified(read_checkpoint(path), path)
         side = (checkpoint.trained_size or DEFAULT_SIZE) if size is None else size
-        backbone = checkpoint.backbone or DEFAULT_BACKBONE
-        model = load_segface(checkpoint, backbone=backbone, labels=None, image_size=side, source=path)
-        spec = model_spec(model, trained_size=checkpoint.trained_size, terms=checkpoint.terms or "not stated")
+        model = load_segface(checkpoint, image_size=side, source=path)
+        spec = replace(
+            model_spec(model, trained_size=checkpoint.trained_size, terms=checkpoint.terms or "not stated"),
+            provenance=provenance(checkpoint),
+        )
         self._start(model, spec, str(path), device, threads)
 
     @classmethod

@@ -27,8 +27,9 @@ from segface_edge.sources.kinds import is_video
 from segface_edge.sources.photos import Source, find
 from segface_edge.sources.video import Video
 from segface_edge.spec import ModelSpec
-from segface_edge.zoo.fetch import place_of
+from segface_edge.zoo.models import detector as fetched_or_bundled
 
+from .pretrained import model_file
 from .result import FaceParse
 from .stages import Stages
 from .stream import Streamed, streamed
@@ -50,7 +51,7 @@ class FaceParser:
             parser's own label map of the whole photo, which is then parsed again, closer; `whole`: the photo is a
             portrait; `auto`: `yunet`, and `self` where it finds nothing; a portrait that fills its photo is left as it
             is.
-        detector: file of the YuNet model; None: the one that `segface-edge fetch yunet` left, else the bundled one.
+        detector: file of the YuNet model; None: what `segface-edge models fetch yunet` left, else the bundled one.
         look: pixels of the photo's longer side that the detector looks at: more find smaller faces in larger photos,
             and take as much more time as there are pixels.
         max_faces: so many of a photo at most, the surest (`self`: the largest) first; None: all.
@@ -103,6 +104,24 @@ class FaceParser:
             min_face=min_face,
             max_pixels=max_pixels,
         )
+
+    @classmethod
+    def from_pretrained(cls, name: str, **options: Any) -> FaceParser:
+        """A parser of a model by its name (`segface-edge models list`): `segface/swin_base_celeba_512`.
+
+        One of the authors' is fetched once before, by `segface-edge models fetch NAME`. Where the cache holds its ONNX
+        file, it runs without torch; else it is exported first, which takes minutes and the extra `export`.
+
+        Args:
+            name: of the model.
+            options: as for `FaceParser`.
+
+        Raises:
+            UsageError: unknown name.
+            InputError: the model was not fetched.
+            MissingDependencyError: it is to be exported, and the packages for that are not installed.
+        """
+        return cls(model_file(name), **options)
 
     @property
     def engine(self) -> Engine:
@@ -253,5 +272,4 @@ def _finder(name: str, detector: str | PathLike[str] | None, look: int) -> Finde
         return None
     if detector is not None:
         return Finder(YuNet(Path(detector)), look=look)
-    fetched = place_of("yunet")
-    return Finder(YuNet(fetched if fetched.is_file() else zoo.DETECTOR), look=look)
+    return Finder(YuNet(fetched_or_bundled()), look=look)

@@ -21,7 +21,8 @@ from segface_edge.errors import CheckpointError, DataError
 from segface_edge.files import write_whole
 from segface_edge.labels import IGNORED, LabelSet
 from segface_edge.network.checkpoint import load_segface, read_checkpoint
-from segface_edge.network.engine import DEFAULT_BACKBONE, DEFAULT_SIZE, TorchEngine
+from segface_edge.network.engine import DEFAULT_SIZE, TorchEngine
+from segface_edge.network.recognise import identified
 from segface_edge.pictures import fitting, geometry, reading
 from segface_edge.sources.photos import find
 
@@ -47,10 +48,9 @@ class Teacher:
     def __init__(self, config: TeacherConfig, order: LabelSet, device: torch.device) -> None:
         self._config, self._device = config, device
         path = zoo.DEFAULT_CHECKPOINT if config.weights == BUNDLED else Path(config.weights)
-        checkpoint = read_checkpoint(path)
+        checkpoint = identified(read_checkpoint(path), path, config.backbone)
         size = config.size or checkpoint.trained_size or DEFAULT_SIZE
-        backbone = config.backbone or checkpoint.backbone or DEFAULT_BACKBONE
-        self._model = load_segface(checkpoint, backbone=backbone, labels=None, image_size=size, source=path)
+        self._model = load_segface(checkpoint, image_size=size, source=path)
         if self._model.labels.classes != order.classes:
             raise CheckpointError(
                 path,

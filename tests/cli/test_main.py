@@ -26,7 +26,6 @@ from segface_edge.bench import scenarios
 from segface_edge.cli import COMMANDS, app
 from segface_edge.evaluation import photos, plan_parity
 from segface_edge.sources.video_out import VideoWriter
-from segface_edge.zoo import fetch
 
 Cli = Callable[..., Any]
 
@@ -140,20 +139,22 @@ def test_every_example_runs(
         monkeypatch.setattr(plan_parity, "bundled_faces", lambda size: photos.bundled_faces(size)[::24])
         if " build" not in line and " export" not in line:
             assert cli("build", "dynamic.onnx", "-o", "model.plan").code == 0
+    monkeypatch.setenv("SEGFACE_EDGE_CACHE", str(workshop / "cache"))
     if " fetch" in line:
-        model = request.getfixturevalue("shared") / "models" / "yunet" / "yunet_n_640_640.onnx"
-        monkeypatch.setenv("XDG_CACHE_HOME", str(workshop / "cache"))
-        monkeypatch.setattr(fetch, "_read", lambda *_: model.read_bytes())
+        shutil.copytree(request.getfixturevalue("shared") / "models" / "yunet", workshop / "yunet")
     if " --resume" in line:
         assert cli("train", "--config", "recipe.toml", "-o", "run", "--stop-after", 1).code == 0
         Path("run/last.safetensors").unlink()
-    if " export" in line:
+    if " export" in line or " import" in line or "/mobilenet_celeba_512" in line:
         torch = pytest.importorskip("torch", reason="export needs torch")
         pipeline = pytest.importorskip("segface_edge.export.pipeline", reason="export needs onnx")
         from segface_edge.network.checkpoint import read_checkpoint
 
         # The reference's own layout, as `model_299.pt` has it.
-        torch.save({"state_dict_backbone": dict(read_checkpoint(zoo.RELEASED["mobilenet"]).state)}, "model_299.pt")
+        state = {"state_dict_backbone": dict(read_checkpoint(zoo.RELEASED["mobilenet"]).state)}
+        for folder in (".", "swinb_celeba_512", "weights/mobilenet_celeba_512"):
+            Path(folder).mkdir(parents=True, exist_ok=True)
+            torch.save(state, Path(folder, "model_299.pt"))
         faces = pipeline.bundled_faces
         monkeypatch.setattr(pipeline, "bundled_faces", lambda size: faces(size)[::12])
     if " quantize" in line or "--precision" in line:

@@ -217,7 +217,7 @@ def test_the_surer_face_has_a_pixel_that_two_claim() -> None:
 
 
 def test_a_model_that_is_none_is_one_line(tmp_path: Path) -> None:
-    with pytest.raises(ModelFileError, match="no such file; give the file of YuNet, or fetch it"):
+    with pytest.raises(ModelFileError, match="no such file; give YuNet's file, or fetch it"):
         YuNet(tmp_path / "yunet.onnx")
     (tmp_path / "yunet.onnx").write_bytes(b"no model")
     with pytest.raises(ModelFileError, match="is no YuNet model"):

@@ -38,6 +38,7 @@ HOMES: dict[str, tuple[str, ...]] = {
     "sklearn": ("training.recognition",),
     "dacite": ("training",),
     "click": ("cli",),
+    "requests": ("zoo.download",),
 }
 
 

@@ -23,6 +23,7 @@ from PIL import Image
 
 from segface_edge import FaceParser, zoo
 from segface_edge.cli import COMMANDS, app
+from segface_edge.cli.options import ModelFile
 from segface_edge.errors import ImageError
 from segface_edge.evaluation import parity
 from segface_edge.spec import METADATA_KEY
@@ -436,6 +437,7 @@ def test_bad_recipes(refuses: Refuses, recipe: bytes, problem: str) -> None:
 
 # Every option and argument that takes a path to read, in a command line that is sound but for it.
 MODEL = str(zoo.DEFAULT_MODEL)
+CHECKPOINT = str(zoo.DEFAULT_CHECKPOINT)
 PATHS_TO_READ = {
     "parse source": ("parse", "{}.jpg", "-o", "out.png"),
     "parse model": ("parse", "photo.png", "-o", "out.png", "--model", "{}.onnx"),
@@ -463,6 +465,8 @@ PATHS_TO_READ = {
     "verify data": ("verify", "--ref", MODEL, "--model", MODEL, "--data", "{}"),
     "train config": ("train", "-o", "out", "--config", "{}.toml"),
     "data check root": ("data", "check", "{}"),
+    "import source": ("import", "{}.pt"),
+    "models fetch folder": ("models", "fetch", "yunet", "--from", "{}"),
     "longtail root": ("longtail", "--data", "cifar10", "--root", "{}"),
 }
 PATHS_TO_WRITE = {
@@ -487,6 +491,11 @@ PATHS_TO_WRITE = {
     "quantize plot_to": ("quantize", MODEL, "--precision", "fp16", "--sensitivity", "--plot", "{}.png"),
     "verify json_to": ("verify", "--ref", MODEL, "--model", MODEL, "--json", "{}.json"),
     "train json_to": ("train", "--config", "recipe.toml", "-o", "out", "--json", "{}.json"),
+    "import out": ("import", CHECKPOINT, "-o", "{}.safetensors"),
+    "import json_to": ("import", CHECKPOINT, "-o", "out.safetensors", "--json", "{}.json"),
+    "models list json_to": ("models", "list", "--json", "{}.json"),
+    "models info json_to": ("models", "info", "yunet", "--json", "{}.json"),
+    "models fetch json_to": ("models", "fetch", zoo.DEFAULT_BACKBONE, "--json", "{}.json"),
     "data check json_to": ("data", "check", "labelled", "--json", "{}.json"),
     "data check plot": ("data", "check", "labelled", "--plot", "{}.png"),
     "longtail json_to": ("longtail", "--json", "{}.json"),
@@ -504,6 +513,7 @@ NEEDS = {
     "quantize": ("torch", "onnx", "matplotlib"),
     "train": ("torch", "dacite", "matplotlib"),
     "data": ("matplotlib",),
+    "import": ("torch",),
     "longtail": ("torch", "dacite", "matplotlib"),
 }
 
@@ -517,7 +527,7 @@ def test_the_tables_have_every_path_of_the_command_line() -> None:
     for name, command in commands.items():
         assert command is not None
         for param in command.params:
-            if isinstance(param.type, click.Path) or param.name in ("source", "out", "json_to", "engines"):
+            if isinstance(param.type, click.Path | ModelFile) or param.name in ("source", "out", "json_to", "engines"):
                 found.add(f"{name} {param.name}")
     assert found == {*PATHS_TO_READ, *PATHS_TO_WRITE, *FOLDERS_TO_MAKE}
 

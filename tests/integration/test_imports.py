@@ -14,10 +14,11 @@ import segface_edge
 from segface_edge import zoo
 
 HEAVY = ("torch", "onnx", "onnxsim", "onnxscript", "onnx_ir", "onnxconverter_common", "safetensors", "tensorrt")
-HEAVY += ("pycuda", "cuda", "torchvision")
+HEAVY += ("pycuda", "cuda", "torchvision", "requests")
 NEED_HEAVY = ("segface_edge.network", "segface_edge.training", "segface_edge.export")
 # Modules that are one heavy package's own home.
 HOMES = (
+    "segface_edge.zoo.download",
     "segface_edge.plots.figure",
     "segface_edge.plots.scores",
     "segface_edge.plots.curves",

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
 import logging
-import os
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 
+from segface_edge.cache import cache_folder, lock, make_folder
 from segface_edge.engines.base import PLAN_SUFFIXES
-from segface_edge.errors import InputError, ModelFileError
+from segface_edge.errors import ModelFileError
 
 from .build import Built, build
 from .config import BuildConfig
@@ -57,32 +55,10 @@ def cached_plan(onnx: Path, config: BuildConfig, check: Check, folder: Path | No
     key = hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()
     folder = folder or cache_folder()
     plan = folder / f"{onnx.stem[:60]}-{gpu.compute}-{version}-{key[:16]}{PLAN_SUFFIXES[0]}"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(folder, f"cannot be made ({error.strerror})", "set XDG_CACHE_HOME to a folder") from error
+    make_folder(folder)
     # Several workers of a server start at once: one builds, the others wait.
     with lock(plan):
         if not (plan.exists() and sidecar(plan).exists()):
             _LOG.warning("building a TensorRT engine of %s for %s, once; this takes minutes", onnx, gpu.name)
             write_plan(plan, check(onnx, build(onnx, config), config, plan))
     return plan
-
-
-@contextmanager
-def lock(plan: Path) -> Iterator[None]:
-    """Held by one process at a time; let go of when the process ends, however it does."""
-    try:
-        file = plan.with_suffix(".lock").open("w")
-    except OSError as error:
-        raise InputError(
-            plan.parent, f"cannot be written ({error.strerror})", "set XDG_CACHE_HOME to another"
-        ) from error
-    with file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
-
-
-def cache_folder() -> Path:
-    """Where plans are kept: `$XDG_CACHE_HOME/segface-edge`, by default `~/.cache/segface-edge`."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "segface-edge"

@@ -125,6 +125,7 @@ def run_export(
         label_order=model.labels.name,
         classes=model.labels.classes,
         outputs=config.output_kinds,
+        warp="outside" if model.warps else "none",
         trained_size=checkpoint.trained_size if checkpoint else None,
         terms=(checkpoint.terms or "not stated") if checkpoint else "none: random weights, the labels are noise",
         provenance={

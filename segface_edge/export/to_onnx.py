@@ -34,7 +34,7 @@ class _Reference(nn.Module):
         self.model = model
 
     def forward(self, images: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        return (self.model(images),)
+        return (self.model.plain(images),)
 
 
 def to_onnx(model: SegFace, config: ExportConfig, path: Path) -> None:

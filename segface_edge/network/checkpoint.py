@@ -23,7 +23,7 @@ from segface_edge.errors import CheckpointError
 from segface_edge.files import came_instead, write_whole
 from segface_edge.labels import LABEL_SETS, label_set
 
-from .segface import SegFace, build_segface
+from .segface import WARPED_ORDER, SegFace, build_segface
 
 # The reference's token embeddings, in the order in which it stacks them. Their sides are the viewer's, in both lists:
 # `rightear` is class 4, l_ear, on the picture's right.
@@ -38,6 +38,8 @@ TOKEN_NAMES: dict[int, tuple[str, ...]] = {
     ),
 }  # fmt: skip
 _TOKENS = "face_decoder.class_tokens"
+# What a file says of itself whose network warps faces (`pictures/warping.py`).
+_WARP = "roi-tanh"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,6 +53,7 @@ class Checkpoint:
         trained_size: input side that the weights were trained at, None where the file does not say.
         terms: terms of use, one line, None where the file does not say.
         sha256: of the file.
+        warp: `roi-tanh`: its network warps faces; None where the file does not say.
     """
 
     state: Mapping[str, Tensor]
@@ -59,6 +62,7 @@ class Checkpoint:
     trained_size: int | None
     terms: str | None
     sha256: str
+    warp: str | None = None
 
 
 def read_checkpoint(path: Path) -> Checkpoint:
@@ -80,6 +84,9 @@ def read_checkpoint(path: Path) -> Checkpoint:
         raise CheckpointError(path, f"names the unknown label order '{order}'", f"use one of: {', '.join(LABEL_SETS)}")
     if size and not (size.isdecimal() and len(size) <= 4 and int(size) >= 32):
         raise CheckpointError(path, f"names the trained size '{size[:20]}'", "correct its metadata: pixels, 32 or more")
+    warp = metadata.get("warp")
+    if warp not in (None, _WARP):
+        raise CheckpointError(path, f"warps faces by '{warp[:20]}'", f"use a segface-edge that knows it, or {_WARP}")
     return Checkpoint(
         state=state,
         backbone=metadata.get("backbone"),
@@ -87,6 +94,7 @@ def read_checkpoint(path: Path) -> Checkpoint:
         trained_size=int(size) if size else None,
         terms=metadata.get("terms"),
         sha256=hashlib.sha256(path.read_bytes()).hexdigest(),
+        warp=warp,
     )
 
 
@@ -161,7 +169,9 @@ def load_segface(
                 f"leave --labels out; results can be remapped: segface-edge parse --order {labels}",
             )
         order = label_set(labels)
-    model = build_segface(backbone, order, image_size)
+    # The authors' files say nothing, and their networks of LaPa warp; who says the order also says that it warps.
+    warps = checkpoint.warp is not None or (checkpoint.label_order is None and order.name == WARPED_ORDER)
+    model = build_segface(backbone, order, image_size, warps=warps)
     load_reference_state_dict(model, checkpoint.state, source=source)
     return model.eval()
 
@@ -246,6 +256,7 @@ def write_checkpoint(path: Path, model: SegFace, *, trained_size: int, terms: st
         "label_order": model.labels.name,
         "trained_size": str(trained_size),
         "terms": terms,
+        **({"warp": _WARP} if model.warps else {}),
         **notes,
     }
     write_whole(path, save(state, metadata))

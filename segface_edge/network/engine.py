@@ -89,7 +89,7 @@ class TorchEngine(Engine):
         if torch.get_num_threads() != self._threads:
             torch.set_num_threads(self._threads)
         with torch.inference_mode():
-            logits = self._model(normalise(torch.tensor(frames, device=self._device)))
+            logits = self._model.plain(normalise(torch.tensor(frames, device=self._device)))
             best, labels = logits.softmax(dim=1).max(dim=1)
             confidence = (255 * best).round()
         return Output(
@@ -105,7 +105,7 @@ class TorchEngine(Engine):
             marks[0].record()
             images = normalise(torch.tensor(frames, device=self._device))
             marks[1].record()
-            logits = self._model(images)
+            logits = self._model.plain(images)
             labels = logits.argmax(dim=1).to(torch.uint8)
             marks[2].record()
             on_host = labels.cpu().numpy()
@@ -134,7 +134,7 @@ class CompiledTorchEngine(TorchEngine):
             raise MissingDependencyError(
                 source, "torch.compile needs a C++ compiler", "install g++, or run it in eager"
             )
-        self._model.compile()
+        self._model.plain = torch.compile(self._model.plain)  # type: ignore[method-assign]
 
 
 def model_spec(model: SegFace, *, trained_size: int | None = None, terms: str = "not stated") -> ModelSpec:
@@ -147,6 +147,7 @@ def model_spec(model: SegFace, *, trained_size: int | None = None, terms: str = 
         label_order=model.labels.name,
         classes=model.labels.classes,
         outputs=("logits",),
+        warp="outside" if model.warps else "none",
         trained_size=trained_size,
         terms=terms,
     )

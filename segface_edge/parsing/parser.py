@@ -94,6 +94,9 @@ class FaceParser:
         if not isinstance(model, Engine):
             path = zoo.DEFAULT_MODEL if model is None else model
             model = open_engine(path, device=device, engine=engine, threads=threads, spec=spec)
+        if locate == "self" and model.spec.warp != "none":
+            cure = "leave --locate out: YuNet finds them"
+            raise UsageError("locate='self'", f"{model.source} warps faces by landmarks, and finds none itself", cure)
         self._engine = model
         self._stages = Stages(
             engine=model,
@@ -119,25 +122,37 @@ class FaceParser:
         """The label order of the results."""
         return self.spec.labels
 
-    def __call__(self, photo: Photo, *, color: Color = "rgb", boxes: Any = None) -> FaceParse:
+    def __call__(self, photo: Photo, *, color: Color = "rgb", boxes: Any = None, landmarks: Any = None) -> FaceParse:
         """Parses one photo: all of its faces, merged.
 
         Args:
             photo: a path, an http(s) address, the bytes of an image file, a PIL image, or an array (H, W, 3) uint8.
             color: channel order of an array; "bgr" for what OpenCV reads.
             boxes: (N, 4), left, top, right, bottom of the faces in pixels of the upright photo, where they are known.
+            landmarks: (N, P, 2) instead, or (P, 2) of one face: x and y of its points, as of `pictures.landmarks.five`.
 
         Raises:
             ImageError: the photo cannot be read.
+            UsageError: boxes or landmarks are not that; there are none, and the model warps faces by them.
         """
-        return self.parse_batch([photo], color=color, boxes=None if boxes is None else [boxes])[0]
+        return self.parse_batch(
+            [photo],
+            color=color,
+            boxes=None if boxes is None else [boxes],
+            landmarks=None if landmarks is None else [landmarks],
+        )[0]
 
     def parse_batch(
-        self, photos: Iterable[Photo], *, color: Color = "rgb", boxes: Sequence[Any] | None = None
+        self,
+        photos: Iterable[Photo],
+        *,
+        color: Color = "rgb",
+        boxes: Sequence[Any] | None = None,
+        landmarks: Sequence[Any] | None = None,
     ) -> list[FaceParse]:
         """Parses several photos, of any sizes, all their faces in one engine call (`self`: two).
 
-        Arguments and errors as for one; `boxes` has those of each photo.
+        Arguments and errors as for one; `boxes` or `landmarks` has those of each photo.
         """
         if isinstance(photos, str | bytes | PathLike | Image.Image) or (
             isinstance(photos, np.ndarray) and photos.ndim == 3
@@ -146,11 +161,19 @@ class FaceParser:
         photos = list(photos)
         if not photos:
             return []
-        if boxes is not None and len(boxes) != len(photos):
-            raise UsageError(f"boxes of {len(boxes)} photos", f"do not fit {len(photos)} photos", "give as many")
+        if boxes is not None and landmarks is not None:
+            raise UsageError("boxes and landmarks", "both say where faces are", "give one of them")
+        for name, given in (("boxes", boxes), ("landmarks", landmarks)):
+            if given is not None and len(given) != len(photos):
+                raise UsageError(f"{name} of {len(given)} photos", f"do not fit {len(photos)} photos", "give as many")
         stages = self._stages
         works = [
-            stages.take(photo, color=color, boxes=None if boxes is None else boxes[index])
+            stages.take(
+                photo,
+                color=color,
+                boxes=None if boxes is None else boxes[index],
+                landmarks=None if landmarks is None else landmarks[index],
+            )
             for index, photo in enumerate(photos)
         ]
         for work in works:
@@ -166,6 +189,7 @@ class FaceParser:
         limit: int | None = None,
         recursive: bool = False,
         boxes: Any = None,
+        landmarks: Iterable[Any] | None = None,
         steady: bool | Steady = False,
     ) -> Generator[Streamed, None, None]:
         """Parses what a source gives, one after another: frames of a video or camera, photos of a folder, glob or list.
@@ -181,11 +205,12 @@ class FaceParser:
             limit: so many at most.
             recursive: of a folder, the pictures of its folders too.
             boxes: faces that are known, in each of the photos, as for one.
+            landmarks: instead, those of each photo, in their order; not of videos.
             steady: of a video, follow each face and let five frames vote on its labels: they flicker less, and are two
                 frames behind at most. Faces have a number then, their `track`. A `Steady` tells afterwards by how much.
 
         Raises:
-            UsageError: photos cannot be steady; `limit` is below 1; `every` for an open `Video`.
+            UsageError: photos cannot be steady; `limit` is below 1; `every` for an open `Video`; landmarks of a video.
             DataError: there is no such source, or it breaks off. A photo that cannot be read ends nothing: its `error`
                 says why.
         """
@@ -200,6 +225,9 @@ class FaceParser:
         if every != 1 and (name is None or not of_video):
             raise UsageError(f"every {every}", "is for videos by their names", "say it where it is opened: Video(…)")
 
+        if landmarks is not None and (of_video or boxes is not None):
+            raise UsageError("landmarks", "are of photos, and without boxes", "leave them or the others out")
+
         def run() -> Generator[Streamed, None, None]:
             with ExitStack() as stack:
                 found: Video | Iterable[Source]
@@ -211,7 +239,13 @@ class FaceParser:
                     found = find(name, recursive=recursive)
                 smoothing = Steady() if steady is True else steady or None
                 yield from streamed(
-                    self._stages, found, limit=limit, boxes=boxes, in_flight=self._in_flight, steady=smoothing
+                    self._stages,
+                    found,
+                    limit=limit,
+                    boxes=boxes,
+                    landmarks=landmarks,
+                    in_flight=self._in_flight,
+                    steady=smoothing,
                 )
 
         return run()

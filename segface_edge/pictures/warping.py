@@ -105,8 +105,9 @@ def unwarp_labels(labels: UInt8Array, landmarks: npt.ArrayLike) -> UInt8Array:
     target, largest = np.zeros_like(labels), np.zeros_like(labels)
     for label in np.flatnonzero(np.bincount(labels.ravel(), minlength=256)).tolist():
         sampled = sample(np.asarray(cv2.inRange(labels, label, label), np.uint8), where, outside=(0,))
-        wins = sampled > largest
-        target[wins], largest[wins] = label, sampled[wins]
+        wins = cv2.compare(sampled, largest, cv2.CMP_GT)
+        cv2.copyTo(sampled, wins, largest)
+        np.copyto(target, np.uint8(label), where=wins != 0)
     return target
 
 

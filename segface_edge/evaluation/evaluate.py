@@ -14,9 +14,10 @@ from PIL import Image
 
 from segface_edge.engines import Engine
 from segface_edge.engines.warped import infer_squares
-from segface_edge.errors import DataError, UsageError
+from segface_edge.errors import DataError, ImageError, UsageError
 from segface_edge.labels import IGNORED, LabelSet
 from segface_edge.pictures import fitting, restoring
+from segface_edge.pictures.cutting import cut as cut_out
 from segface_edge.pictures.geometry import FaceBox, UInt8Array
 from segface_edge.pictures.landmarks import Points, five
 
@@ -234,19 +235,11 @@ def _read(engine: Engine, sample: Labelled, order: LabelSet, *, cut: bool) -> _F
     landmarks = _five(engine, sample) if engine.spec.warp != "none" else None
     if not cut or sample.box is None:
         return _Face(image, truth, landmarks)
-    (height, width), (rows, columns) = image.shape[:2], truth.shape
-    box = sample.box.clipped(height, width)
-    if box.left >= box.right or box.top >= box.bottom:
-        problem = f"its landmarks lie outside the picture of {width} x {height}"
-        raise DataError(sample.image, problem, "correct the landmarks")
-    if landmarks is not None:
-        landmarks = tuple((x - box.left, y - box.top) for x, y in landmarks)
-    part = box.scaled(columns / width, rows / height).clipped(rows, columns)
-    return _Face(_part(image, box), _part(truth, part), landmarks)
-
-
-def _part(picture: UInt8Array, box: FaceBox) -> UInt8Array:
-    return np.ascontiguousarray(picture[int(box.top) : int(box.bottom), int(box.left) : int(box.right)])
+    try:
+        image, truth, (left, top) = cut_out(image, truth, sample.box)
+    except ImageError as error:
+        raise DataError(sample.image, f"its {error.subject} {error.problem}", error.cure) from error
+    return _Face(image, truth, landmarks and tuple((x - left, y - top) for x, y in landmarks))
 
 
 def _five(engine: Engine, sample: Labelled) -> Points:

@@ -141,5 +141,5 @@ def test_helen_in_its_own_pixels_is_the_whole_photo(tmp_path: Path, engine: Any)
 def test_a_face_beside_its_photo_is_told_of(tmp_path: Path, engine: Any) -> None:
     write_helen(tmp_path, 900, 80, 1000, 160)
     samples = open_dataset(tmp_path, split="test").samples
-    with pytest.raises(DataError, match=r"1_image\.jpg: its landmarks lie outside the picture of 320 x 240"):
+    with pytest.raises(DataError, match=r"1_image\.jpg: its face lies outside the picture of 320 x 240"):
         evaluate(engine, samples, label_set("helen"), "paper")

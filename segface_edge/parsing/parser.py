@@ -14,6 +14,7 @@ from PIL import Image
 
 from segface_edge import zoo
 from segface_edge.engines import Engine, open_engine
+from segface_edge.engines.warped import infer_squares, somewhere
 from segface_edge.errors import UsageError
 from segface_edge.faces import locate as locating
 from segface_edge.faces.finder import LOOK, Finder
@@ -257,7 +258,7 @@ class FaceParser:
         """
         size = self.spec.size
         for _ in range(runs):
-            self._engine.infer(np.full((1, size, size, 3), 128, np.uint8))
+            infer_squares(self._engine, np.full((1, size, size, 3), 128, np.uint8), [somewhere(size)])
 
     def close(self) -> None:
         """Frees the engine; the parser cannot be used afterwards."""

@@ -12,27 +12,13 @@ import pytest
 torch = pytest.importorskip("torch", reason="the network needs torch")
 
 from segface_edge.network import build_segface, load_reference_state_dict
-from segface_edge.network.segface import BACKBONES
-
-ORDERS = {"celeb": "segface", "lapa": "lapa", "helen": "helen"}
 
 
-@pytest.mark.parametrize(
-    ("data", "backbone", "size"),
-    [
-        ("celeb", "mobilenet", 256),
-        ("celeb", "mobilenet", 512),
-        ("helen", "mobilenet", 256),
-        ("lapa", "mobilenet", 256),
-        ("lapa", "swin_base", 224),
-    ],
-)
-def test_logits_and_labels_equal_the_reference(shared: Path, data: str, backbone: str, size: int) -> None:
-    if backbone not in BACKBONES:
-        pytest.skip(f"there is no backbone '{backbone}' yet")
+@pytest.mark.parametrize("size", [256, 512])
+def test_logits_and_labels_equal_the_reference(shared: Path, size: int) -> None:
     golden = shared / "golden"
-    about = json.loads((golden / f"segface_{data}_{backbone}_{size}.json").read_text())
-    wanted = np.load(golden / f"segface_{data}_{backbone}_{size}.npz")
+    about = json.loads((golden / f"segface_celeb_mobilenet_{size}.json").read_text())
+    wanted = np.load(golden / f"segface_celeb_mobilenet_{size}.npz")
     loader = importlib.util.spec_from_file_location("deterministic", golden / "deterministic.py")
     assert loader is not None
     assert loader.loader is not None
@@ -42,10 +28,10 @@ def test_logits_and_labels_equal_the_reference(shared: Path, data: str, backbone
     state = rule.fill_state_dict(about["keys"], about["seed"])
     assert images.double().sum().item() == pytest.approx(about["self_check"]["input_sum"], rel=1e-6)
 
-    model = build_segface(backbone, ORDERS[data], size).eval()
+    model = build_segface("mobilenet", "segface", size).eval()
     load_reference_state_dict(model, state)
     with torch.inference_mode():
-        logits = model(images, rule.golden_landmarks(size) if data == "lapa" else None)[0].numpy()
+        logits = model(images)[0].numpy()
 
     stride = about["logit_stride"]
     assert np.abs(logits[:, ::stride, ::stride] - wanted["logits"]).max() <= 2e-4 * about["logit_absmax"]

@@ -53,7 +53,8 @@ class Checkpoint:
         trained_size: input side that the weights were trained at, None where the file does not say.
         terms: terms of use, one line, None where the file does not say.
         sha256: of the file.
-        warp: `roi-tanh`: its network warps faces; None where the file does not say.
+        warp: `roi-tanh`: its network warps faces; `none`: it does not, as the file says its label order and no warp;
+            None where the file says nothing of itself, as the authors' do not.
     """
 
     state: Mapping[str, Tensor]
@@ -84,8 +85,8 @@ def read_checkpoint(path: Path) -> Checkpoint:
         raise CheckpointError(path, f"names the unknown label order '{order}'", f"use one of: {', '.join(LABEL_SETS)}")
     if size and not (size.isdecimal() and len(size) <= 4 and int(size) >= 32):
         raise CheckpointError(path, f"names the trained size '{size[:20]}'", "correct its metadata: pixels, 32 or more")
-    warp = metadata.get("warp")
-    if warp not in (None, _WARP):
+    warp = metadata.get("warp", None if order is None else "none")
+    if warp not in (None, "none", _WARP):
         raise CheckpointError(path, f"warps faces by '{warp[:20]}'", f"use a segface-edge that knows it, or {_WARP}")
     return Checkpoint(
         state=state,
@@ -169,8 +170,8 @@ def load_segface(
                 f"leave --labels out; results can be remapped: segface-edge parse --order {labels}",
             )
         order = label_set(labels)
-    # The authors' files say nothing, and their networks of LaPa warp; who says the order also says that it warps.
-    warps = checkpoint.warp is not None or (checkpoint.label_order is None and order.name == WARPED_ORDER)
+    # The authors' networks of LaPa warp, and their files say nothing.
+    warps = order.name == WARPED_ORDER if checkpoint.warp is None else checkpoint.warp == _WARP
     model = build_segface(backbone, order, image_size, warps=warps)
     load_reference_state_dict(model, checkpoint.state, source=source)
     return model.eval()

@@ -180,8 +180,10 @@ def test_another_name_for_the_same_classes_is_taken() -> None:
     ("labels", "said", "warp", "warps"),
     [
         (None, None, None, True),  # the authors' own file
+        (None, "lapa", None, True),  # the same, whose name says its order
+        (None, "helen", None, False),
         ("helen", None, None, False),
-        (None, "lapa", None, False),  # a release of this project from before there were warps
+        (None, "lapa", "none", False),  # a file of this project from before there were warps
         (None, "lapa", "roi-tanh", True),
     ],
 )
@@ -201,7 +203,7 @@ def test_a_file_says_whether_faces_are_warped(tmp_path: Path) -> None:
         model = build_segface("mobilenet", "lapa", 64, warps=warps)
         write_checkpoint(path, model, trained_size=64, terms="none", notes={})
         weights = read_checkpoint(path)
-        assert weights.warp == ("roi-tanh" if warps else None)
+        assert weights.warp == ("roi-tanh" if warps else "none")
         again = load_segface(weights, backbone="mobilenet", labels=None, image_size=64, source=path)
         assert again.warps is warps
 

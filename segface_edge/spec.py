@@ -21,6 +21,7 @@ PRECISION_KEY = "segface_edge.precision"
 Graph = Literal["deploy", "reference"]
 OutputKind = Literal["labels", "confidence", "logits"]
 Precision = Literal["fp32", "fp16", "int8"]
+Warp = Literal["none", "outside", "inside"]
 
 # ImageNet statistics, RGB, in [0, 1]: what SegFace's backbones were trained with.
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
@@ -46,6 +47,9 @@ class ModelSpec:
         classes: the class names in that order; a label is a position in it.
         outputs: what the file returns, in order. `labels` and `confidence` are (N, S, S) uint8 (confidence 255 = 1),
             `logits` is (N, K, S, S) float32.
+        warp: `none`: the square is shown as it is. `outside`: squares go in through the RoI tanh warp, and what comes
+            out lies in the warped square (`pictures/warping.py`). `inside`: the file does both, and has a second
+            input, `landmarks` (N, 5, 2) float32, pixels of the square.
         trained_size: the input side that the weights were trained at; None where the checkpoint does not say.
         precision: the arithmetic of the file.
         mean, std: per-channel normalisation of RGB in [0, 1].
@@ -60,6 +64,7 @@ class ModelSpec:
     label_order: str
     classes: tuple[str, ...]
     outputs: tuple[OutputKind, ...]
+    warp: Warp = "none"
     trained_size: int | None = None
     precision: Precision = "fp32"
     mean: tuple[float, float, float] = IMAGENET_MEAN
@@ -74,7 +79,10 @@ class ModelSpec:
 
     def to_json(self) -> str:
         """The document, keys sorted, so that equal specs are equal texts."""
-        return json.dumps({"version": SPEC_VERSION, **asdict(self)}, sort_keys=True)
+        document = {"version": SPEC_VERSION, **asdict(self)}
+        if self.warp == "none":  # as it was before there were warps: whoever reads no warp need not know the word
+            del document["warp"]
+        return json.dumps(document, sort_keys=True)
 
     @classmethod
     def from_json(cls, text: str, *, source: object) -> ModelSpec:
@@ -149,6 +157,7 @@ def _problem(document: dict[str, Any]) -> str | None:
         and set(document["outputs"]) <= set(get_args(OutputKind))
         and len(set(document["outputs"])) == len(document["outputs"])
         and document["outputs"] != ["confidence"],
+        "warp": get("warp", "none") in get_args(Warp),
         "trained_size": get("trained_size") is None or whole(get("trained_size"), range(1, 4097)),
         "precision": get("precision", "fp32") in get_args(Precision),
         "mean": "mean" not in document or numbers(document["mean"]),

@@ -42,8 +42,10 @@ def without(name: str) -> str:
         replace(SPEC, batch=4, graph="reference", outputs=("logits",), trained_size=None, precision="int8"),
         replace(SPEC, mean=(0.5, 0.5, 0.5), std=(0.25, 0.5, 1.0), provenance={}),
         replace(SPEC, label_order="own", classes=("background", "thing")),
+        replace(SPEC, warp="outside"),
+        replace(SPEC, warp="inside"),
     ],
-    ids=["deploy", "reference", "statistics", "own order"],
+    ids=["deploy", "reference", "statistics", "own order", "warped", "warps"],
 )
 def test_a_spec_round_trips(spec: ModelSpec) -> None:
     assert ModelSpec.from_json(spec.to_json(), source="x.onnx") == spec
@@ -53,6 +55,11 @@ def test_equal_specs_are_equal_texts() -> None:
     shuffled = replace(SPEC, provenance={"segface_edge": "0.1.0", "weights_sha256": "ab" * 32})
     assert shuffled.to_json() == SPEC.to_json()
     assert replace(SPEC, size=512).to_json() != SPEC.to_json()
+
+
+def test_who_knows_of_no_warp_reads_what_does_not_warp() -> None:
+    assert "warp" not in json.loads(SPEC.to_json())
+    assert ModelSpec.from_json(SPEC.to_json(), source="x.onnx").warp == "none"
 
 
 def test_the_document_states_version_1() -> None:
@@ -140,6 +147,8 @@ def test_a_spec_cannot_be_changed() -> None:
         ("outputs", ["labels", "labels"]),
         ("trained_size", 0),
         ("trained_size", "512"),
+        ("warp", "tanh"),
+        ("warp", True),
         ("precision", "bf16"),
         ("precision", None),
         ("mean", [0.5, 0.5]),

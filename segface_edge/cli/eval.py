@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -48,11 +49,17 @@ Examples:
     help="Order of the labels on disk (see `segface-edge labels`); default: what the data set says, else the model's.",
 )
 @click.option(
+    "--landmarks",
+    type=click.Path(path_type=Path),
+    help="Folder with NAME.txt of each photo, for a model that warps faces by them; default: the data set's own.",
+)
+@click.option(
     "--protocol",
     type=click.Choice(["paper", "native"]),
     default="paper",
     show_default=True,
-    help="paper: photo and labels resized to the network's square; native: compared in the labels' own pixels.",
+    help="paper: photo and labels (of Helen a box of both) resized to the network's square; native: compared in the "
+    "labels' own pixels.",
 )
 @click.option("--sizes", help="Also at these input sides, comma-separated (256,384,512); for checkpoints.")
 @click.option(
@@ -74,6 +81,7 @@ def command(
     data: Path,
     split: str | None,
     label_order: str | None,
+    landmarks: Path | None,
     protocol: Literal["paper", "native"],
     sizes: str | None,
     corruptions: str | None,
@@ -91,6 +99,7 @@ def command(
     from segface_edge.evaluation.evaluate import evaluate
     from segface_edge.evaluation.robustness import robustness
     from segface_edge.labels import label_set
+    from segface_edge.pictures.landmarks import read_landmarks
 
     path = model or zoo.DEFAULT_MODEL
     sides = _sides(sizes, path) if sizes is not None else []
@@ -102,6 +111,13 @@ def command(
     with open_engine(path, device=device, threads=threads, spec=spec) as engine:
         faces = open_dataset(data, split=split, order=named, default=engine.spec.labels)
         samples, order = faces.samples, faces.order
+        if landmarks is not None:
+            samples = tuple(
+                replace(sample, landmarks=read_landmarks(landmarks / f"{sample.name}.txt")) for sample in samples
+            )
+        if names and engine.spec.warp != "none":
+            problem = f"move faces away from the landmarks that {engine.source} warps them by"
+            raise UsageError("--corruptions", problem, "leave it out")
         if plots_to is not None:
             more = {"sizes.png": sides, "robustness.png": names}
             _check_folder(plots_to, ["confusion.png", "per_class.png", "worst.png", *(p for p in more if more[p])])

@@ -45,6 +45,7 @@ Examples:
 @click.option("--calib-images", type=int, help="How many of them; default: 64.")
 @click.option("--calib-method", help="percentile, minmax or entropy; default: percentile.")
 @click.option("--graph", help="deploy: bytes in, bytes out; reference: the plain network. Default: deploy.")
+@click.option("--warp", help="Of LaPa's weights: outside (the runtime warps faces) or inside the graph.")
 @click.option("--simplify/--no-simplify", default=None, help="Run onnxsim; default: yes.")
 @click.option("--compact", is_flag=True, default=None, help="Store weights that fp16 holds exactly as fp16.")
 @click.option("--data", "parity_data", type=click.Path(path_type=Path), help="Folder of photos to check parity on too.")

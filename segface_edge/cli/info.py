@@ -17,6 +17,12 @@ if TYPE_CHECKING:
     from segface_edge.engines.nvidia.plan import PlanInfo
 
 
+_WARPED = (
+    "warp: outside: S x S goes in through the RoI tanh warp, by five landmarks, and what comes out is brought back "
+    "(segface_edge/pictures/warping.py)"
+)
+
+
 @click.command(
     "info",
     epilog="""\b
@@ -84,7 +90,14 @@ def contract(spec: ModelSpec) -> tuple[list[dict[str, str]], list[dict[str, str]
             "meaning": "one plane per class; argmax is the label",
         },
     }
-    return [inputs], [{"name": kind, **known[kind]} for kind in spec.outputs]
+    points = {
+        "name": "landmarks",
+        "type": "float32",
+        "shape": f"{n}x5x2",
+        "meaning": "x y of two eyes, nose, two corners of the mouth, the left one in the picture first; pixels",
+    }
+    more = [points] if spec.warp == "inside" else []
+    return [inputs, *more], [{"name": kind, **known[kind]} for kind in spec.outputs]
 
 
 def _text(path: Path, spec: ModelSpec, inputs: list[dict[str, str]], outputs: list[dict[str, str]]) -> list[str]:
@@ -104,6 +117,7 @@ def _text(path: Path, spec: ModelSpec, inputs: list[dict[str, str]], outputs: li
         "",
         "before: scale the photo with its aspect ratio kept to S x S (antialiased bicubic), centre it, pad with "
         "RGB 124 116 104",
+        *([_WARPED] if spec.warp == "outside" else []),
         f"labels: {spec.label_order}",
         "  " + " ".join(f"{index}={name}" for index, name in enumerate(spec.classes)),
         f"terms of use: {spec.terms}",

@@ -75,6 +75,11 @@ where the output is one (-o out.mp4) or --every, --frames, --steady or --show is
     help="Pixels of a photo's longer side that YuNet looks at; more find smaller faces, and take longer.",
 )
 @click.option("--boxes", help="Faces that are known: left,top,right,bottom in pixels; several with ; between.")
+@click.option(
+    "--landmarks",
+    type=click.Path(path_type=Path),
+    help="Faces by five points, in a text file (LaPa's of 106 too); of several photos a folder with NAME.txt of each.",
+)
 @click.option("--max-faces", type=click.IntRange(1), help="So many at most, the surest first.")
 @click.option("--min-face", type=click.FloatRange(0), default=0.0, help="Leave smaller ones out: pixels of their box.")
 @click.option("--recursive", is_flag=True, help="Of a folder, the pictures of its folders too.")
@@ -110,6 +115,7 @@ def command(
     detector: Path | None,
     look: int,
     boxes: str | None,
+    landmarks: Path | None,
     max_faces: int | None,
     min_face: float,
     recursive: bool,
@@ -148,6 +154,8 @@ def command(
     if out == "-" and sys.stdout.isatty():
         raise UsageError("-o -", "would write a picture to the terminal", "redirect it: > overlay.png")
     chosen = tuple(name.strip() for name in classes.split(",")) if classes else ()
+    if boxes is not None and landmarks is not None:
+        raise UsageError("--boxes and --landmarks", "both say where faces are", "give one of them")
     known = _boxes(boxes) if boxes is not None else None
     if order:
         label_set(order)
@@ -172,6 +180,8 @@ def command(
 
     asked = every > 1 or frames is not None or steady or show
     if is_video(source, animations=asked or (out is not None and Path(out).suffix.lower() in WRITTEN_SUFFIXES)):
+        if landmarks is not None:
+            raise UsageError("--landmarks", "is for photos", "leave it out: YuNet finds the faces of each frame")
         if out == "-":
             raise UsageError("-o -", "cannot take a video", "name a file: -o overlay.mp4")
         if view not in ("overlay", "color"):
@@ -221,6 +231,7 @@ def command(
         order=order,
         classes=chosen,
         boxes=known,
+        landmarks=landmarks,
         skip_existing=skip_existing,
     )
 

@@ -40,6 +40,7 @@ def parse_photos(
     order: str | None,
     classes: tuple[str, ...],
     boxes: list[list[float]] | None,
+    landmarks: Path | None,
     skip_existing: bool,
 ) -> int:
     """Parses them one after another and writes each result when it is there.
@@ -66,6 +67,7 @@ def parse_photos(
         if not photos:
             say({"photos": [], "failed": []}, json_to, "")
             return 0
+    points = None if landmarks is None else _points(landmarks, photos, several=several)
     documents: list[dict[str, Any]] = []
     texts: list[str] = []
     failures: list[SegFaceEdgeError] = []
@@ -81,7 +83,7 @@ def parse_photos(
             keep_lines(kept_at, [line for name, line in written.items() if name not in again])
         lines = stack.enter_context(closing(Lines(lines_to, go_on=bool(written)))) if lines_to is not None else None
         advance = stack.enter_context(progress_bar(len(photos), "parsing"))
-        results = stack.enter_context(closing(parser.stream(photos, boxes=boxes)))
+        results = stack.enter_context(closing(parser.stream(photos, boxes=boxes, landmarks=points)))
         for photo, target, result in zip(photos, targets, results, strict=True):
             if result.face is None:
                 assert result.error is not None
@@ -112,6 +114,17 @@ def parse_photos(
     if failures:
         click.echo(f"{len(failures)} of {len(photos)} pictures could not be parsed", err=True)
     return 1 if failures else 0
+
+
+def _points(landmarks: Path, photos: list[Source], *, several: bool) -> list[Any]:
+    """The points of each photo's face; all are read before anything is parsed."""
+    from segface_edge.pictures.landmarks import read_landmarks
+
+    if not landmarks.is_dir():
+        if several:
+            raise UsageError(f"--landmarks {landmarks}", "is no folder", "give one with NAME.txt of each photo")
+        return [read_landmarks(landmarks)]
+    return [read_landmarks(landmarks / f"{Path(photo.name).stem}.txt") for photo in photos]
 
 
 def _is_regular(path: Path) -> bool:

@@ -11,11 +11,10 @@ from PIL import Image
 from segface_edge.errors import DataError
 from segface_edge.labels import IGNORED, LabelSet
 from segface_edge.pictures.formats import open_picture
-from segface_edge.pictures.geometry import UInt8Array
+from segface_edge.pictures.geometry import FaceBox, UInt8Array
 from segface_edge.pictures.label_maps import read_ids
+from segface_edge.pictures.landmarks import Points
 from segface_edge.pictures.reading import LARGEST_MAX_PIXELS, load
-
-Points = tuple[tuple[float, float], ...]
 
 
 class UnknownIdError(DataError):
@@ -31,11 +30,13 @@ class Sample:
         labels: the label map; what messages name.
         landmarks: (x, y) in the photo's pixels, points as the layout has them: LaPa the five that SegFace aligns
             faces with (eye, eye, nose, two corners of the mouth), Helen 68; None where it has none.
+        box: the part of the photo that the data set's protocol shows; it may reach beyond the photo. None: all of it.
     """
 
     image: Path
     labels: Path
     landmarks: Points | None = None
+    box: FaceBox | None = None
 
     @property
     def name(self) -> str:

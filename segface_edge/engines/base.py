@@ -21,6 +21,8 @@ MAX_BATCH = 8
 PLAN_SUFFIXES = (".plan", ".engine", ".trt")
 # More threads than any machine has cores only cost memory, without end.
 MAX_THREADS = 256
+# What to do about a model that warps faces itself where that cannot be run.
+WARP_OUTSIDE = "export it with the warp outside: segface-edge export --warp outside"
 
 
 def cores() -> int | None:
@@ -65,6 +67,14 @@ class Engine(ABC):
     def run(self, frames: UInt8Array) -> Output:
         """Runs (N, S, S, 3) uint8 RGB, where N is the model's batch, or any number if that is open."""
 
+    def run_warped(self, frames: UInt8Array, landmarks: npt.NDArray[np.float32]) -> Output:  # noqa: ARG002
+        """`run` of a model that warps faces itself, by landmarks (N, 5, 2), pixels of the frames.
+
+        Raises:
+            UsageError: this engine runs no such model.
+        """
+        raise UsageError(self.source, "warps faces itself, which this engine does not run", WARP_OUTSIDE)
+
     @abstractmethod
     def describe(self) -> dict[str, object]:
         """What runs where: `runtime`, its version, providers, threads; for reports."""
@@ -72,11 +82,13 @@ class Engine(ABC):
     def close(self) -> None:  # noqa: B027 - nothing to free is a fine default
         """Frees what the engine holds; it cannot be used afterwards."""
 
-    def infer(self, frames: UInt8Array) -> Output:
+    def infer(self, frames: UInt8Array, landmarks: npt.NDArray[np.float32] | None = None) -> Output:
         """Runs any number N >= 1 of frames, in calls of the size that the model takes.
 
         Args:
             frames: (N, S, S, 3) uint8 RGB.
+            landmarks: (N, 5, 2) float32, pixels of the frames, for a model that warps faces itself
+                (`warped.infer_squares` knows which does).
 
         Raises:
             UsageError: another shape or type.
@@ -84,8 +96,14 @@ class Engine(ABC):
         """
         outputs = []
         calls = list(self._in_calls(frames))
+        done = 0
         for chunk, count in calls:
-            output = self.run(chunk)
+            if landmarks is None:
+                output = self.run(chunk)
+            else:
+                points = landmarks[done : done + count]
+                output = self.run_warped(chunk, np.concatenate([points, points[-1:].repeat(len(chunk) - count, 0)]))
+            done += count
             if self.gives_views and len(calls) > 1:
                 output = _copied(output)
             outputs.append(output if len(output.labels) == count else _first(output, count))

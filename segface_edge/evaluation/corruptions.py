@@ -77,6 +77,14 @@ class CorruptedSample:
         """The photo's file."""
         return self.sample.image
 
+    @property
+    def landmarks(self) -> None:
+        """None: a corruption may move the face."""
+
+    @property
+    def box(self) -> None:
+        """None likewise."""
+
     def read(self, order: LabelSet) -> Pair:
         """Photo and label map as `Sample.read` gives them, corrupted."""
         image, labels = self.sample.read(order)

@@ -13,9 +13,13 @@ import numpy as np
 from PIL import Image
 
 from segface_edge.engines import Engine
+from segface_edge.engines.warped import infer_squares
+from segface_edge.errors import DataError, ImageError, UsageError
 from segface_edge.labels import IGNORED, LabelSet
 from segface_edge.pictures import fitting, restoring
-from segface_edge.pictures.geometry import UInt8Array
+from segface_edge.pictures.cutting import cut as cut_out
+from segface_edge.pictures.geometry import FaceBox, UInt8Array
+from segface_edge.pictures.landmarks import Points, five
 
 from .histogram import Histogram
 
@@ -31,6 +35,14 @@ class Labelled(typing.Protocol):
     @property
     def image(self) -> Path:
         """The photo's file."""
+
+    @property
+    def landmarks(self) -> Points | None:
+        """Points of the face, in the photo's pixels, as of `pictures.landmarks.five`."""
+
+    @property
+    def box(self) -> FaceBox | None:
+        """What its data set's protocol shows of the photo; None: all of it."""
 
     def read(self, order: LabelSet) -> tuple[UInt8Array, UInt8Array]:
         """(H, W, 3) uint8 RGB, and (h, w) uint8 ids in `order`, 255 ignored, of the same picture."""
@@ -147,12 +159,13 @@ def evaluate(
         engine: the model.
         samples: photos and label maps.
         order: of the label maps on disk. Labels and predictions are compared in the order with fewer classes.
-        protocol: `paper` resizes photo (bicubic) and labels (nearest) to the network's square; `native` fits the photo
-            as the parser does and compares in the label map's own pixels.
+        protocol: `paper` resizes photo (bicubic) and labels (nearest), or the box of both that the data set shows, to
+            the network's square; `native` fits the photo as the parser does and compares in the label map's own pixels.
+            A model that warps faces does so by the samples' landmarks in either.
         progress: called with the number of photos done since the last call.
 
     Raises:
-        ImageError, DataError: a photo or label map cannot be read.
+        ImageError, DataError: a photo or label map cannot be read, or has no landmarks for a model that needs them.
     """
     common = common_order(engine, order)
     histogram = Histogram(len(common))
@@ -188,10 +201,15 @@ def compared(engine: Engine, samples: Sequence[Labelled], order: LabelSet, proto
     squash = protocol == "paper"
     for start in range(0, len(samples), BATCH):
         chunk = samples[start : start + BATCH]
-        pairs = [sample.read(order) for sample in chunk]
-        fits = [fitting.fit(image, size, squash=squash) for image, _ in pairs]
-        predictions = engine.infer(np.stack([fitted.pixels for fitted in fits])).labels
-        for (image, truth), fitted, labels in zip(pairs, fits, predictions, strict=True):
+        faces = [_read(engine, sample, order, cut=squash) for sample in chunk]
+        fits = [fitting.fit(face.image, size, squash=squash) for face in faces]
+        landmarks = [
+            face.landmarks and tuple(fitted.geometry.to_square(x, y) for x, y in face.landmarks)
+            for face, fitted in zip(faces, fits, strict=True)
+        ]
+        predictions = infer_squares(engine, np.stack([fitted.pixels for fitted in fits]), landmarks).labels
+        for face, fitted, labels in zip(faces, fits, predictions, strict=True):
+            image, truth = face.image, face.truth
             if squash:
                 image = fitted.pixels
                 truth = np.asarray(Image.fromarray(truth).resize((size, size), Image.Resampling.NEAREST))
@@ -200,6 +218,39 @@ def compared(engine: Engine, samples: Sequence[Labelled], order: LabelSet, proto
                 geometry = fitted.geometry.for_photo_scaled(width / image.shape[1], height / image.shape[0])
                 labels = restoring.restore(labels, geometry, height, width)
             yield Compared(image=image, truth=truth_table[truth], predicted=predicted_table[labels])
+
+
+@dataclass(frozen=True)
+class _Face:
+    """A photo (H, W, 3) and its truth (h, w), or the box of both; its five landmarks, for a model that warps faces."""
+
+    image: UInt8Array
+    truth: UInt8Array
+    landmarks: Points | None
+
+
+def _read(engine: Engine, sample: Labelled, order: LabelSet, *, cut: bool) -> _Face:
+    """A sample; `cut`: what its data set's protocol shows of it."""
+    image, truth = sample.read(order)
+    landmarks = _five(engine, sample) if engine.spec.warp != "none" else None
+    if not cut or sample.box is None:
+        return _Face(image, truth, landmarks)
+    try:
+        image, truth, (left, top) = cut_out(image, truth, sample.box)
+    except ImageError as error:
+        raise DataError(sample.image, f"its {error.subject} {error.problem}", error.cure) from error
+    return _Face(image, truth, landmarks and tuple((x - left, y - top) for x, y in landmarks))
+
+
+def _five(engine: Engine, sample: Labelled) -> Points:
+    """A sample's five landmarks. Raises DataError where it has none."""
+    if sample.landmarks is None:
+        cure = "use a data set that has them, LaPa for example"
+        raise DataError(sample.image, f"has no landmarks, which {engine.source} warps faces by", cure)
+    try:
+        return five(sample.landmarks)
+    except UsageError as error:
+        raise DataError(sample.image, f"{error.subject} {error.problem}", error.cure) from error
 
 
 def _score(name: str, histogram: Histogram, order: LabelSet) -> PhotoScore:

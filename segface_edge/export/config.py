@@ -21,6 +21,7 @@ OPSETS = range(18, 21)  # below: what the exporter cannot lower; above: what NVI
 # Reshape or a Transpose.
 INT8_OPSETS = range(19, 21)
 CalibrationMethod = Literal["percentile", "minmax", "entropy"]
+WarpPlace = Literal["outside", "inside"]
 MAX_CALIBRATION = 4096
 MAX_BATCH = 256
 
@@ -48,6 +49,8 @@ class ExportConfig:
         calib_data: folder of photos for the ranges of int8.
         calib_images: how many of them, chosen so that rare classes are among them.
         calib_method: `percentile`, `minmax` or `entropy`.
+        warp: of weights that warp faces, as those of LaPa: `outside` leaves the warp to whoever runs the file, `inside`
+            puts it in the graph, with a second input `landmarks`; None: outside, where the weights say that they warp.
         parity_data: folder of photos to check parity on, besides the bundled ones.
     """
 
@@ -67,6 +70,7 @@ class ExportConfig:
     calib_data: Path | None = None
     calib_images: int = 64
     calib_method: CalibrationMethod = "percentile"
+    warp: WarpPlace | None = None
     parity_data: Path | None = None
 
     def __post_init__(self) -> None:
@@ -93,6 +97,10 @@ class ExportConfig:
                 self.output is not None and self.output not in get_args(OutputKind),
                 f"use one of {', '.join(get_args(OutputKind))}",
             ),
+            f"warp {self.warp!r}": (
+                self.warp is not None and self.warp not in get_args(WarpPlace),
+                f"use {' or '.join(get_args(WarpPlace))}",
+            ),
             f"image size {self.imgsz}": (
                 self.imgsz is not None and (self.imgsz % 32 != 0 or not 32 <= self.imgsz <= 2048),
                 "use a multiple of 32 from 32 to 2048",
@@ -109,6 +117,8 @@ class ExportConfig:
             raise UsageError("--dynamic and --batch", "contradict each other", "give one of them")
         if self.graph == "reference" and self.precision != "fp32":
             raise UsageError(f"--precision {self.precision}", "the reference graph is fp32", "use --graph deploy")
+        if self.warp == "inside" and (self.graph, self.precision) != ("deploy", "fp32"):
+            raise UsageError("--warp inside", "is for the deploy graph in fp32", "use --warp outside")
         if self.precision == "int8" and self.calib_data is None:
             raise UsageError("--precision int8", "needs photos for its ranges", "give a folder: --calib-data DIR")
         if self.precision != "int8" and self.calib_data is not None:

@@ -15,7 +15,9 @@ import onnxsim
 import torch
 
 from segface_edge import __version__, zoo
+from segface_edge.engines import Engine
 from segface_edge.engines.ort.engine import OrtEngine
+from segface_edge.engines.warped import Posed
 from segface_edge.errors import UsageError
 from segface_edge.evaluation.parity import Parity, compare
 from segface_edge.evaluation.photos import Faces, bundled_faces, check_folder, own_faces
@@ -24,7 +26,7 @@ from segface_edge.network import SegFace, build_segface, read_checkpoint
 from segface_edge.network.checkpoint import Checkpoint, load_segface, provenance
 from segface_edge.network.engine import DEFAULT_SIZE, TorchEngine
 from segface_edge.network.recognise import identified
-from segface_edge.network.segface import check_backbone
+from segface_edge.network.segface import WARPED_ORDER, check_backbone
 from segface_edge.spec import METADATA_KEY, ModelSpec
 from segface_edge.zoo.models import checkpoint_of, find, is_name, of_backbone
 
@@ -85,6 +87,8 @@ def default_path(config: ExportConfig, backbone: str, size: int) -> Path:
         parts.append(str(config.output))
     if config.precision != "fp32":
         parts.append(config.precision)
+    if config.warp == "inside":
+        parts.append("warping")
     return Path("_".join(parts) + ".onnx")
 
 
@@ -113,6 +117,11 @@ def run_export(
         check_folder(config.calib_data)
     progress("reading weights")
     model, checkpoint = _load(config, warnings)
+    if config.warp is not None:
+        if not model.warps and model.labels.name != WARPED_ORDER:
+            order = model.labels.name
+            raise UsageError(f"--warp {config.warp}", f"is not for the label order '{order}'", "leave it out")
+        model.warps = True
     size = model.image_size
     path = path or default_path(config, model.backbone_name, size)
     if path.suffix != ".onnx":
@@ -127,6 +136,7 @@ def run_export(
         label_order=model.labels.name,
         classes=model.labels.classes,
         outputs=config.output_kinds,
+        warp=(config.warp or "outside") if model.warps else "none",
         trained_size=checkpoint.trained_size if checkpoint else None,
         terms=(checkpoint.terms or "not stated") if checkpoint else "none: random weights, the labels are noise",
         provenance={
@@ -197,7 +207,9 @@ def trtexec_line(path: Path, spec: ModelSpec) -> str:
     if spec.batch is None:
         name, size = INPUT_NAMES[spec.graph], spec.size
         frame = f"{size}x{size}x3" if spec.graph == "deploy" else f"3x{size}x{size}"
-        parts += [f"--{kind}Shapes={name}:{n}x{frame}" for kind, n in (("min", 1), ("opt", 1), ("max", 8))]
+        for kind, n in (("min", 1), ("opt", 1), ("max", 8)):
+            points = f",landmarks:{n}x5x2" if spec.warp == "inside" else ""
+            parts.append(f"--{kind}Shapes={name}:{n}x{frame}{points}")
     return " ".join(parts)
 
 
@@ -247,8 +259,11 @@ def _gate(
 ) -> list[Parity]:
     """Compares every file of the chain with the network itself. Raises ParityError if one differs."""
     with ExitStack() as stack:
-        engines = {name: stack.enter_context(OrtEngine(file)) for name, file in chain.items()}
-        reports = compare(TorchEngine.of(model), engines, frames, name="PyTorch", progress=advance)
+        engines: dict[str, Engine] = {name: stack.enter_context(OrtEngine(file)) for name, file in chain.items()}
+        reference: Engine = TorchEngine.of(model)
+        if any(engine.spec.warp == "inside" for engine in engines.values()):
+            reference, engines = Posed(reference), {name: Posed(engine) for name, engine in engines.items()}
+        reports = compare(reference, engines, frames, name="PyTorch", progress=advance)
     for report in reports:
         report.check(subject)
     return reports

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import onnx
@@ -16,7 +16,7 @@ from torch import nn
 
 from segface_edge.errors import ParityError
 from segface_edge.network import SegFace
-from segface_edge.network.deploy import DeployGraph
+from segface_edge.network.deploy import DeployGraph, WarpingGraph
 
 from .config import ExportConfig
 from .rewrite import rewrite
@@ -34,7 +34,7 @@ class _Reference(nn.Module):
         self.model = model
 
     def forward(self, images: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        return (self.model(images),)
+        return (self.model.plain(images),)
 
 
 def to_onnx(model: SegFace, config: ExportConfig, path: Path) -> None:
@@ -47,8 +47,11 @@ def to_onnx(model: SegFace, config: ExportConfig, path: Path) -> None:
     # The exporter takes a batch of 1 for a constant: a dynamic graph is traced with 2.
     batch = 2 if config.dynamic else config.batch
     graph: nn.Module
+    more: dict[str, torch.Tensor] = {}
     if config.graph == "deploy":
-        graph = DeployGraph(model, config.output or "labels")
+        graph = (WarpingGraph if config.warp == "inside" else DeployGraph)(model, config.output or "labels")
+        if config.warp == "inside":
+            more = {"landmarks": size * torch.rand(batch, 5, 2)}
         example = torch.zeros(batch, size, size, 3, dtype=torch.uint8)
     else:
         graph = _Reference(model)
@@ -60,6 +63,7 @@ def to_onnx(model: SegFace, config: ExportConfig, path: Path) -> None:
         outputs=config.output_kinds,
         opset=config.onnx_opset,
         dynamic=config.dynamic,
+        more=more,
     )
     if config.graph == "deploy":
         rewrite(proto)
@@ -75,31 +79,41 @@ def to_onnx(model: SegFace, config: ExportConfig, path: Path) -> None:
 
 
 def trace(
-    graph: nn.Module, example: torch.Tensor, *, name: str, outputs: Sequence[str], opset: int, dynamic: bool
+    graph: nn.Module,
+    example: torch.Tensor,
+    *,
+    name: str,
+    outputs: Sequence[str],
+    opset: int,
+    dynamic: bool,
+    more: Mapping[str, torch.Tensor] | None = None,
 ) -> onnx.ModelProto:
     """What `graph` computes for inputs like `example`.
 
     Args:
-        graph: a module of one input.
+        graph: a module of one input, or of `more`.
         example: an input; of two photos or more where `dynamic`.
         name: of the input.
         outputs: names of the outputs.
         opset: the ONNX opset to write.
         dynamic: the first axis may have any length.
+        more: further inputs, by name, with the same first axis.
     """
+    more = more or {}
+    axes = {0: torch.export.Dim("N", min=1, max=1024)}
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the exporter's own deprecations; what matters is checked by who calls this
         program = torch.onnx.export(
             graph.eval(),
-            (example,),
+            (example, *more.values()),
             dynamo=True,
             optimize=False,
             verbose=False,
             opset_version=opset,
-            input_names=[name],
+            input_names=[name, *more],
             output_names=list(outputs),
-            dynamic_shapes=({0: torch.export.Dim("N", min=1, max=1024)},) if dynamic else None,
+            dynamic_shapes=(axes,) * (1 + len(more)) if dynamic else None,
         )
     assert program is not None
     return _tidy(program.model)

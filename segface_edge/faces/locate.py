@@ -14,6 +14,7 @@ from segface_edge.errors import UsageError
 from segface_edge.labels import LabelSet
 from segface_edge.pictures.framing import Square, face_of, overlap, square_of
 from segface_edge.pictures.geometry import FaceBox, Geometry, UInt8Array
+from segface_edge.pictures.landmarks import faces_of
 
 # `auto`: YuNet, and the parser itself where that finds nothing; a portrait that fills its square is left as it is.
 NAMES = ("auto", "yunet", "self", "whole")
@@ -86,6 +87,27 @@ def given(boxes: Any, image: UInt8Array) -> list[Located]:
             edges = ", ".join(f"{edge:g}" for edge in (face.left, face.top, face.right, face.bottom))
             raise UsageError(f"box {edges}", f"lies outside the picture of {width} x {height}", "give boxes inside it")
     return [Located(face=face, square=square_of(face)) for face in faces]
+
+
+def marked(landmarks: Any, image: UInt8Array, *, whole: bool) -> list[Located]:
+    """Faces of (H, W, 3) uint8 by their points: (P, 2) of one, (N, P, 2) of several, as of `pictures.landmarks.five`.
+
+    Args:
+        landmarks: in the photo's pixels.
+        image: the photo.
+        whole: the photo is a portrait: all of it is shown.
+
+    Raises:
+        UsageError: another shape, a face outside of the photo, or several in a portrait.
+    """
+    faces = [face_of(points) for points in faces_of(landmarks)]
+    height, width = image.shape[:2]
+    if whole and len(faces) != 1:
+        raise UsageError(f"landmarks of {len(faces)} faces", "are not of one portrait", "give one, or --locate yunet")
+    located = [Located(face=face, square=None if whole else square_of(face)) for face in faces]
+    if len(seen(located, image)) < len(located):
+        raise UsageError("landmarks", f"lie outside the picture of {width} x {height}", "give points inside it")
+    return located
 
 
 def seen(located: Sequence[Located], image: UInt8Array) -> list[Located]:

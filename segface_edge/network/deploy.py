@@ -12,7 +12,9 @@ from typing import cast
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
+from segface_edge.pictures.warping import Warp
 from segface_edge.spec import IMAGENET_MEAN, IMAGENET_STD, OutputKind
 
 from .backbone import Backbone, Rgb
@@ -24,9 +26,13 @@ from .transformer import TwoWayBlock
 
 def normalise(frames: Tensor, mean: Rgb = IMAGENET_MEAN, std: Rgb = IMAGENET_STD) -> Tensor:
     """(N, S, S, 3) uint8 RGB -> (N, 3, S, S) float32 with a mean and standard deviation, of RGB in [0, 1]."""
-    middle, spread = (255 * torch.tensor(values, device=frames.device)[:, None, None] for values in (mean, std))
     # Channels first before the arithmetic: runtimes are slow along a last axis of 3.
-    return (frames.float().permute(0, 3, 1, 2) - middle) * (1 / spread)
+    return _scaled(frames.float().permute(0, 3, 1, 2), mean, std)
+
+
+def _scaled(pixels: Tensor, mean: Rgb, std: Rgb) -> Tensor:
+    middle, spread = (255 * torch.tensor(values, device=pixels.device)[:, None, None] for values in (mean, std))
+    return (pixels - middle) * (1 / spread)
 
 
 class PositionTables(nn.Module):
@@ -114,7 +120,11 @@ class DeployGraph(nn.Module):
     def rows(self, frames: Tensor) -> Tensor:
         """(N, S, S, 3) uint8 RGB -> logits (N, S * S, K), in the order that `_arranged` makes a picture of."""
         backbone = cast(Backbone, self.backbone)
-        beside, taps = self.divided(backbone.features(normalise(frames, backbone.mean, backbone.std)))
+        return self._rows(normalise(frames, backbone.mean, backbone.std))
+
+    def _rows(self, images: Tensor) -> Tensor:
+        """The same of images (N, 3, S, S) as the backbone takes them."""
+        beside, taps = self.divided(cast(Backbone, self.backbone).features(images))
         image = self.fusion(taps)
         position = self.position()
         tokens, pos = self.tokens, self.token_pos
@@ -140,3 +150,25 @@ class DeployGraph(nn.Module):
             return to_picture(values, self.side)
         side = 8 * self.side
         return values.reshape(-1, side, side, *values.shape[2:])
+
+
+class WarpingGraph(DeployGraph):
+    """The same of a network that warps faces, with the warp in the graph: what `SegFace.forward` computes."""
+
+    def forward(self, frames: Tensor, landmarks: Tensor) -> tuple[Tensor, ...]:  # type: ignore[override]
+        """Frames as before, landmarks (N, 5, 2) float32 in their pixels -> as before, of the frames' own pixels."""
+        backbone = cast(Backbone, self.backbone)
+        warp = Warp(landmarks, torch.arange(frames.shape[1], dtype=landmarks.dtype, device=landmarks.device), torch)
+        # What lies outside is ImageNet's mean, whatever the backbone's own is.
+        middle = 255 * torch.tensor(IMAGENET_MEAN, device=frames.device)[:, None, None]
+        pixels = functional.grid_sample(frames.float().permute(0, 3, 1, 2) - middle, warp.grid(), align_corners=False)
+        rows = self._rows(_scaled(pixels + middle, backbone.mean, backbone.std))
+        warped = self._arranged(rows).permute(0, 3, 1, 2)
+        logits = functional.grid_sample(warped, warp.inverse(), align_corners=False)
+        if self.output == "logits":
+            return (logits,)
+        labels = logits.argmax(1).to(torch.uint8)
+        if self.output == "labels":
+            return (labels,)
+        confidence = 255 / (logits - logits.amax(1, keepdim=True)).exp().sum(1)
+        return labels, confidence.round().to(torch.uint8)

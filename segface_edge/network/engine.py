@@ -10,7 +10,9 @@ from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import torch
+from torch import Tensor
 
 from segface_edge.engines.base import Engine, Output
 from segface_edge.errors import MissingDependencyError, UsageError
@@ -88,11 +90,22 @@ class TorchEngine(Engine):
 
     def run(self, frames: UInt8Array) -> Output:
         """Runs (N, S, S, 3) uint8 RGB; labels, confidence and logits."""
+        return self._output(lambda network: network.plain(self._images(frames)))
+
+    def run_warped(self, frames: UInt8Array, landmarks: npt.NDArray[np.float32]) -> Output:
+        """The same through the warp, and back."""
+        points = torch.tensor(landmarks, device=self._device)
+        return self._output(lambda network: network(self._images(frames), points))
+
+    def _images(self, frames: UInt8Array) -> Tensor:
+        return normalise(torch.tensor(frames, device=self._device))
+
+    def _output(self, logits_of: Callable[[SegFace], Tensor]) -> Output:
         # PyTorch's number of threads is one for the whole process: another engine may have changed it.
         if torch.get_num_threads() != self._threads:
             torch.set_num_threads(self._threads)
         with torch.inference_mode():
-            logits = self._model(normalise(torch.tensor(frames, device=self._device)))
+            logits = logits_of(self._model)
             best, labels = logits.softmax(dim=1).max(dim=1)
             confidence = (255 * best).round()
         return Output(
@@ -108,7 +121,7 @@ class TorchEngine(Engine):
             marks[0].record()
             images = normalise(torch.tensor(frames, device=self._device))
             marks[1].record()
-            logits = self._model(images)
+            logits = self._model.plain(images)
             labels = logits.argmax(dim=1).to(torch.uint8)
             marks[2].record()
             on_host = labels.cpu().numpy()
@@ -137,7 +150,7 @@ class CompiledTorchEngine(TorchEngine):
             raise MissingDependencyError(
                 source, "torch.compile needs a C++ compiler", "install g++, or run it in eager"
             )
-        self._model.compile()
+        self._model.plain = torch.compile(self._model.plain)  # type: ignore[method-assign]
 
 
 def model_spec(model: SegFace, *, trained_size: int | None = None, terms: str = "not stated") -> ModelSpec:
@@ -150,6 +163,7 @@ def model_spec(model: SegFace, *, trained_size: int | None = None, terms: str = 
         label_order=model.labels.name,
         classes=model.labels.classes,
         outputs=("logits",),
+        warp="outside" if model.warps else "none",
         trained_size=trained_size,
         terms=terms,
     )

@@ -12,7 +12,8 @@ from torch import Tensor
 
 from segface_edge.errors import CheckpointError
 
-from .checkpoint import Checkpoint, orders_of, reference_state_dict
+from .checkpoint import Checkpoint
+from .reference_names import orders_of, reference_state_dict
 from .segface import BACKBONES, build_segface
 
 _SIDES = range(64, 2049, 32)

@@ -9,9 +9,11 @@ from typing import Literal, cast
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from segface_edge.errors import UsageError
 from segface_edge.labels import LabelSet, label_set
+from segface_edge.pictures.warping import Warp
 from segface_edge.spec import IMAGENET_MEAN, IMAGENET_STD
 
 from .backbone import Backbone
@@ -22,6 +24,8 @@ from .vision import Vision
 
 # The shallowest tap's.
 _FIRST_STRIDE = 4
+# Whose networks warp in the paper.
+WARPED_ORDER = "lapa"
 
 
 @dataclass(frozen=True)
@@ -81,13 +85,15 @@ class SegFace(nn.Module):
         labels: the label order of the logits.
         image_size: the input side that the model is meant for; `forward` takes any side divisible by 32.
         stride: of the image tokens, see `Row`.
+        warps: it is shown faces through the RoI tanh warp only, as the paper's networks of LaPa.
     """
 
-    def __init__(self, backbone_name: str, labels: LabelSet, image_size: int) -> None:
+    def __init__(self, backbone_name: str, labels: LabelSet, image_size: int, *, warps: bool = False) -> None:
         super().__init__()
         self.backbone_name = backbone_name
         self.labels = labels
         self.image_size = image_size
+        self.warps = warps
         row = BACKBONES[backbone_name]
         self.stride = row.stride
         self.backbone = row.build()
@@ -106,20 +112,41 @@ class SegFace(nn.Module):
 
         Args:
             images: (N, 3, S, S) float, RGB, ImageNet-normalised, S divisible by 32.
-            landmarks: (N, 5, 2) float pixels, for models that warp the face first (LaPa). This network does not.
+            landmarks: (N, 5, 2) float, pixels of `images`, as of `warping.Warp`. With them the images are warped, and
+                the logits brought back (0 where the warped square does not reach): for networks that warp, and any of
+                the order lapa.
 
         Returns:
             (N, K, S, S) float logits, in the order of `labels`.
 
         Raises:
-            UsageError: the shape of `images` is none of the above, or `landmarks` were given.
+            UsageError: the shape of `images` or `landmarks` is none of the above; landmarks of another order, or none
+                for a network that warps.
         """
+        if landmarks is None:
+            if self.warps:
+                raise UsageError(
+                    "landmarks", "are missing: this network warps faces by them", "give (N, 5, 2), or call plain()"
+                )
+            return self.plain(images)
+        if not (self.warps or self.labels.name == WARPED_ORDER):
+            raise UsageError("landmarks", f"are not used by the label order '{self.labels.name}'", "leave them out")
+        if landmarks.shape != (len(images), 5, 2):
+            raise UsageError(
+                f"landmarks of shape {tuple(landmarks.shape)}", f"are not ({len(images)}, 5, 2)", "give five a face"
+            )
+        side = images.shape[-1]
+        warp = Warp(landmarks, torch.arange(side, dtype=landmarks.dtype, device=landmarks.device), torch)
+        warped = functional.grid_sample(images, warp.grid().to(images.dtype), align_corners=False)
+        logits = self.plain(warped)
+        return functional.grid_sample(logits, warp.inverse().to(logits.dtype), align_corners=False)
+
+    def plain(self, images: Tensor) -> Tensor:
+        """`forward` without a warp: of a network that warps, images and logits of the warped square."""
         if images.ndim != 4 or images.shape[1] != 3 or images.shape[2] != images.shape[3] or images.shape[3] % 32:
             raise UsageError(
                 f"images of shape {tuple(images.shape)}", "are not (N, 3, S, S)", "give squares with S divisible by 32"
             )
-        if landmarks is not None:
-            raise UsageError("landmarks", f"are not used by the label order '{self.labels.name}'", "leave them out")
         fused, tap = self.fused(images)
         position = self.pe_layer(fused.shape[-2], fused.shape[-1])
         logits: Tensor = self.face_decoder(fused, position, tap)
@@ -153,13 +180,16 @@ def check_backbone(name: str) -> None:
         raise UsageError(f"backbone {name!r}", "is unknown", f"use one of: {', '.join(BACKBONES)}")
 
 
-def build_segface(backbone: str = "mobilenet", labels: str | LabelSet = "segface", image_size: int = 512) -> SegFace:
+def build_segface(
+    backbone: str = "mobilenet", labels: str | LabelSet = "segface", image_size: int = 512, *, warps: bool = False
+) -> SegFace:
     """A SegFace with freshly initialised weights (nothing is downloaded).
 
     Args:
         backbone: a key of `BACKBONES`.
         labels: a label order or its name; it sets K.
         image_size: the input side that the model is meant for, divisible by 32.
+        warps: it is meant for warped faces, see `SegFace`.
 
     Raises:
         UsageError: unknown backbone or label order, or a size that is not divisible by 32.
@@ -167,4 +197,4 @@ def build_segface(backbone: str = "mobilenet", labels: str | LabelSet = "segface
     check_backbone(backbone)
     if image_size < 32 or image_size % 32:
         raise UsageError(f"image size {image_size}", "is not a positive multiple of 32", "use 256 or 512, for example")
-    return SegFace(backbone, label_set(labels) if isinstance(labels, str) else labels, image_size)
+    return SegFace(backbone, label_set(labels) if isinstance(labels, str) else labels, image_size, warps=warps)

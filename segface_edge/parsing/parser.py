@@ -14,11 +14,11 @@ from PIL import Image
 
 from segface_edge import zoo
 from segface_edge.engines import Engine, open_engine
+from segface_edge.engines.warped import infer_squares, somewhere
 from segface_edge.errors import UsageError
 from segface_edge.faces import locate as locating
-from segface_edge.faces.finder import LOOK, Finder
+from segface_edge.faces.finder import LOOK
 from segface_edge.faces.steady import Steady
-from segface_edge.faces.yunet import YuNet
 from segface_edge.labels import LabelSet
 from segface_edge.pictures import reading
 from segface_edge.pictures.address import is_address
@@ -27,8 +27,8 @@ from segface_edge.sources.kinds import is_video
 from segface_edge.sources.photos import Source, find
 from segface_edge.sources.video import Video
 from segface_edge.spec import ModelSpec
-from segface_edge.zoo.models import detector as fetched_or_bundled
 
+from .finding import finder
 from .pretrained import model_file
 from .result import FaceParse
 from .stages import Stages
@@ -91,10 +91,13 @@ class FaceParser:
         self._in_flight = in_flight
         if look < 1:
             raise UsageError(f"look {look}", "is below 1", "use 1 or more, 1280 by default")
-        yunet = _finder(locate, detector, look)
+        yunet = finder(locate, detector, look)
         if not isinstance(model, Engine):
             path = zoo.DEFAULT_MODEL if model is None else model
             model = open_engine(path, device=device, engine=engine, threads=threads, spec=spec)
+        if locate == "self" and model.spec.warp != "none":
+            cure = "leave --locate out: YuNet finds them"
+            raise UsageError("locate='self'", f"{model.source} warps faces by landmarks, and finds none itself", cure)
         self._engine = model
         self._stages = Stages(
             engine=model,
@@ -138,25 +141,37 @@ class FaceParser:
         """The label order of the results."""
         return self.spec.labels
 
-    def __call__(self, photo: Photo, *, color: Color = "rgb", boxes: Any = None) -> FaceParse:
+    def __call__(self, photo: Photo, *, color: Color = "rgb", boxes: Any = None, landmarks: Any = None) -> FaceParse:
         """Parses one photo: all of its faces, merged.
 
         Args:
             photo: a path, an http(s) address, the bytes of an image file, a PIL image, or an array (H, W, 3) uint8.
             color: channel order of an array; "bgr" for what OpenCV reads.
             boxes: (N, 4), left, top, right, bottom of the faces in pixels of the upright photo, where they are known.
+            landmarks: (N, P, 2) instead, or (P, 2) of one face: x and y of its points, as of `pictures.landmarks.five`.
 
         Raises:
             ImageError: the photo cannot be read.
+            UsageError: boxes or landmarks are not that; there are none, and the model warps faces by them.
         """
-        return self.parse_batch([photo], color=color, boxes=None if boxes is None else [boxes])[0]
+        return self.parse_batch(
+            [photo],
+            color=color,
+            boxes=None if boxes is None else [boxes],
+            landmarks=None if landmarks is None else [landmarks],
+        )[0]
 
     def parse_batch(
-        self, photos: Iterable[Photo], *, color: Color = "rgb", boxes: Sequence[Any] | None = None
+        self,
+        photos: Iterable[Photo],
+        *,
+        color: Color = "rgb",
+        boxes: Sequence[Any] | None = None,
+        landmarks: Sequence[Any] | None = None,
     ) -> list[FaceParse]:
         """Parses several photos, of any sizes, all their faces in one engine call (`self`: two).
 
-        Arguments and errors as for one; `boxes` has those of each photo.
+        Arguments and errors as for one; `boxes` or `landmarks` has those of each photo.
         """
         if isinstance(photos, str | bytes | PathLike | Image.Image) or (
             isinstance(photos, np.ndarray) and photos.ndim == 3
@@ -165,11 +180,19 @@ class FaceParser:
         photos = list(photos)
         if not photos:
             return []
-        if boxes is not None and len(boxes) != len(photos):
-            raise UsageError(f"boxes of {len(boxes)} photos", f"do not fit {len(photos)} photos", "give as many")
+        if boxes is not None and landmarks is not None:
+            raise UsageError("boxes and landmarks", "both say where faces are", "give one of them")
+        for name, given in (("boxes", boxes), ("landmarks", landmarks)):
+            if given is not None and len(given) != len(photos):
+                raise UsageError(f"{name} of {len(given)} photos", f"do not fit {len(photos)} photos", "give as many")
         stages = self._stages
         works = [
-            stages.take(photo, color=color, boxes=None if boxes is None else boxes[index])
+            stages.take(
+                photo,
+                color=color,
+                boxes=None if boxes is None else boxes[index],
+                landmarks=None if landmarks is None else landmarks[index],
+            )
             for index, photo in enumerate(photos)
         ]
         for work in works:
@@ -185,6 +208,7 @@ class FaceParser:
         limit: int | None = None,
         recursive: bool = False,
         boxes: Any = None,
+        landmarks: Iterable[Any] | None = None,
         steady: bool | Steady = False,
     ) -> Generator[Streamed, None, None]:
         """Parses what a source gives, one after another: frames of a video or camera, photos of a folder, glob or list.
@@ -200,11 +224,12 @@ class FaceParser:
             limit: so many at most.
             recursive: of a folder, the pictures of its folders too.
             boxes: faces that are known, in each of the photos, as for one.
+            landmarks: instead, those of each photo, in their order; not of videos.
             steady: of a video, follow each face and let five frames vote on its labels: they flicker less, and are two
                 frames behind at most. Faces have a number then, their `track`. A `Steady` tells afterwards by how much.
 
         Raises:
-            UsageError: photos cannot be steady; `limit` is below 1; `every` for an open `Video`.
+            UsageError: photos cannot be steady; `limit` is below 1; `every` for an open `Video`; landmarks of a video.
             DataError: there is no such source, or it breaks off. A photo that cannot be read ends nothing: its `error`
                 says why.
         """
@@ -219,6 +244,9 @@ class FaceParser:
         if every != 1 and (name is None or not of_video):
             raise UsageError(f"every {every}", "is for videos by their names", "say it where it is opened: Video(…)")
 
+        if landmarks is not None and (of_video or boxes is not None):
+            raise UsageError("landmarks", "are of photos, and without boxes", "leave them or the others out")
+
         def run() -> Generator[Streamed, None, None]:
             with ExitStack() as stack:
                 found: Video | Iterable[Source]
@@ -230,7 +258,13 @@ class FaceParser:
                     found = find(name, recursive=recursive)
                 smoothing = Steady() if steady is True else steady or None
                 yield from streamed(
-                    self._stages, found, limit=limit, boxes=boxes, in_flight=self._in_flight, steady=smoothing
+                    self._stages,
+                    found,
+                    limit=limit,
+                    boxes=boxes,
+                    landmarks=landmarks,
+                    in_flight=self._in_flight,
+                    steady=smoothing,
                 )
 
         return run()
@@ -242,7 +276,7 @@ class FaceParser:
         """
         size = self.spec.size
         for _ in range(runs):
-            self._engine.infer(np.full((1, size, size, 3), 128, np.uint8))
+            infer_squares(self._engine, np.full((1, size, size, 3), 128, np.uint8), [somewhere(size)])
 
     def close(self) -> None:
         """Frees the engine; the parser cannot be used afterwards."""
@@ -264,12 +298,3 @@ def _source(photo: Source | str | PathLike[str] | bytes) -> Source:
     if isinstance(photo, bytes):
         return Source("picture", photo)
     return Source(str(photo), photo if isinstance(photo, str) and is_address(photo) else Path(photo))
-
-
-def _finder(name: str, detector: str | PathLike[str] | None, look: int) -> Finder | None:
-    """The detector where it is wanted: what was named goes before what was fetched, and that before the bundled one."""
-    if name not in ("auto", "yunet"):
-        return None
-    if detector is not None:
-        return Finder(YuNet(Path(detector)), look=look)
-    return Finder(YuNet(fetched_or_bundled()), look=look)

@@ -4,13 +4,14 @@ back. Each stage can run in a thread of its own (see `stream`)."""
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from time import perf_counter
 from typing import Any
 
 import numpy as np
 
 from segface_edge.engines import Engine
+from segface_edge.engines.warped import infer_squares, needs_landmarks
 from segface_edge.faces import locate as locating
 from segface_edge.faces.finder import Finder, Watch
 from segface_edge.faces.locate import Located
@@ -18,10 +19,15 @@ from segface_edge.faces.steady import Steady
 from segface_edge.pictures import fitting, reading
 from segface_edge.pictures.framing import fit_square, square_of
 from segface_edge.pictures.geometry import FaceBox, Fitted, UInt8Array
+from segface_edge.pictures.landmarks import Points
 from segface_edge.pictures.reading import Color, Photo
 
 from .merge import merged
 from .result import FaceParse
+
+# A warp presses what lies around a face: more of it is shown, in sides of the square that is shown without. LaPa's
+# photos have more around a face than CelebA-HQ's.
+_WARPED_SIDE = 1.5
 
 
 @dataclass
@@ -66,23 +72,31 @@ class Stages:
     min_face: float
     max_pixels: int
 
-    def take(self, photo: Photo, *, color: Color = "rgb", boxes: Any = None) -> Work:
+    def take(self, photo: Photo, *, color: Color = "rgb", boxes: Any = None, landmarks: Any = None) -> Work:
         """A photo, with the faces that are known. Raises ImageError, UsageError."""
         start = perf_counter()
         image = reading.load(photo, color=color, max_pixels=self.max_pixels)
         work = Work(image, decode=perf_counter() - start)
         if boxes is not None:
             work.located, work.locator = locating.given(boxes, image), "boxes"
+        elif landmarks is not None:
+            work.located = locating.marked(landmarks, image, whole=self.locate == "whole")
+            work.locator = "landmarks"
+        elif self.locate == "whole":
+            work.located, work.locator = [locating.whole(image)], "whole"
+        if self._warps and any(one.face.landmarks is None for one in work.located or ()):
+            raise needs_landmarks(self.engine)
         return work
+
+    @property
+    def _warps(self) -> bool:
+        return self.engine.spec.warp != "none"
 
     def find(self, work: Work, watch: Watch | None = None) -> Work:
         """Locates the faces, where that needs no engine, the surest first; `watch` is of the video that it is from."""
-        if work.located is None and self.locate != "self":
+        if work.located is None and self.yunet is not None:
             start = perf_counter()
-            if self.locate == "whole":
-                work.located, work.locator = [locating.whole(work.image)], "whole"
-            elif self.yunet is not None:
-                self._find_with(self.yunet, work, watch)
+            self._find_with(self.yunet, work, watch)
             work.locate += perf_counter() - start
         return work
 
@@ -91,11 +105,7 @@ class Stages:
         if work.located is not None and not work.fits:
             start = perf_counter()
             work.located = self._wanted(work.located, work)
-            size = self.engine.spec.size
-            work.fits = [
-                fitting.fit(work.image, size) if one.square is None else fit_square(work.image, size, one.square)
-                for one in work.located
-            ]
+            work.fits = [self._drawn(work.image, one) for one in work.located]
             work.fit += perf_counter() - start
         return work
 
@@ -146,9 +156,16 @@ class Stages:
             engine=f"{self.engine.describe()['runtime']} on {self.engine.device}",
         )
 
+    def _drawn(self, image: UInt8Array, one: Located) -> Fitted:
+        size = self.engine.spec.size
+        if one.square is None:
+            return fitting.fit(image, size)
+        square = replace(one.square, side=_WARPED_SIDE * one.square.side) if self._warps else one.square
+        return fit_square(image, size, square)
+
     def _find_with(self, yunet: Finder, work: Work, watch: Watch | None) -> None:
         faces = yunet(work.image, watch)
-        if self.locate == "auto" and not faces:
+        if self.locate == "auto" and not faces and not self._warps:
             return  # a face that fills the photo may be too large for it
         work.located, work.locator = self._large(faces, work.image), "yunet"
         if self.locate == "auto" and self._is_portrait(work):
@@ -172,7 +189,7 @@ class Stages:
 
     def _wanted(self, located: list[Located], work: Work) -> list[Located]:
         """So many at most; those that were given are all wanted."""
-        return located if work.locator == "boxes" else located[: self.max_faces]
+        return located if work.locator in ("boxes", "landmarks") else located[: self.max_faces]
 
     def _is_portrait(self, work: Work) -> bool:
         return locating.is_portrait(self._wanted(work.located or [], work), work.image)
@@ -183,7 +200,8 @@ class Stages:
         if not frames:
             return
         start = perf_counter()
-        output = self.engine.infer(np.stack(frames))
+        points = [point for work in works for point in map(_in_square, work.located or (), work.fits)]
+        output = infer_squares(self.engine, np.stack(frames), points)
         labels, confidence = output.labels, output.confidence
         if self.engine.gives_views:  # the next call, before these are brought back, would overwrite them
             labels, confidence = labels.copy(), None if confidence is None else confidence.copy()
@@ -195,3 +213,8 @@ class Stages:
             work.confidences = [None] * len(work.fits) if confidence is None else list(confidence[first:last])
             work.inference += seconds / len(works)
             first = last
+
+
+def _in_square(one: Located, fitted: Fitted) -> Points | None:
+    """A face's landmarks in its square."""
+    return one.face.landmarks and tuple(fitted.geometry.to_square(x, y) for x, y in one.face.landmarks)

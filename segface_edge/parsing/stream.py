@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from itertools import islice
+from itertools import islice, repeat
 from typing import Any
 
 from segface_edge.errors import ImageError
@@ -70,6 +70,7 @@ def streamed(
     *,
     limit: int | None,
     boxes: Any,
+    landmarks: Iterable[Any] | None = None,
     in_flight: int,
     steady: Steady | None,
 ) -> Generator[Streamed, None, None]:
@@ -83,11 +84,12 @@ def streamed(
         source: frames or photos.
         limit: so many at most.
         boxes: of the faces, in each of them.
+        landmarks: of each photo's faces instead, in the photos' order.
         in_flight: calls of the engine at a time; one of a steady video, whose faces are followed from frame to frame.
         steady: smooths the frames of a video.
     """
     live = isinstance(source, Video) and source.live
-    taken = _frames(stages, source, boxes) if isinstance(source, Video) else _photos(stages, source, boxes)
+    taken = _frames(stages, source, boxes) if isinstance(source, Video) else _photos(stages, source, boxes, landmarks)
     watch = Watch() if isinstance(source, Video) else None
     jobs: Iterable[_Job] = (_prepared(stages, job, watch, fit=steady is None) for job in islice(taken, limit))
     threads = []
@@ -112,10 +114,11 @@ def _frames(stages: Stages, video: Video, boxes: Any) -> Iterator[_Job]:
         yield _Job(video.source, frame.index, frame.seconds, stages.take(frame.image, boxes=boxes))
 
 
-def _photos(stages: Stages, photos: Iterable[Source], boxes: Any) -> Iterator[_Job]:
-    for index, photo in enumerate(photos):
+def _photos(stages: Stages, photos: Iterable[Source], boxes: Any, landmarks: Iterable[Any] | None) -> Iterator[_Job]:
+    known = repeat(None) if landmarks is None else landmarks
+    for index, (photo, points) in enumerate(zip(photos, known, strict=False)):
         try:
-            yield _Job(photo.name, index, None, stages.take(photo.photo, boxes=boxes))
+            yield _Job(photo.name, index, None, stages.take(photo.photo, boxes=boxes, landmarks=points))
         except ImageError as error:
             named = error if not isinstance(photo.photo, bytes) else ImageError(photo.name, error.problem, error.cure)
             yield _Job(photo.name, index, None, None, named)

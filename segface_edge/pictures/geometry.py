@@ -81,6 +81,16 @@ class FaceBox:
             self, left=self.left * x, top=self.top * y, right=self.right * x, bottom=self.bottom * y, landmarks=points
         )
 
+    def clipped(self, height: int, width: int) -> FaceBox:
+        """The part of it that lies in a photo (height, width), in whole pixels; it may be empty."""
+        return replace(
+            self,
+            left=float(max(round(self.left), 0)),
+            top=float(max(round(self.top), 0)),
+            right=float(min(round(self.right), width)),
+            bottom=float(min(round(self.bottom), height)),
+        )
+
     @classmethod
     def whole(cls, height: int, width: int) -> FaceBox:
         """The box of a whole photo."""
@@ -149,6 +159,13 @@ class Geometry:
         determinant = self.scale_x * self.scale_y - self.turn_x * self.turn_y
         x, y = x - self.offset_x, y - self.offset_y
         return (self.scale_y * x - self.turn_x * y) / determinant, (self.scale_x * y - self.turn_y * x) / determinant
+
+    def to_square(self, x: float, y: float) -> tuple[float, float]:
+        """A point of the photo in the square."""
+        return (
+            self.scale_x * x + self.turn_x * y + self.offset_x,
+            self.turn_y * x + self.scale_y * y + self.offset_y,
+        )
 
     def for_photo_scaled(self, x: float, y: float) -> Geometry:
         """The same way for a photo whose width and height are x and y times as large."""

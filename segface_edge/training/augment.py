@@ -164,6 +164,23 @@ def augment(
     return normalise(frames), new_labels
 
 
+def move_points(points: Tensor, draws: Tensor, *, size: int, config: AugmentConfig) -> Tensor:
+    """Where points of the source come to lie in the frames of `augment`, the faces' sides in order.
+
+    Args:
+        points: (N, 5, 2) float32, x and y from -1 to 1 over the source: two eyes, nose, two corners of the mouth.
+        draws: as of `augment`, and so `size` and `config`.
+
+    Returns:
+        (N, 5, 2) float32, pixels of the frame.
+    """
+    theta, mirrored = _placed(draws.to(points.device), config)
+    moved = torch.linalg.solve(theta[:, :, :2], (points - theta[:, None, :, 2]).mT).mT
+    # A mirrored face's left eye is its right one.
+    moved = torch.where(mirrored[:, None, None], moved[:, [1, 0, 2, 4, 3]], moved)
+    return (moved + 1) / 2 * size
+
+
 def needs_background(draws: npt.NDArray[np.float32], config: AugmentConfig) -> bool:
     """Whether `augment` will look at the background of a sample with these (DRAWS,) numbers."""
     chances = {1: config.zoom_out, 8: config.background, 21: config.erase, 26: config.turn}
@@ -186,6 +203,13 @@ def _turned(draws: Tensor, config: AugmentConfig) -> Tensor:
 
 def _grid(draws: Tensor, size: int, config: AugmentConfig) -> tuple[Tensor, Tensor]:
     """Where in the source (-1 to 1) each frame pixel looks: (N, S, S, 2); and which samples are mirrored: (N,)."""
+    theta, mirrored = _placed(draws, config)
+    grid = functional.affine_grid(theta, [len(draws), 1, size, size], align_corners=False)
+    return grid, mirrored
+
+
+def _placed(draws: Tensor, config: AugmentConfig) -> tuple[Tensor, Tensor]:
+    """(N, 2, 3): frame -> source, both from -1 to 1; and which samples are mirrored: (N,)."""
     mirrored = draws[:, 0] < config.flip
     zoomed = _zoomed(draws, config)
     turned = (draws[:, 2] < config.affine) | zoomed
@@ -207,9 +231,7 @@ def _grid(draws: Tensor, size: int, config: AugmentConfig) -> tuple[Tensor, Tens
     cos, sin = angle.cos() / scale, angle.sin() / scale
     sign = torch.where(mirrored, -1.0, 1.0)
     linear = torch.stack([torch.stack([sign * cos, sign * sin], 1), torch.stack([-sin, cos], 1)], 1)  # (N, 2, 2)
-    theta = torch.cat([linear, -(linear @ shift[:, :, None])], 2)
-    grid = functional.affine_grid(theta, [len(draws), 1, size, size], align_corners=False)
-    return grid, mirrored
+    return torch.cat([linear, -(linear @ shift[:, :, None])], 2), mirrored
 
 
 def _resample(

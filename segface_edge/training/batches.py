@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -20,22 +20,26 @@ from .sampling import Key
 
 @dataclass(frozen=True)
 class Batch:
-    """What `augment` takes: images (N, H, H, 3), labels (N, L, L), backgrounds (N, b, b, 3) uint8; draws (N, 32)."""
+    """What `augment` takes: images (N, H, H, 3), labels (N, L, L), backgrounds (N, b, b, 3) uint8; draws (N, 32). And
+    landmarks (N, 5, 2), from -1 to 1 over the image, where faces are warped."""
 
     images: Tensor
     labels: Tensor
     backgrounds: Tensor
     draws: Tensor
+    landmarks: Tensor | None = None
 
     def to(self, device: torch.device) -> Batch:
         """The same on a device."""
-        return Batch(
-            *(part.to(device, non_blocking=True) for part in (self.images, self.labels, self.backgrounds, self.draws))
-        )
+        return self._each(lambda part: part.to(device, non_blocking=True))
 
     def pin_memory(self) -> Batch:
         """The same in page-locked memory."""
-        return Batch(*(part.pin_memory() for part in (self.images, self.labels, self.backgrounds, self.draws)))
+        return self._each(Tensor.pin_memory)
+
+    def _each(self, change: Callable[[Tensor], Tensor]) -> Batch:
+        parts = (self.images, self.labels, self.backgrounds, self.draws, self.landmarks)
+        return Batch(*(change(part) for part in parts if part is not None))
 
 
 def collate(samples: Sequence[dict[str, npt.NDArray[Any]] | SegFaceEdgeError]) -> Batch | SegFaceEdgeError:
@@ -43,11 +47,13 @@ def collate(samples: Sequence[dict[str, npt.NDArray[Any]] | SegFaceEdgeError]) -
     for sample in samples:
         if isinstance(sample, SegFaceEdgeError):
             return sample
-    images, labels, backgrounds, draws = (
-        torch.from_numpy(np.stack([cast(dict[str, npt.NDArray[Any]], sample)[name] for sample in samples]))
-        for name in ("image", "labels", "background", "draws")
+    found = cast(Sequence[dict[str, npt.NDArray[Any]]], samples)
+    images, labels, backgrounds, draws, *landmarks = (
+        torch.from_numpy(np.stack([sample[name] for sample in found]))
+        for name in ("image", "labels", "background", "draws", "landmarks")
+        if name in found[0]
     )
-    return Batch(images, labels, backgrounds, draws)
+    return Batch(images, labels, backgrounds, draws, *landmarks)
 
 
 def batches(source: FaceSource, keys: Iterator[list[Key]], *, workers: int, pin: bool) -> Iterator[Batch]:

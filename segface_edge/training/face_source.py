@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import Any
 
 import cv2
@@ -15,10 +16,12 @@ from PIL import Image
 from torch import Tensor
 
 from segface_edge.datasets.samples import Sample
-from segface_edge.errors import SegFaceEdgeError, UsageError
+from segface_edge.errors import DataError, ImageError, SegFaceEdgeError, UsageError
 from segface_edge.labels import IGNORED, RARE_PARTS, LabelSet
 from segface_edge.pictures import fitting
+from segface_edge.pictures.cutting import cut
 from segface_edge.pictures.geometry import UInt8Array
+from segface_edge.pictures.landmarks import five
 
 from .augment import DRAWS, AugmentConfig, needs_background
 from .capture import jpeg, low_resolution, motion_blur, sensor_noise
@@ -36,6 +39,15 @@ _DONORS = 8
 _SOURCE_FACTOR = 1.25
 
 
+@dataclass(frozen=True)
+class _Face:
+    """A photo (H, H, 3) and its labels (H, H) as they are kept; its five landmarks (5, 2), from -1 to 1, or None."""
+
+    image: UInt8Array
+    labels: UInt8Array
+    landmarks: npt.NDArray[np.float32] | None
+
+
 class FaceSource(torch.utils.data.Dataset[dict[str, npt.NDArray[Any]] | SegFaceEdgeError]):
     """Photos and label maps as samples.
 
@@ -48,9 +60,11 @@ class FaceSource(torch.utils.data.Dataset[dict[str, npt.NDArray[Any]] | SegFaceE
         seed: of everything random.
         preload: decode all of them now and keep them.
         donors: how many of the first samples may give parts away (those that a person labelled).
+        warps: samples have the faces' landmarks too.
 
     Raises:
-        DataError, ImageError: a photo or label map cannot be read, or is not of its photo.
+        DataError, ImageError: a photo or label map cannot be read, or is not of its photo; it has no landmarks, and
+            they are wanted.
     """
 
     def __init__(
@@ -64,11 +78,16 @@ class FaceSource(torch.utils.data.Dataset[dict[str, npt.NDArray[Any]] | SegFaceE
         seed: int,
         preload: bool = False,
         donors: int | None = None,
+        warps: bool = False,
     ) -> None:
+        self._warps = warps
+        bare = next((sample for sample in samples if warps and sample.landmarks is None), None)
+        if bare is not None:
+            raise DataError(bare.image, "has no landmarks, which model.warp needs", "train on LaPa, or set it to false")
         self._samples, self._orders, self._order = list(samples), list(orders), order
         self._tables = {source.name: _table(source, order) for source in dict.fromkeys(self._orders)}
         self._side, self._config, self._seed = side, config, seed
-        self._kept: list[tuple[UInt8Array, UInt8Array]] | None = None
+        self._kept: list[_Face] | None = None
         if preload:
             with ThreadPoolExecutor() as pool:
                 self._kept = list(pool.map(self._read, range(len(self._samples))))
@@ -107,14 +126,15 @@ class FaceSource(torch.utils.data.Dataset[dict[str, npt.NDArray[Any]] | SegFaceE
     def _labels_present(self, index: int) -> frozenset[int]:
         if self._kept is not None:
             return frozenset(
-                np.flatnonzero(np.bincount(self._kept[index][1].reshape(-1), minlength=256)[:IGNORED]).tolist()
+                np.flatnonzero(np.bincount(self._kept[index].labels.reshape(-1), minlength=256)[:IGNORED]).tolist()
             )
         order = self._orders[index]
         table = self._tables[order.name]
         return frozenset(int(table[label]) for label in self._samples[index].present(order))
 
     def __getitem__(self, key: Key) -> dict[str, npt.NDArray[Any]] | SegFaceEdgeError:
-        """One sample: `image` (H, H, 3), `labels` (L, L), `background` (b, b, 3), `draws` (32,).
+        """One sample: `image` (H, H, 3), `labels` (L, L), `background` (b, b, 3), `draws` (32,), and where faces are
+        warped `landmarks` (5, 2), from -1 to 1 over the image.
 
         What is wrong with a photo is returned, for `batches` to raise: an error of ours does not survive the way from
         a worker process.
@@ -127,7 +147,8 @@ class FaceSource(torch.utils.data.Dataset[dict[str, npt.NDArray[Any]] | SegFaceE
     def _sample(self, key: Key) -> dict[str, npt.NDArray[Any]]:
         rng = random(self._seed, SAMPLES, key.position)
         draws = rng.random(DRAWS, dtype=np.float32)
-        image, labels = self.photo(key.photo)
+        face = self._face(key.photo)
+        image, labels = face.image, face.labels
         chances = rng.random(4)
         if chances[0] < self._config.paste and self._donors:
             image, labels = self._paste(image, labels, rng)
@@ -146,17 +167,29 @@ class FaceSource(torch.utils.data.Dataset[dict[str, npt.NDArray[Any]] | SegFaceE
             image = low_resolution(image, max(1, round(key.size / own.uniform(low, high))), own)
         if chances[2] < self._config.jpeg:
             image = jpeg(image, int(rng.integers(25, 91)))
-        return {"image": image, "labels": labels, "background": background, "draws": draws}
+        points = {} if face.landmarks is None else {"landmarks": face.landmarks}
+        return {"image": image, "labels": labels, "background": background, "draws": draws, **points}
 
     def photo(self, index: int) -> tuple[UInt8Array, UInt8Array]:
         """A photo (H, H, 3) and its labels (H, H) in the network's order, H the side that photos are kept at."""
+        face = self._face(index)
+        return face.image, face.labels
+
+    def _face(self, index: int) -> _Face:
         return self._kept[index] if self._kept is not None else self._read(index)
 
-    def _read(self, index: int) -> tuple[UInt8Array, UInt8Array]:
+    def _read(self, index: int) -> _Face:
         sample, order = self._samples[index], self._orders[index]
         photo, labels = sample.read(order)
+        corner = (0.0, 0.0)
+        if sample.box is not None:
+            try:
+                photo, labels, corner = cut(photo, labels, sample.box)
+            except ImageError as error:
+                raise DataError(sample.image, f"its {error.subject} {error.problem}", error.cure) from error
         labels = self._tables[order.name][labels]
-        fitted = fitting.fit(photo, self._side)
+        # A protocol that shows a box stretches it.
+        fitted = fitting.fit(photo, self._side, squash=sample.box is not None)
         box = fitted.geometry
         inner = (box.right - box.left, box.bottom - box.top)
         drawn = np.asarray(Image.fromarray(labels).resize(inner, Image.Resampling.NEAREST))
@@ -164,7 +197,14 @@ class FaceSource(torch.utils.data.Dataset[dict[str, npt.NDArray[Any]] | SegFaceE
             framed = np.zeros((self._side, self._side), np.uint8)
             framed[box.top : box.bottom, box.left : box.right] = drawn
             drawn = framed
-        return fitted.pixels, drawn
+        if not self._warps or sample.landmarks is None:
+            return _Face(fitted.pixels, drawn, None)
+        try:
+            points = np.array(five(sample.landmarks)) - corner
+        except UsageError as error:
+            raise DataError(sample.image, f"{error.subject} {error.problem}", error.cure) from error
+        shown = np.array([box.to_square(x, y) for x, y in points.tolist()], np.float32)
+        return _Face(fitted.pixels, drawn, (shown / self._side * 2 - 1).astype(np.float32))
 
     def _paste(self, image: UInt8Array, labels: UInt8Array, rng: np.random.Generator) -> tuple[UInt8Array, UInt8Array]:
         parts = sorted(self._donors)

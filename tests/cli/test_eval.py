@@ -243,3 +243,24 @@ def _forbid_evaluation(monkeypatch: pytest.MonkeyPatch) -> None:
         pytest.fail("the evaluation was started")
 
     monkeypatch.setattr("segface_edge.evaluation.evaluate.evaluate", evaluate)
+
+
+def test_landmarks_of_a_folder_go_to_a_model_that_warps(cli: Cli, labelled: Path, tmp_path: Path) -> None:
+    torch = pytest.importorskip("torch", reason="checkpoints need torch")
+    from segface_edge.network import build_segface
+    from segface_edge.network.checkpoint import write_checkpoint
+
+    torch.manual_seed(0)
+    path = tmp_path / "lapa.safetensors"
+    write_checkpoint(path, build_segface("mobilenet", "lapa", 64, warps=True), trained_size=64, terms="none", notes={})
+    given = ("eval", "--model", path, "--data", labelled, "--label-order", "celebamask-hq")
+    result = cli(*given)
+    assert (result.code, len(result.err.splitlines())) == (1, 1)
+    assert "0.png: has no landmarks, which" in result.err
+    for name in ("0", "1"):
+        (tmp_path / f"{name}.txt").write_text("100 110\n150 110\n125 140\n105 165\n145 165\n")
+    result = cli(*given, "--landmarks", tmp_path, "--json", "-")
+    assert result.code == 0, result.err
+    assert json.loads(result.out)["label_order"] == "lapa"
+    result = cli(*given, "--landmarks", tmp_path, "--corruptions", "dark")
+    assert (result.code, "--corruptions: move faces away" in result.err) == (2, True)

@@ -91,3 +91,9 @@ def test_a_checkpoint_is_described_too(cli: Cli, released_size: int) -> None:
 def test_there_is_no_second_model(cli: Cli, tmp_path: Path) -> None:
     result = cli("info", zoo.DEFAULT_MODEL, tmp_path / "other.onnx")
     assert (result.code, result.out) == (2, "")
+
+
+def test_landmarks_are_an_input_of_a_graph_that_warps(parser: FaceParser) -> None:
+    inputs, _ = contract(replace(parser.spec, warp="inside", batch=None))
+    assert [(one["name"], one["shape"]) for one in inputs][1:] == [("landmarks", "Nx5x2")]
+    assert len(contract(replace(parser.spec, warp="outside"))[0]) == 1

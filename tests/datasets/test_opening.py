@@ -581,8 +581,13 @@ def test_helen_has_68_points_where_its_file_has_them(tmp_path: Path) -> None:
     assert (first.image.name, second.image.name) == ("100_1_image.jpg", "20_1_image.jpg")
     assert first.landmarks is not None
     assert len(first.landmarks) == 68
-    assert first.landmarks[:2] == ((0.0, 0.5), (1.0, 1.5))
-    assert second.landmarks is None
+    # The file has points of photos twice as large.
+    assert first.landmarks[:2] == ((0.0, 0.25), (0.5, 0.75))
+    # From 0 to 33.5 in x and from 0.25 to 33.75 in y: 1.2 times 33.5 about the middle.
+    assert first.box is not None
+    assert (first.box.left, first.box.top) == pytest.approx((16.75 - 20.1, 17 - 20.1))
+    assert (first.box.right, first.box.bottom) == pytest.approx((16.75 + 20.1, 17 + 20.1))
+    assert (second.landmarks, second.box) == (None, None)
     (tmp_path / "landmarks.txt").unlink()
     assert open_dataset(tmp_path, split="train").samples[0].landmarks is None
 

@@ -130,3 +130,23 @@ def test_an_engine_closes_with_its_block(constant_engine: MakeEngine) -> None:
 def test_an_engine_must_run_and_describe_itself() -> None:
     with pytest.raises(TypeError, match="abstract"):
         Engine()  # type: ignore[abstract]
+
+
+@pytest.mark.parametrize(("batch", "count"), [(1, 3), (4, 9), (None, MAX_BATCH + 1), (None, 2 * MAX_BATCH + 3)])
+def test_landmarks_go_with_their_frames(echo_engine: MakeEngine, batch: int | None, count: int) -> None:
+    engine = echo_engine(batch=batch)
+    given = frames(count)
+    points = np.arange(count, dtype=np.float32)[:, None, None] + np.zeros((1, 5, 2), np.float32)
+
+    def run_warped(chunk: Array, landmarks: npt.NDArray[np.float32]) -> Output:
+        assert landmarks.shape == (len(chunk), 5, 2)
+        assert np.array_equal(landmarks[:, 0, 0], chunk[:, 0, 0, 1])
+        return engine.run(chunk)
+
+    engine.run_warped = run_warped
+    assert np.array_equal(engine.infer(given, points).confidence, given[..., 1])
+
+
+def test_an_engine_that_runs_no_warp_says_so(echo_engine: MakeEngine) -> None:
+    with pytest.raises(UsageError, match=r"warps faces itself, .*export it with the warp outside"):
+        echo_engine().infer(frames(1), np.zeros((1, 5, 2), np.float32))

@@ -28,7 +28,7 @@ def traced_once(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     def remembering(model: Any, config: Any, path: Path) -> None:
         weights = hashlib.sha256(b"".join(value.numpy().tobytes() for value in model.state_dict().values())).digest()
         batch = "N" if config.dynamic else config.batch
-        key = (weights, model.image_size, config.graph, config.output_kinds, config.onnx_opset, batch)
+        key = (weights, model.image_size, config.graph, config.output_kinds, config.onnx_opset, batch, config.warp)
         if key not in made:
             fresh = folder / f"{len(made)}.onnx"
             to_onnx(model, config, fresh)

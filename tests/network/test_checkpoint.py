@@ -16,7 +16,8 @@ from safetensors.torch import save_file
 from segface_edge import zoo
 from segface_edge.errors import CheckpointError
 from segface_edge.network import build_segface, load_reference_state_dict, read_checkpoint, reference_state_dict
-from segface_edge.network.checkpoint import TOKEN_NAMES, load_segface
+from segface_edge.network.checkpoint import load_segface, write_checkpoint
+from segface_edge.network.reference_names import TOKEN_NAMES
 from segface_edge.network.segface import SegFace
 
 
@@ -174,6 +175,45 @@ def test_another_name_for_the_same_classes_is_taken() -> None:
     weights = replace(read_checkpoint(zoo.RELEASED["mobilenet"]), state=state, **silent)
     model = load_segface(weights, backbone="mobilenet", labels="helen", image_size=64, source="weights")
     assert model.labels.name == "helen"
+
+
+@pytest.mark.parametrize(
+    ("labels", "said", "warp", "warps"),
+    [
+        (None, None, None, True),  # the authors' own file
+        (None, "lapa", None, True),  # the same, whose name says its order
+        (None, "helen", None, False),
+        ("helen", None, None, False),
+        (None, "lapa", "none", False),  # a file of this project from before there were warps
+        (None, "lapa", "roi-tanh", True),
+    ],
+)
+def test_whether_faces_are_warped_is_what_the_file_says_or_the_authors_do(
+    labels: str | None, said: str | None, warp: str | None, warps: bool
+) -> None:
+    state = reference_state_dict(build_segface("mobilenet", "lapa", 64))
+    released = read_checkpoint(zoo.RELEASED["mobilenet"])
+    weights = replace(released, state=state, label_order=said, warp=warp)
+    model = load_segface(weights, backbone="mobilenet", labels=labels, image_size=64, source="weights")
+    assert model.warps is warps
+
+
+def test_a_file_says_whether_faces_are_warped(tmp_path: Path) -> None:
+    path = tmp_path / "weights.safetensors"
+    for warps in (True, False):
+        model = build_segface("mobilenet", "lapa", 64, warps=warps)
+        write_checkpoint(path, model, trained_size=64, terms="none", notes={})
+        weights = read_checkpoint(path)
+        assert weights.warp == ("roi-tanh" if warps else "none")
+        again = load_segface(weights, backbone="mobilenet", labels=None, image_size=64, source=path)
+        assert again.warps is warps
+
+
+def test_an_unknown_warp_is_refused(tmp_path: Path, state: dict[str, torch.Tensor]) -> None:
+    path = tmp_path / "weights.safetensors"
+    save_file({name: tensor.contiguous() for name, tensor in state.items()}, path, metadata={"warp": "fisheye"})
+    with pytest.raises(CheckpointError, match="warps faces by 'fisheye'"):
+        read_checkpoint(path)
 
 
 @pytest.mark.parametrize(

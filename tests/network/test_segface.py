@@ -45,6 +45,29 @@ def test_landmarks_are_refused_where_they_would_be_ignored(model: torch.nn.Modul
         model(torch.zeros(1, 3, 64, 64), torch.zeros(1, 5, 2))
 
 
+def test_a_network_that_warps_wants_five_points_a_face() -> None:
+    warps = build_segface("mobilenet", "lapa", 64, warps=True).eval()
+    images = torch.zeros(2, 3, 64, 64)
+    with pytest.raises(UsageError, match="landmarks: are missing"):
+        warps(images)
+    with pytest.raises(UsageError, match=r"landmarks of shape \(1, 5, 2\): are not \(2, 5, 2\)"):
+        warps(images, torch.zeros(1, 5, 2))
+
+
+def test_each_image_of_a_batch_is_warped_by_its_own_points() -> None:
+    torch.manual_seed(0)
+    warps = build_segface("mobilenet", "lapa", 64, warps=True).eval()
+    images = torch.randn(2, 3, 64, 64, generator=torch.Generator().manual_seed(1))
+    points = torch.tensor([[[20.0, 25], [42, 25], [32, 36], [24, 46], [40, 46]]]).repeat(2, 1, 1)
+    points[1] += 6
+    with torch.inference_mode():
+        together = warps(images, points)
+        alone = torch.cat([warps(images[i : i + 1], points[i : i + 1]) for i in range(2)])
+        unwarped = warps.plain(images)
+    torch.testing.assert_close(together, alone, rtol=1e-4, atol=1e-4)
+    assert (together - unwarped).abs().max() > 0.1 * unwarped.abs().max()
+
+
 def test_a_batch_gives_what_its_images_give_alone(model: torch.nn.Module) -> None:
     images = torch.randn(3, 3, 64, 64, generator=torch.Generator().manual_seed(1))
     with torch.inference_mode():

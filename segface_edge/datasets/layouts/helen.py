@@ -6,12 +6,16 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
-from segface_edge.datasets.samples import Points, Sample
+from segface_edge.datasets.samples import Sample
 from segface_edge.errors import DataError
+from segface_edge.pictures.geometry import FaceBox
+from segface_edge.pictures.landmarks import Points
 
 from .base import SPLITS, Layout, Listing, base_of, files_in, lines_of, number_in
 
 PHOTO, LABELS, POINTS = "_image.jpg", "_label.png", 68
+# The file's points are of photos twice as large. SegFace shows a square of so many of their longer extent.
+_SCALE, _BOX = 0.5, 1.2
 FILES = "{train,test}/{NAME_image.jpg,NAME_label.png}, landmarks.txt"
 
 
@@ -38,7 +42,8 @@ def _read(root: Path, split: str | None) -> Listing:
     for name in photos:
         labels = base / f"{name}{LABELS}"
         if labels.name in names:
-            listing.samples.append(Sample(base / f"{name}{PHOTO}", labels, landmarks.get(name)))
+            points = landmarks.get(name)
+            listing.samples.append(Sample(base / f"{name}{PHOTO}", labels, points, _box(points)))
         else:
             listing.lacks(labels, "add the label maps or remove the photos")
     listing.spare = [
@@ -68,8 +73,19 @@ def _landmarks(path: Path, listing: Listing) -> Mapping[str, Points]:
         if name in found:
             listing.found("landmarks", DataError(path, f"line {number} names {name} again", cure))
             continue
-        found[name] = tuple(zip(values[::2], values[1::2], strict=True))
+        scaled = [_SCALE * value for value in values]
+        found[name] = tuple(zip(scaled[::2], scaled[1::2], strict=True))
     return found
+
+
+def _box(points: Points | None) -> FaceBox | None:
+    """What the network is shown of a face; None where there are no points, or all are one."""
+    if points is None:
+        return None
+    (left, top), (right, bottom) = ([edge(axis) for axis in zip(*points, strict=True)] for edge in (min, max))
+    half = _BOX * max(right - left, bottom - top) / 2
+    x, y = (left + right) / 2, (top + bottom) / 2
+    return FaceBox(left=x - half, top=y - half, right=x + half, bottom=y + half) if half else None
 
 
 LAYOUT = Layout(files=FILES, lies_in=lambda root: bool(_splits(root)), splits=_splits, read=_read, order="helen")

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from segface_edge.datasets.samples import Points, Sample
+from segface_edge.datasets.samples import Sample
 from segface_edge.errors import DataError
+from segface_edge.pictures.landmarks import read_landmarks
 
-from .base import Layout, Listing, base_of, files_in, lines_of, number_in, placed
+from .base import Layout, Listing, base_of, files_in, placed
 from .folder import read_folder
 
 FILES = "{train,val,test}/{images/NAME.jpg,labels/NAME.png,landmarks/NAME.txt}"
-# 106 points -> the five that SegFace aligns faces with: each is the mean of these.
 POINTS = 106
-FIVE = ((74, 104), (83, 105), (54,), (84,), (90,))
 
 
 def _read(root: Path, split: str | None) -> Listing:
@@ -29,36 +28,10 @@ def _read(root: Path, split: str | None) -> Listing:
             listing.lacks(path, "add the landmarks or remove the photo")
             continue
         try:
-            listing.samples.append(Sample(sample.image, sample.labels, _five(path)))
+            listing.samples.append(Sample(sample.image, sample.labels, read_landmarks(path, (POINTS,))))
         except DataError as error:
             listing.found("landmarks", error)
     return listing
-
-
-def _five(path: Path) -> Points:
-    """The five points of a file with 106: the first line their number, then x and y of each."""
-    cure = f"it takes {POINTS} on the first line, then {POINTS} lines of x and y"
-    lines = lines_of(path, cure)
-    if not lines or lines[0].strip() != str(POINTS):
-        raise DataError(path, f"line 1 is not {POINTS}", cure)
-    points: list[tuple[float, float]] = []
-    for number, line in enumerate(lines[1:], 2):
-        words = line.split()
-        if not words:
-            continue
-        values = [number_in(word) for word in words]
-        if len(values) != 2 or values[0] is None or values[1] is None:
-            raise DataError(path, f"line {number} is not x and y", cure)
-        points.append((values[0], values[1]))
-    if len(points) != POINTS:
-        raise DataError(path, f"has {len(points)} points", cure)
-    return tuple(
-        (
-            sum(points[i][0] for i in members) / len(members),
-            sum(points[i][1] for i in members) / len(members),
-        )
-        for members in FIVE
-    )
 
 
 LAYOUT = Layout(

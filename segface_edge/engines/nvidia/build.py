@@ -13,8 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from segface_edge import __version__
+from segface_edge.engines.base import WARP_OUTSIDE
 from segface_edge.engines.ort.metadata import read_metadata
-from segface_edge.errors import MissingDependencyError, ParityError, UsageError
+from segface_edge.errors import IncompatibleEngineError, MissingDependencyError, ParityError, UsageError
 
 from .compiler import Compiler
 from .config import BuildConfig
@@ -63,6 +64,8 @@ def build(onnx: Path, config: BuildConfig, *, progress: Progress = lambda *_: No
         KeyboardInterrupt: it was stopped.
     """
     about = read_metadata(onnx)  # says what is wrong with the file, if anything is
+    if about.spec.warp == "inside":
+        raise IncompatibleEngineError(onnx, "warps faces itself, which plans do not here yet", WARP_OUTSIDE)
     content = onnx.read_bytes()
     check_quantizers(content, onnx)
     batches = config.batches(about.spec)

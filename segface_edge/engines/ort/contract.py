@@ -48,7 +48,7 @@ def spec_of(session: Any, source: str) -> ModelSpec:
 
 
 def promised_tensors(spec: ModelSpec) -> list[Tensor]:
-    """What a graph with this metadata takes, and then what it gives."""
+    """The frames that a graph with this metadata takes, and then what it gives."""
     n, s, k = spec.batch, spec.size, len(spec.classes)
     feed: Tensor = (
         ("frames", np.uint8, (n, s, s, 3)) if spec.graph == "deploy" else ("images", np.float32, (n, 3, s, s))
@@ -59,14 +59,20 @@ def promised_tensors(spec: ModelSpec) -> list[Tensor]:
     return [feed, *outputs]
 
 
+def promised_inputs(spec: ModelSpec) -> list[Tensor]:
+    """All that it takes: frames, and the landmarks of a graph that warps faces itself."""
+    landmarks: Tensor = ("landmarks", np.float32, (spec.batch, 5, 2))
+    return [promised_tensors(spec)[0], *([landmarks] if spec.warp == "inside" else [])]
+
+
 def check_contract(session: Any, spec: ModelSpec, source: str) -> None:
     """Compares what the metadata promises with the graph's own inputs and outputs.
 
     Raises:
         IncompatibleEngineError: they differ in a name, a type, a shape or their order.
     """
-    feed, *outputs = promised_tensors(spec)
-    for promised, real in (([feed], session.get_inputs()), (outputs, session.get_outputs())):
+    outputs = promised_tensors(spec)[1:]
+    for promised, real in ((promised_inputs(spec), session.get_inputs()), (outputs, session.get_outputs())):
         found: list[Tensor] = [
             (node.name, _DTYPES.get(node.type, node.type), tuple(d if isinstance(d, int) else None for d in node.shape))
             for node in real

@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from segface_edge.engines.base import Engine, Output, cores
+from segface_edge.engines.base import WARP_OUTSIDE, Engine, Output, cores
 from segface_edge.errors import IncompatibleEngineError, SegFaceEdgeError, UsageError
 from segface_edge.pictures.geometry import UInt8Array
 
@@ -64,6 +64,8 @@ class OrtEngine(Engine):
         self._open = partial(open_session, path, device, index, threads, providers)
         self.spec = spec_of(session, self.source)
         check_contract(session, self.spec, self.source)
+        if self.spec.warp == "inside" and index is not None:
+            raise IncompatibleEngineError(self.source, "warps faces itself, which runs on the CPU only", WARP_OUTSIDE)
         feed, *outputs = promised_tensors(self.spec)
         self._input = feed[0]
         if index is None and (threads or cores() or 1) <= _FEW_THREADS:
@@ -78,13 +80,22 @@ class OrtEngine(Engine):
 
     def run(self, frames: UInt8Array) -> Output:
         """Runs (N, S, S, 3) uint8 RGB."""
+        if self.spec.warp == "inside":
+            raise UsageError(self.source, "warps faces itself, and wants their landmarks", WARP_OUTSIDE)
+        return self._run(frames, {})
+
+    def run_warped(self, frames: UInt8Array, landmarks: npt.NDArray[np.float32]) -> Output:
+        """The same of a graph that warps faces itself."""
+        return self._run(frames, {"landmarks": landmarks})
+
+    def _run(self, frames: UInt8Array, more: dict[str, npt.NDArray[np.float32]]) -> Output:
         session = self._session
         if session is None:
             raise UsageError(self.source, "is closed", "open it again")
         feed = self._feed(frames)
         try:
             if self._bound is None:
-                values = session.run(list(self.spec.outputs), {self._input: feed})
+                values = session.run(list(self.spec.outputs), {self._input: feed, **more})
                 found = dict(zip(self.spec.outputs, values, strict=True))
             else:
                 found = self._run_bound(self._bound, feed)

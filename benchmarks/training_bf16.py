@@ -66,11 +66,11 @@ def main(data: Path, photos: int, threads: int) -> None:
     """Measure, write."""
     torch.set_num_threads(threads)
     network = load_segface(
-        read_checkpoint(zoo.DEFAULT_CHECKPOINT),
+        read_checkpoint(zoo.RELEASED["mobilenet"]),
         backbone="mobilenet",
         labels="segface",
         image_size=SIZE,
-        source=zoo.DEFAULT_CHECKPOINT,
+        source="mobilenet",
     ).to(memory_format=torch.channels_last)
     images, labels = batch(data, photos)
     some = photos // 2

@@ -94,7 +94,7 @@ def test_options_overrule_the_recipe(cli: Cli, asked: SimpleNamespace, tmp_path:
 def test_the_result_goes_to_standard_output_and_the_rest_to_standard_error(cli: Cli, tmp_path: Path) -> None:
     result = cli("export")
     assert result.err.splitlines() == ["… reading weights", "warning: something to know"]
-    assert "wrote default.onnx (12.3 MB): deploy graph, 384 x 384, batch dynamic, outputs labels" in result.out
+    assert "wrote default.onnx (12.3 MB): deploy graph, 320 x 320, batch dynamic, outputs labels" in result.out
     assert "terms of use: non-commercial" in result.out
     assert "TensorRT engine: trtexec --onnx=default.onnx" in result.out
     document = json.loads(cli("export", "--json", "-").out)

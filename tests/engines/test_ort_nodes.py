@@ -59,8 +59,8 @@ def test_further_outputs_are_what_the_package_would_add(names: list[str]) -> Non
         assert np.array_equal(found[name], {"a": x, "b": np.abs(x)}[name])
 
 
-def test_the_bundled_models_logits_are_seen_and_its_labels_stay() -> None:
-    frames = np.stack(bundled_faces(384)[:1])
+def test_the_bundled_models_logits_are_seen_and_its_labels_stay(released_size: int) -> None:
+    frames = np.stack(bundled_faces(released_size)[:1])
     with OrtEngine(zoo.DEFAULT_MODEL) as engine:
         before = engine.infer(frames).labels
         assert engine.finite(frames) is True

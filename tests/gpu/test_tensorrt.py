@@ -23,6 +23,9 @@ from segface_edge.errors import IncompatibleEngineError
 from segface_edge.evaluation.photos import bundled_faces
 from segface_edge.evaluation.plan_parity import checked
 
+with OrtEngine(zoo.DEFAULT_MODEL) as _engine:
+    SIZE = _engine.spec.size
+
 
 @pytest.fixture(scope="module")
 def plan(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -59,14 +62,14 @@ def test_lower_precisions_are_read_back(tmp_path: Path) -> None:
         write_plan(tmp_path / "fp16.plan", built, config)
     assert built.info.precision["fp16"] > built.info.precision.get("fp32", 0)
     with TensorRTEngine(tmp_path / "fp16.plan") as engine:
-        assert engine.infer(bundled_faces(384)[0][None]).labels.any()
+        assert engine.infer(bundled_faces(SIZE)[0][None]).labels.any()
 
 
 @pytest.mark.parametrize("binding", BINDINGS)
 def test_every_binding_gives_the_same(plan: Path, binding: str) -> None:
     if not any(find_spec(module.partition(".")[0]) for module in BINDINGS[binding].modules):
         pytest.skip(f"{binding} is not installed")
-    frame = bundled_faces(384)[0][None]
+    frame = bundled_faces(SIZE)[0][None]
     with OrtEngine(zoo.DEFAULT_MODEL) as reference, TensorRTEngine(plan, binding=binding) as engine:
         for _ in range(3):
             assert (engine.infer(frame).labels == reference.infer(frame).labels).mean() >= 0.999
@@ -74,7 +77,7 @@ def test_every_binding_gives_the_same(plan: Path, binding: str) -> None:
 
 
 def test_threads_give_what_one_thread_gives(plan: Path) -> None:
-    frames = np.stack(bundled_faces(384)[:8])
+    frames = np.stack(bundled_faces(SIZE)[:8])
     with TensorRTEngine(plan) as engine:
         wanted = [engine.infer(frame[None]).labels for frame in frames]
         found: dict[int, np.ndarray] = {}
@@ -92,7 +95,7 @@ def test_threads_give_what_one_thread_gives(plan: Path) -> None:
 
 def test_cycles_give_all_memory_back(plan: Path) -> None:
     cuda = open_cuda()
-    frame = bundled_faces(384)[0][None]
+    frame = bundled_faces(SIZE)[0][None]
     with TensorRTEngine(plan) as engine:  # what CUDA keeps for itself is taken once
         engine.infer(frame)
     with cuda.current():

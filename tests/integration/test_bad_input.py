@@ -442,6 +442,8 @@ PATHS_TO_READ = {
     "parse source": ("parse", "{}.jpg", "-o", "out.png"),
     "parse model": ("parse", "photo.png", "-o", "out.png", "--model", "{}.onnx"),
     "parse detector": ("parse", "photo.png", "-o", "out.png", "--detector", "{}.onnx"),
+    "parse landmarks": ("parse", "photo.png", "-o", "out.png", "--landmarks", "{}.txt"),
+    "eval landmarks": ("eval", "--data", "labelled", "--landmarks", "{}.txt"),
     "parse spec": ("parse", "photo.png", "-o", "out.png", "--model", "x.plan", "--spec", "{}.onnx"),
     "eval spec": ("eval", "--data", "labelled", "--model", "x.plan", "--spec", "{}.json"),
     "bench spec": ("bench", "--engine", "x.plan", "--spec", "{}.onnx"),

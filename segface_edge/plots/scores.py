@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import matplotlib as mpl
 import numpy as np
@@ -176,7 +177,8 @@ def front_figure(
             for i, (name, found) in enumerate(points.items()):
                 milliseconds, f1 = found[panel]
                 axes.plot(milliseconds, 100 * f1, "o", color=f"C{i % 10}", markersize=8)
-                _note(axes, milliseconds, 100 * f1, f"{name}\n{100 * f1:.1f}, {milliseconds:.0f} ms")
+                # In turn above and below: two of the same F1 stand side by side.
+                _note(axes, milliseconds, 100 * f1, f"{name}\n{100 * f1:.1f}, {milliseconds:.0f} ms", below=i % 2 == 1)
             for name, times in lines.items():
                 axes.axvline(times[panel], color="grey", linestyle="--", linewidth=1)
                 axes.annotate(
@@ -185,17 +187,18 @@ def front_figure(
                 )  # fmt: skip
             axes.set_title(title, fontsize=10)
             axes.set_xlabel("ms a frame")
+            axes.margins(x=0.25, y=0.25)
             axes.set_xlim(left=0)
-            axes.margins(x=0.15, y=0.25)
             grid(axes)
         panels[0].set_ylabel("mean F1, points of 100")
         figure.suptitle("Accuracy over the time of a whole frame: up and to the left is better", fontsize=11)
     return figure
 
 
-def _note(axes: Axes, x: float, y: float, text: str) -> None:
+def _note(axes: Axes, x: float, y: float, text: str, *, below: bool = False) -> None:
     if math.isfinite(y):
-        axes.annotate(text, (x, y), (0, 6), textcoords="offset points", ha="center", fontsize=8)
+        place: dict[str, Any] = {"xytext": (0, -6), "va": "top"} if below else {"xytext": (0, 6)}
+        axes.annotate(text, (x, y), textcoords="offset points", ha="center", fontsize=8, **place)
 
 
 def _percent(share: float) -> str:

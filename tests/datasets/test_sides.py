@@ -59,7 +59,8 @@ def test_nothing_is_wrong_with_a_genuine_lapa(genuine: Path) -> None:
 def test_a_model_of_another_order_is_measured_on_lapa_by_the_subjects_sides(genuine: Path, parser: FaceParser) -> None:
     (data,) = open_splits(genuine)
     found = evaluate(parser.engine, data.samples, data.order, "paper").to_dict()
-    assert min(found["per_class_f1"][f"{side}_{part}"] for side in "lr" for part in ("brow", "eye")) > 0.8
+    # Exchanged they would be near 0.
+    assert min(found["per_class_f1"][f"{side}_{part}"] for side in "lr" for part in ("brow", "eye")) > 0.7
     assert found["mean_f1"] > 0.8  # with sides the other way round 0.57
 
 

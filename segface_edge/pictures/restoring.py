@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .geometry import Geometry, UInt8Array
-from .sampling import Places, grid, left_above, places, sample
+from .sampling import grid, largest, left_above, places, sample
 
 # Standard deviation, in square pixels, of the smoothing of masks that are enlarged.
 SMOOTHING = 0.6
@@ -51,7 +51,7 @@ def restore_part(labels: UInt8Array, geometry: Geometry, height: int, width: int
     shown = labels[geometry.top : geometry.bottom, geometry.left : geometry.right]
     columns, rows = _shown(geometry, height, width)
     target = np.zeros((len(rows), len(columns)), np.uint8)
-    masks, decided = _Masks(shown, geometry), _decided(shown, geometry)
+    masks, decided, outside = _Masks(shown, geometry), _decided(shown, geometry), _outside(geometry)
     for window, x, y in _parts(columns, rows):
         reach, all_of_it = _seen(shown, geometry, x, y)
         seen = np.flatnonzero(cv2.calcHist([shown[reach]], [0], None, [256], [0, 256])).tolist()
@@ -63,7 +63,8 @@ def restore_part(labels: UInt8Array, geometry: Geometry, height: int, width: int
             open_ones = np.flatnonzero(part == _OPEN)
             for start in range(0, len(open_ones), _AT_ONCE):
                 some = open_ones[start : start + _AT_ONCE]
-                part.ravel()[some] = masks.largest(seen, where.only(some))
+                candidates = ((label, masks[label]) for label in seen)
+                part.ravel()[some] = largest(candidates, where.only(some), outside=outside).ravel()
             target[window] = part
     return rows, columns, target
 
@@ -83,7 +84,7 @@ def restore_confidence_part(
     shown = np.ascontiguousarray(confidence[geometry.top : geometry.bottom, geometry.left : geometry.right])
     target = np.zeros((len(rows), len(columns)), np.uint8)
     for window, x, y in _parts(columns, rows):
-        target[window] = _sample(shown, places(_to_square(geometry), x, y), geometry)
+        target[window] = sample(shown, places(_to_square(geometry), x, y), outside=_outside(geometry))
     return rows, columns, target
 
 
@@ -146,16 +147,6 @@ class _Masks:
             self._masks[label] = mask
         return self._masks[label]
 
-    def largest(self, labels: list[int], where: Places) -> UInt8Array:
-        """The label whose mask is largest, of those that may be there, the first of equals: places (1, n) -> (n,)."""
-        target, largest = (np.zeros(where.steps.shape, np.uint8) for _ in range(2))
-        for label in labels:
-            sampled = _sample(self[label], where, self._geometry)
-            wins = cv2.compare(sampled, largest, cv2.CMP_GT)
-            cv2.copyTo(sampled, wins, largest)
-            np.copyto(target, np.uint8(label), where=wins != 0)
-        return np.asarray(target.ravel(), np.uint8)
-
 
 def _as_it_lies(values: UInt8Array, geometry: Geometry) -> tuple[UInt8Array, Geometry]:
     """(S, S) of a square as it lies in the photo, where that is by quarter turns: exact, and nothing is warped."""
@@ -214,6 +205,6 @@ def _to_square(geometry: Geometry) -> npt.NDArray[np.float64]:
     return to_square
 
 
-def _sample(shown: UInt8Array, where: Places, geometry: Geometry) -> UInt8Array:
-    # Not askew, only pixels that the square shows are asked for; askew, there are others among them.
-    return sample(shown, where, outside=None if geometry.quarters == 0 else (0,))
+def _outside(geometry: Geometry) -> tuple[int, ...] | None:
+    """Not askew, only pixels that the square shows are asked for; askew, there are others among them."""
+    return None if geometry.quarters == 0 else (0,)

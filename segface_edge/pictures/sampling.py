@@ -6,6 +6,7 @@ With rounded places both compute the same integers.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -113,3 +114,21 @@ def sample(picture: UInt8Array, where: Places, *, outside: tuple[int, ...] | Non
     if outside is not None:
         border = {"borderMode": cv2.BORDER_CONSTANT, "borderValue": outside}
     return np.asarray(cv2.remap(picture, where.pixels, where.steps, cv2.INTER_LINEAR, **border), np.uint8)
+
+
+def largest(
+    masks: Iterable[tuple[int, UInt8Array]], where: Places, *, outside: tuple[int, ...] | None = None
+) -> UInt8Array:
+    """The label whose mask is largest at each place, the first of equals, 0 where none is seen: (H, W) uint8.
+
+    Args:
+        masks: labels, and the mask (h, w) uint8 of each.
+        where, outside: as of `sample`.
+    """
+    target, most = (np.zeros(where.steps.shape, np.uint8) for _ in range(2))
+    for label, mask in masks:
+        sampled = sample(mask, where, outside=outside)
+        wins = cv2.compare(sampled, most, cv2.CMP_GT)
+        cv2.copyTo(sampled, wins, most)
+        np.copyto(target, np.uint8(label), where=wins != 0)
+    return target

@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from .fitting import PADDING
 from .geometry import UInt8Array
-from .sampling import Places, places_of, sample
+from .sampling import Places, largest, places_of, sample
 
 # Where the two eyes (the left one in the picture first), the nose and the mouth's corners come to lie, of 512 x 512.
 _TEMPLATE = ((196.0, 226.0), (316.0, 226.0), (256.0, 286.0), (220.0, 360.4), (292.0, 360.4))
@@ -102,13 +102,9 @@ def unwarp_labels(labels: UInt8Array, landmarks: npt.ArrayLike) -> UInt8Array:
     Each class's mask is interpolated bilinearly, and the largest wins, the lowest label of equals.
     """
     where = _places(_warp(landmarks, len(labels)).inverse()[0])
-    target, largest = np.zeros_like(labels), np.zeros_like(labels)
-    for label in np.flatnonzero(np.bincount(labels.ravel(), minlength=256)).tolist():
-        sampled = sample(np.asarray(cv2.inRange(labels, label, label), np.uint8), where, outside=(0,))
-        wins = cv2.compare(sampled, largest, cv2.CMP_GT)
-        cv2.copyTo(sampled, wins, largest)
-        np.copyto(target, np.uint8(label), where=wins != 0)
-    return target
+    there = np.flatnonzero(np.bincount(labels.ravel(), minlength=256)).tolist()
+    masks = ((label, np.asarray(cv2.inRange(labels, label, label), np.uint8)) for label in there)
+    return largest(masks, where, outside=(0,))
 
 
 def unwarp_confidence(confidence: UInt8Array, landmarks: npt.ArrayLike) -> UInt8Array:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Protocol
 
 import torch
@@ -51,13 +51,19 @@ class Layers(nn.Sequential):
 
     def features(self, images: Tensor) -> list[Tensor]:
         """(N, 3, S, S) normalised -> the four taps, shallow first: (N, C_i, S / 2^(i+2), S / 2^(i+2))."""
-        found = []
-        x = images
-        for index, layer in enumerate(self):
-            x = layer(x)
-            if index in self.taps:
-                found.append(x)
-        return found
+        return tapped(self, self.taps, images)
+
+
+def tapped(layers: Iterable[nn.Module], taps: Sequence[int], x: Tensor) -> list[Tensor]:
+    """What some of the layers give, by their indices; those behind the last of these are not run."""
+    found = []
+    for index, layer in enumerate(layers):
+        if index > taps[-1]:
+            break
+        x = layer(x)
+        if index in taps:
+            found.append(x)
+    return found
 
 
 def conv_norm(

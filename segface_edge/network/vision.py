@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from segface_edge.errors import MissingDependencyError, missing_extra
 from segface_edge.spec import IMAGENET_MEAN, IMAGENET_STD
 
-from .backbone import Rgb
+from .backbone import Rgb, tapped
 
 _PURPOSE = "this backbone"
 
@@ -50,14 +50,8 @@ class Vision(nn.Sequential):
     def features(self, images: Tensor) -> list[Tensor]:
         """(N, 3, S, S), ImageNet-normalised -> the four taps, shallow first: (N, C_i, S / 2^(i+2), S / 2^(i+2))."""
         stages = cast(nn.Sequential, self[0]) if self.names[0] == "features" else self
-        found, x = [], images
-        for index, stage in enumerate(stages):
-            if index > self.taps[-1]:
-                break
-            x = stage(x)
-            if index in self.taps:
-                found.append(x.permute(0, 3, 1, 2) if self.pixels_last else x)
-        return found
+        found = tapped(stages, self.taps, images)
+        return [tap.permute(0, 3, 1, 2) for tap in found] if self.pixels_last else found
 
     def from_published(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """torchvision's own names."""

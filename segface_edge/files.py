@@ -1,17 +1,18 @@
-"""Writing files whole or not at all; what came instead of a file; hashes."""
+"""Writing files whole or not at all; what came instead of a file; hashes; lines and numbers of text files."""
 
 from __future__ import annotations
 
 import errno
 import hashlib
 import itertools
+import math
 import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from .errors import InputError
+from .errors import DataError, InputError
 
 _COUNTER = itertools.count()
 # What an OSError while writing is cured by; anything else by either.
@@ -48,6 +49,24 @@ def sha256_of(path: Path) -> str:
         while part := file.read(2**20):
             digest.update(part)
     return digest.hexdigest()
+
+
+def lines_of(path: Path, cure: str) -> list[str]:
+    """Lines of a text file. Raises DataError."""
+    try:
+        return path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = "no such file" if isinstance(error, FileNotFoundError) else "is not a text file that can be read"
+        raise DataError(path, reason, cure) from error
+
+
+def number_in(text: str) -> float | None:
+    """A finite number, or None."""
+    try:
+        number = float(text)
+    except ValueError:
+        return None
+    return number if math.isfinite(number) else None
 
 
 def check_place(path: Path) -> None:

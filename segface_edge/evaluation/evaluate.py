@@ -14,12 +14,12 @@ from PIL import Image
 
 from segface_edge.engines import Engine
 from segface_edge.engines.warped import infer_squares
-from segface_edge.errors import DataError, ImageError, UsageError
+from segface_edge.errors import DataError
 from segface_edge.labels import IGNORED, LabelSet
 from segface_edge.pictures import fitting, restoring
 from segface_edge.pictures.cutting import cut as cut_out
 from segface_edge.pictures.geometry import FaceBox, UInt8Array
-from segface_edge.pictures.landmarks import Points, five
+from segface_edge.pictures.landmarks import Points, five_of
 
 from .histogram import Histogram
 
@@ -204,7 +204,7 @@ def compared(engine: Engine, samples: Sequence[Labelled], order: LabelSet, proto
         faces = [_read(engine, sample, order, cut=squash) for sample in chunk]
         fits = [fitting.fit(face.image, size, squash=squash) for face in faces]
         landmarks = [
-            face.landmarks and tuple(fitted.geometry.to_square(x, y) for x, y in face.landmarks)
+            face.landmarks and fitted.geometry.to_square(face.landmarks)
             for face, fitted in zip(faces, fits, strict=True)
         ]
         predictions = infer_squares(engine, np.stack([fitted.pixels for fitted in fits]), landmarks).labels
@@ -235,10 +235,7 @@ def _read(engine: Engine, sample: Labelled, order: LabelSet, *, cut: bool) -> _F
     landmarks = _five(engine, sample) if engine.spec.warp != "none" else None
     if not cut or sample.box is None:
         return _Face(image, truth, landmarks)
-    try:
-        image, truth, (left, top) = cut_out(image, truth, sample.box)
-    except ImageError as error:
-        raise DataError(sample.image, f"its {error.subject} {error.problem}", error.cure) from error
+    image, truth, (left, top) = cut_out(image, truth, sample.box, sample.image)
     return _Face(image, truth, landmarks and tuple((x - left, y - top) for x, y in landmarks))
 
 
@@ -247,10 +244,7 @@ def _five(engine: Engine, sample: Labelled) -> Points:
     if sample.landmarks is None:
         cure = "use a data set that has them, LaPa for example"
         raise DataError(sample.image, f"has no landmarks, which {engine.source} warps faces by", cure)
-    try:
-        return five(sample.landmarks)
-    except UsageError as error:
-        raise DataError(sample.image, f"{error.subject} {error.problem}", error.cure) from error
+    return five_of(sample.landmarks, sample.image)
 
 
 def _score(name: str, histogram: Histogram, order: LabelSet) -> PhotoScore:

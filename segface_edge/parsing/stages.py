@@ -217,4 +217,4 @@ class Stages:
 
 def _in_square(one: Located, fitted: Fitted) -> Points | None:
     """A face's landmarks in its square."""
-    return one.face.landmarks and tuple(fitted.geometry.to_square(x, y) for x, y in one.face.landmarks)
+    return one.face.landmarks and fitted.geometry.to_square(one.face.landmarks)

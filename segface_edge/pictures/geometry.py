@@ -6,6 +6,7 @@ Coordinates are continuous: pixel i covers [i, i + 1), its centre is i + 0.5.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -160,11 +161,14 @@ class Geometry:
         x, y = x - self.offset_x, y - self.offset_y
         return (self.scale_y * x - self.turn_x * y) / determinant, (self.scale_x * y - self.turn_y * x) / determinant
 
-    def to_square(self, x: float, y: float) -> tuple[float, float]:
-        """A point of the photo in the square."""
-        return (
-            self.scale_x * x + self.turn_x * y + self.offset_x,
-            self.turn_y * x + self.scale_y * y + self.offset_y,
+    def to_square(self, points: Iterable[tuple[float, float]]) -> tuple[tuple[float, float], ...]:
+        """Points of the photo in the square."""
+        return tuple(
+            (
+                self.scale_x * x + self.turn_x * y + self.offset_x,
+                self.turn_y * x + self.scale_y * y + self.offset_y,
+            )
+            for x, y in points
         )
 
     def for_photo_scaled(self, x: float, y: float) -> Geometry:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
 from segface_edge.errors import DataError, UsageError
+from segface_edge.files import lines_of, number_in
 
 # Points of a data set -> the five: each is the mean of these. In a file as many lines: 5 are the five themselves, 106
 # LaPa's, 68 those of iBUG 300-W, which Helen has.
@@ -43,6 +43,14 @@ def five(points: npt.ArrayLike) -> Points:
     return tuple((x, y) for x, y in found.tolist())
 
 
+def five_of(points: npt.ArrayLike, source: Path) -> Points:
+    """The same of a data set's points. Raises DataError, which names `source`."""
+    try:
+        return five(points)
+    except UsageError as error:
+        raise DataError(source, f"its {error.subject} {error.problem}", error.cure) from error
+
+
 def _means(points: npt.NDArray[np.float64]) -> Points:
     return tuple((float(x), float(y)) for x, y in (points[list(members)].mean(0) for members in FIVE[len(points)]))
 
@@ -68,11 +76,7 @@ def read_landmarks(path: Path, counts: tuple[int, ...] = tuple(FIVE)) -> Points:
     """
     known = " or ".join(map(str, counts))
     cure = f"it takes {known} on the first line, then {known} lines of x and y"
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        reason = "no such file" if isinstance(error, FileNotFoundError) else "is not a text file that can be read"
-        raise DataError(path, reason, cure) from error
+    lines = lines_of(path, cure)
     start = 1
     if 5 in counts and lines and len(lines[0].split()) == 2:
         wanted, start = 5, 0
@@ -86,18 +90,10 @@ def read_landmarks(path: Path, counts: tuple[int, ...] = tuple(FIVE)) -> Points:
         words = line.split()
         if not words:
             continue
-        values = [value for word in words if (value := _number(word)) is not None]
+        values = [value for word in words if (value := number_in(word)) is not None]
         if len(values) != 2 or len(words) != 2:
             raise DataError(path, f"line {number} is not x and y", cure)
         points.append((values[0], values[1]))
     if len(points) != wanted:
         raise DataError(path, f"has {len(points)} points", cure)
     return _means(np.array(points))
-
-
-def _number(word: str) -> float | None:
-    try:
-        value = float(word)
-    except ValueError:
-        return None
-    return value if math.isfinite(value) else None

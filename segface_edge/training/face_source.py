@@ -16,12 +16,12 @@ from PIL import Image
 from torch import Tensor
 
 from segface_edge.datasets.samples import Sample
-from segface_edge.errors import DataError, ImageError, SegFaceEdgeError, UsageError
+from segface_edge.errors import DataError, SegFaceEdgeError, UsageError
 from segface_edge.labels import IGNORED, RARE_PARTS, LabelSet
 from segface_edge.pictures import fitting
 from segface_edge.pictures.cutting import cut
 from segface_edge.pictures.geometry import UInt8Array
-from segface_edge.pictures.landmarks import five
+from segface_edge.pictures.landmarks import five_of
 
 from .augment import DRAWS, AugmentConfig, needs_background
 from .capture import jpeg, low_resolution, motion_blur, sensor_noise
@@ -46,6 +46,13 @@ class _Face:
     image: UInt8Array
     labels: UInt8Array
     landmarks: npt.NDArray[np.float32] | None
+
+
+def need_landmarks(samples: Sequence[Sample], cure: str) -> None:
+    """Raises DataError where a photo has none, for a network that warps faces by them."""
+    bare = next((sample for sample in samples if sample.landmarks is None), None)
+    if bare is not None:
+        raise DataError(bare.image, "has no landmarks, which model.warp needs", cure)
 
 
 class FaceSource(torch.utils.data.Dataset[dict[str, npt.NDArray[Any]] | SegFaceEdgeError]):
@@ -81,9 +88,8 @@ class FaceSource(torch.utils.data.Dataset[dict[str, npt.NDArray[Any]] | SegFaceE
         warps: bool = False,
     ) -> None:
         self._warps = warps
-        bare = next((sample for sample in samples if warps and sample.landmarks is None), None)
-        if bare is not None:
-            raise DataError(bare.image, "has no landmarks, which model.warp needs", "train on LaPa, or set it to false")
+        if warps:
+            need_landmarks(samples, "train on LaPa, or set it to false")
         self._samples, self._orders, self._order = list(samples), list(orders), order
         self._tables = {source.name: _table(source, order) for source in dict.fromkeys(self._orders)}
         self._side, self._config, self._seed = side, config, seed
@@ -183,10 +189,7 @@ class FaceSource(torch.utils.data.Dataset[dict[str, npt.NDArray[Any]] | SegFaceE
         photo, labels = sample.read(order)
         corner = (0.0, 0.0)
         if sample.box is not None:
-            try:
-                photo, labels, corner = cut(photo, labels, sample.box)
-            except ImageError as error:
-                raise DataError(sample.image, f"its {error.subject} {error.problem}", error.cure) from error
+            photo, labels, corner = cut(photo, labels, sample.box, sample.image)
         labels = self._tables[order.name][labels]
         # A protocol that shows a box stretches it.
         fitted = fitting.fit(photo, self._side, squash=sample.box is not None)
@@ -199,11 +202,8 @@ class FaceSource(torch.utils.data.Dataset[dict[str, npt.NDArray[Any]] | SegFaceE
             drawn = framed
         if not self._warps or sample.landmarks is None:
             return _Face(fitted.pixels, drawn, None)
-        try:
-            points = np.array(five(sample.landmarks)) - corner
-        except UsageError as error:
-            raise DataError(sample.image, f"{error.subject} {error.problem}", error.cure) from error
-        shown = np.array([box.to_square(x, y) for x, y in points.tolist()], np.float32)
+        points = np.array(five_of(sample.landmarks, sample.image)) - corner
+        shown = np.array(box.to_square(points.tolist()), np.float32)
         return _Face(fitted.pixels, drawn, (shown / self._side * 2 - 1).astype(np.float32))
 
     def _paste(self, image: UInt8Array, labels: UInt8Array, rng: np.random.Generator) -> tuple[UInt8Array, UInt8Array]:

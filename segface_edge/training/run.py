@@ -8,9 +8,10 @@ from pathlib import Path
 import torch
 
 from segface_edge.datasets.opening import DataSet
-from segface_edge.errors import DataError, UsageError
+from segface_edge.errors import UsageError
 from segface_edge.labels import LabelSet, label_set
 
+from .face_source import need_landmarks
 from .learner import Learner, make_learner
 from .losses import SegmentationLoss
 from .parameters import starting_network
@@ -74,9 +75,8 @@ def prepare(recipe: Recipe, path: Path, *, processes: Processes, resume: bool, s
     data = recipe.data
     labelled = [open_labelled(root, data.train_split, data.label_order) for root in data.train_sets]
     validation = open_validation(data)
-    bare = next((s for s in validation.samples if s.landmarks is None), None) if validation else None
-    if recipe.model.warp and bare is not None:
-        raise DataError(bare.image, "has no landmarks, which model.warp needs", "measure on LaPa")
+    if recipe.model.warp and validation:
+        need_landmarks(validation.samples, "measure on LaPa")
     folder = _folder(path, recipe, processes, resume)
     teacher = Teacher(recipe.teacher, order, device) if recipe.teacher else None
     if teacher is not None and data.unlabelled is not None:

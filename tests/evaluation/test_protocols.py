@@ -95,7 +95,7 @@ def test_a_photo_without_landmarks_is_told_of(tmp_path: Path, engine: Any) -> No
     (sample,) = open_dataset(tmp_path, split="test").samples
     with pytest.raises(DataError, match=r"1\.png: has no landmarks, which fake warps faces by"):
         evaluate(warping(engine), [replace(sample, landmarks=None)], LAPA, "paper")
-    with pytest.raises(DataError, match=r"1\.png: landmarks are not finite, or all in one place"):
+    with pytest.raises(DataError, match=r"1\.png: its landmarks are not finite, or all in one place"):
         evaluate(engine, [replace(sample, landmarks=((1.0, 1.0),) * 5)], LAPA, "paper")
 
 

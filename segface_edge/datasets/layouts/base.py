@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -83,24 +82,6 @@ def files_in(place: Path) -> list[str]:
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
         raise DataError(place, f"cannot be listed ({reason})", "check the data set's layout") from error
-
-
-def lines_of(path: Path, cure: str) -> list[str]:
-    """Lines of a text file."""
-    try:
-        return path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        reason = "no such file" if isinstance(error, FileNotFoundError) else "is not a text file that can be read"
-        raise DataError(path, reason, cure) from error
-
-
-def number_in(text: str) -> float | None:
-    """A finite number, or None."""
-    try:
-        number = float(text)
-    except ValueError:
-        return None
-    return number if math.isfinite(number) else None
 
 
 def placed(*parts: str) -> Callable[[Path], tuple[str | None, ...]]:

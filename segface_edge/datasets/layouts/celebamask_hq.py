@@ -11,10 +11,11 @@ import numpy.typing as npt
 
 from segface_edge.datasets.samples import Sample, read_picture
 from segface_edge.errors import DataError
+from segface_edge.files import lines_of
 from segface_edge.labels import LabelSet, label_set
 from segface_edge.pictures.geometry import UInt8Array
 
-from .base import SPLITS, Layout, Listing, files_in, lines_of
+from .base import SPLITS, Layout, Listing, files_in
 
 _SEGFACE = label_set("segface")
 # The masks are painted in this order, later ones on top (SegFace's preparation of the set).

@@ -8,10 +8,11 @@ from pathlib import Path
 
 from segface_edge.datasets.samples import Sample
 from segface_edge.errors import DataError
+from segface_edge.files import lines_of, number_in
 from segface_edge.pictures.geometry import FaceBox
 from segface_edge.pictures.landmarks import Points
 
-from .base import SPLITS, Layout, Listing, base_of, files_in, lines_of, number_in
+from .base import SPLITS, Layout, Listing, base_of, files_in
 
 PHOTO, LABELS, POINTS = "_image.jpg", "_label.png", 68
 # The file's points are of photos twice as large. SegFace shows a square of so many of their longer extent.

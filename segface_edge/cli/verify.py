@@ -24,9 +24,7 @@ Examples:
   segface-edge verify --ref model.onnx --model model_fp16.onnx --data photos/ --json -
   segface-edge verify --ref model.safetensors --model model.onnx --threads 2""",
 )
-@click.option(
-    "--ref", required=True, type=click.Path(path_type=Path), help="What is right, in fp32: ONNX file or checkpoint."
-)
+@click.option("--ref", required=True, type=ModelFile(), help="What is right, in fp32: ONNX file, checkpoint, a name.")
 @click.option("--model", required=True, type=ModelFile(), help="The file in question, or a name.")
 @click.option(
     "--data",

@@ -41,6 +41,18 @@ def traced_once(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     patch.undo()
 
 
+@pytest.fixture(scope="module")
+def few_faces() -> Iterator[None]:
+    """Six of the bundled faces for every comparison."""
+    from segface_edge.evaluation.photos import bundled_faces
+    from segface_edge.export import pipeline, quantize
+
+    with pytest.MonkeyPatch.context() as patch:
+        for module in (pipeline, quantize):
+            patch.setattr(module, "bundled_faces", lambda size: bundled_faces(size)[::8])
+        yield
+
+
 @pytest.fixture(scope="session")
 def traced(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Any]:
     """Makes the graph of the released weights at `SIZE`, as it comes from PyTorch, for options of ExportConfig."""

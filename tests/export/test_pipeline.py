@@ -27,13 +27,7 @@ from segface_edge.spec import PARITY_KEY
 
 from .conftest import SIZE
 
-
-@pytest.fixture(scope="module", autouse=True)
-def few_faces() -> object:
-    patch = pytest.MonkeyPatch()
-    patch.setattr(pipeline, "bundled_faces", lambda size: photos.bundled_faces(size)[::8])
-    yield
-    patch.undo()
+pytestmark = pytest.mark.usefixtures("few_faces")
 
 
 @pytest.fixture(scope="module")

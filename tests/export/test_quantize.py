@@ -17,7 +17,7 @@ pytest.importorskip("onnx.version_converter")
 from segface_edge.engines.ort.engine import OrtEngine
 from segface_edge.errors import ParityError, UsageError
 from segface_edge.evaluation import parity, photos
-from segface_edge.export import pipeline, precision, quantize
+from segface_edge.export import precision, quantize
 from segface_edge.export.config import ExportConfig
 from segface_edge.export.pipeline import run_export
 from segface_edge.export.quantize import QuantizeConfig, Quantized, run_quantize
@@ -26,14 +26,7 @@ from segface_edge.spec import PARITY_KEY, PRECISION_KEY
 
 from .conftest import SIZE
 
-
-@pytest.fixture(scope="module", autouse=True)
-def few_faces() -> object:
-    patch = pytest.MonkeyPatch()
-    for module in (pipeline, quantize):
-        patch.setattr(module, "bundled_faces", lambda size: photos.bundled_faces(size)[::8])
-    yield
-    patch.undo()
+pytestmark = pytest.mark.usefixtures("few_faces")
 
 
 @pytest.fixture(scope="module")

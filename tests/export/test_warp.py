@@ -20,8 +20,6 @@ from segface_edge.engines.nvidia.config import BuildConfig
 from segface_edge.engines.ort.engine import OrtEngine
 from segface_edge.engines.warped import infer_squares
 from segface_edge.errors import IncompatibleEngineError, UsageError
-from segface_edge.evaluation import photos
-from segface_edge.export import pipeline
 from segface_edge.export.config import ExportConfig
 from segface_edge.export.pipeline import run_export
 from segface_edge.network import build_segface
@@ -32,12 +30,7 @@ SIZE = 64
 POINTS = [(204.0, 105.0), (247.0, 105.0), (224.0, 128.0), (205.0, 145.0), (243.0, 145.0)]
 
 
-@pytest.fixture(scope="module", autouse=True)
-def few_faces() -> object:
-    patch = pytest.MonkeyPatch()
-    patch.setattr(pipeline, "bundled_faces", lambda size: photos.bundled_faces(size)[::8])
-    yield
-    patch.undo()
+pytestmark = pytest.mark.usefixtures("few_faces")
 
 
 @pytest.fixture(scope="module")
@@ -71,6 +64,7 @@ def squares() -> tuple[np.ndarray, list[Any]]:
     return np.stack([square] * 3), points
 
 
+@pytest.mark.slow
 def test_the_opsets_that_are_exported_have_the_operator(weights: Path, tmp_path: Path) -> None:
     """GridSample's name of bilinear changed with opset 20."""
     config = ExportConfig(weights=weights, warp="inside", opset=20)
@@ -170,6 +164,7 @@ def test_weights_of_another_order_do_not_warp(tmp_path: Path) -> None:
         run_export(ExportConfig(warp="outside"), tmp_path / "x.onnx")
 
 
+@pytest.mark.slow
 def test_a_file_can_be_told_to_warp(cli: Callable[..., Any], tmp_path: Path) -> None:
     """Weights of LaPa that say nothing of a warp are not warped, unless it is asked for."""
     path = tmp_path / "plain.safetensors"

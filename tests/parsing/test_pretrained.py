@@ -92,6 +92,7 @@ def test_an_onnx_file_in_the_cache_needs_no_torch(cache: Path, monkeypatch: pyte
         assert "hair" in parser(zoo.PORTRAIT).present()
 
 
+@pytest.mark.slow
 def test_fetched_imported_exported_and_run(
     tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch, cli: Cli
 ) -> None:

@@ -116,7 +116,7 @@ def _text(report: Parity) -> str:
         [
             report.summary(),
             f"  {'class':<11} {'pixels':>10} {'turned':>8}  {'F1':>6}  {'floor':>6}   (points of 100; few: at most "
-            f"{report.limits.small_turned} pixels may turn)",
+            f"{report.limits.small_turned} pixels may turn, of a rare class {report.limits.small_rare_turned})",
             *rows,
             "logits: finite on all faces"
             if report.finite

@@ -30,7 +30,9 @@ class Limits:
         equal: least share of pixels with equal labels.
         class_f1: least F1 of a class against the predecessor's labels.
         rare_f1: the same of rare classes.
-        small_turned: most turned pixels of a class that has fewer than `SMALL_CLASS`.
+        small_turned: most turned pixels of a class that has fewer than `SMALL_CLASS`, no more than one of that many may
+            turn by its floor.
+        small_rare_turned: the same of rare classes.
         logit_error: largest difference of logits over the largest logit; None: not limited.
         confidence_error: largest difference of confidence, of 255; None: not limited (where a label turns, its
             confidence is another class's).
@@ -41,6 +43,7 @@ class Limits:
     class_f1: float
     rare_f1: float
     small_turned: int
+    small_rare_turned: int
     logit_error: float | None
     confidence_error: int | None
     confidence_p999: int | None
@@ -53,6 +56,7 @@ LIMITS: dict[Precision, Limits] = {
         class_f1=0.995,
         rare_f1=0.995,
         small_turned=5,
+        small_rare_turned=5,
         logit_error=2e-4,
         confidence_error=2,
         confidence_p999=None,
@@ -64,6 +68,7 @@ LIMITS: dict[Precision, Limits] = {
         class_f1=0.98,
         rare_f1=0.96,
         small_turned=40,
+        small_rare_turned=80,
         logit_error=5e-2,
         confidence_error=None,
         confidence_p999=16,
@@ -75,6 +80,7 @@ LIMITS: dict[Precision, Limits] = {
         class_f1=0.90,
         rare_f1=0.60,
         small_turned=200,
+        small_rare_turned=800,
         logit_error=None,
         confidence_error=None,
         confidence_p999=None,
@@ -150,10 +156,14 @@ class Parity:
         """The least F1 that a class may have."""
         return self.limits.rare_f1 if name in RARE_PARTS else self.limits.class_f1
 
+    def few(self, name: str) -> int:
+        """The most pixels that a class of few may turn."""
+        return self.limits.small_rare_turned if name in RARE_PARTS else self.limits.small_turned
+
     def class_failure(self, name: str) -> str | None:
         """What is wrong with a class, or None."""
         if self.pixels[name] < SMALL_CLASS:
-            most = self.limits.small_turned
+            most = self.few(name)
             return f"{self.turned[name]} turned pixels (limit {most})" if self.turned[name] > most else None
         f1 = self.per_class_f1[name]
         return f"F1 {f1:.4f} (limit {self.floor(name)})" if f1 is not None and not f1 >= self.floor(name) else None

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from segface_edge.engines import FakeEngine, Output
 from segface_edge.errors import ParityError
-from segface_edge.evaluation.parity import LIMITS, Parity, compare
+from segface_edge.evaluation.parity import LIMITS, SMALL_CLASS, Parity, compare
 from segface_edge.labels import RARE_PARTS, label_set
 from segface_edge.spec import Precision
 
@@ -79,14 +79,22 @@ def test_a_rare_class_has_its_own_floor(precision: Precision) -> None:
 
 @pytest.mark.parametrize("precision", PRECISIONS)
 def test_of_a_class_of_few_pixels_the_turned_ones_are_counted(precision: Precision) -> None:
-    few = {**dict.fromkeys(ORDER.classes, 100_000), "neck_l": 30}
-    scores = {**dict.fromkeys(ORDER.classes, 1.0), "neck_l": 0.5}
-    most = LIMITS[precision].small_turned
-    turned = {**dict.fromkeys(ORDER.classes, 0), "neck_l": most}
-    assert report(precision, pixels=few, per_class_f1=scores, turned=turned).failures() == []
-    turned["neck_l"] += 1
-    (failure,) = report(precision, pixels=few, per_class_f1=scores, turned=turned).failures()
-    assert failure == f"neck_l: {most + 1} turned pixels (limit {most})"
+    for name, most in (("neck_l", LIMITS[precision].small_rare_turned), ("l_eye", LIMITS[precision].small_turned)):
+        few = {**dict.fromkeys(ORDER.classes, 100_000), name: 30}
+        scores = {**dict.fromkeys(ORDER.classes, 1.0), name: 0.5}
+        turned = {**dict.fromkeys(ORDER.classes, 0), name: most}
+        assert report(precision, pixels=few, per_class_f1=scores, turned=turned).failures() == []
+        turned[name] += 1
+        (failure,) = report(precision, pixels=few, per_class_f1=scores, turned=turned).failures()
+        assert failure == f"{name}: {most + 1} turned pixels (limit {most})"
+
+
+@pytest.mark.parametrize("precision", PRECISIONS)
+@pytest.mark.parametrize("name", ["l_eye", "hat"])
+def test_a_class_of_few_pixels_may_turn_no_more_than_one_of_just_enough(precision: Precision, name: str) -> None:
+    found = report(precision)
+    # F1 = 2 TP / (2 TP + turned), and of n pixels that all but k keep, k lost and k won: 1 - k / n.
+    assert 2 <= found.few(name) <= round(2 * (1 - found.floor(name)) * SMALL_CLASS)
 
 
 @pytest.mark.parametrize("order", ["lapa", "helen"])

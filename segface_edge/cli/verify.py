@@ -101,7 +101,7 @@ def _check_alike(reference: Engine, candidate: Engine) -> None:
 
 
 def _text(report: Parity) -> str:
-    from segface_edge.evaluation.parity import SMALL_CLASS
+    from segface_edge.evaluation.limits import SMALL_CLASS
 
     rows = []
     for name, f1 in report.per_class_f1.items():

@@ -8,8 +8,11 @@ import numpy as np
 import numpy.typing as npt
 import onnx
 from onnx import numpy_helper
+from onnx.reference import ReferenceEvaluator
 
 Array = npt.NDArray[Any]
+# Elements of a tensor of whole numbers that is folded.
+_FEW = 64
 
 
 def constants(graph: onnx.GraphProto) -> dict[str, Array]:
@@ -31,6 +34,29 @@ def computed_from_weights(graph: onnx.GraphProto) -> set[str]:
         if all(name in fixed for name in node.input if name):
             fixed.update(node.output)
     return fixed
+
+
+def fold_whole_numbers(graph: onnx.GraphProto) -> None:
+    """Whole numbers that depend on nothing (where Swin's rolled windows begin) become constants.
+
+    With them as nodes the shapes behind them cannot be told. Some depend on shapes, of which only the simplifier makes
+    numbers: this is for a graph that went through it.
+    """
+    known = constants(graph)
+    kept = []
+    for node in graph.node:
+        values = [known.get(name) for name in node.input]
+        small = [value for value in values if value is not None and value.size <= _FEW and value.dtype.kind in "biu"]
+        if not node.input or len(small) < len(values):
+            kept.append(node)
+            continue
+        results = ReferenceEvaluator(node).run(None, dict(zip(node.input, small, strict=True)))
+        for name, result in zip(node.output, results, strict=True):
+            known[name] = np.asarray(result)
+            graph.initializer.append(numpy_helper.from_array(known[name], name))
+    del graph.node[:]
+    graph.node.extend(kept)
+    drop_unused(graph)
 
 
 def drop_unused(graph: onnx.GraphProto) -> None:

@@ -22,7 +22,7 @@ from segface_edge.errors import UsageError
 from segface_edge.evaluation.parity import Parity, compare
 from segface_edge.evaluation.photos import Faces, bundled_faces, check_folder, own_faces
 from segface_edge.files import write_whole
-from segface_edge.network import SegFace, build_segface, read_checkpoint
+from segface_edge.network import SegFace, read_checkpoint
 from segface_edge.network.checkpoint import Checkpoint, load_segface, provenance
 from segface_edge.network.engine import DEFAULT_SIZE, TorchEngine
 from segface_edge.network.recognise import identified
@@ -31,13 +31,13 @@ from segface_edge.spec import METADATA_KEY, ModelSpec
 from segface_edge.zoo.models import checkpoint_of, find, is_name, of_backbone
 
 from .config import ExportConfig
+from .constants import fold_whole_numbers
 from .finish import compact, set_metadata
+from .fresh import fresh_network
 from .precision import Bar, Lowered, no_bar
 from .quantize import QuantizeConfig, lower_file, photos_to_calibrate_on, serialised
 from .simplify import simplify
 from .to_onnx import INPUT_NAMES, to_onnx
-
-RANDOM_SEED = 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -215,11 +215,10 @@ def trtexec_line(path: Path, spec: ModelSpec) -> str:
 
 def _load(config: ExportConfig, warnings: list[str]) -> tuple[SegFace, Checkpoint | None]:
     if config.random_weights:
-        torch.manual_seed(RANDOM_SEED)
         warnings.append("random weights: the labels are noise")
         size = config.imgsz or DEFAULT_SIZE
         backbone = config.backbone or zoo.DEFAULT_BACKBONE
-        return build_segface(backbone, config.labels or "segface", size).eval(), None
+        return fresh_network(backbone, config.labels or "segface", size), None
     source = config.weights or _released(config.backbone or zoo.DEFAULT_BACKBONE)
     if is_name(source):
         source = checkpoint_of(find(str(source)))
@@ -247,6 +246,7 @@ def _released(backbone: str) -> Path:
 
 def _finish(source: Path, target: Path, spec: ModelSpec, *, compacted: bool = False) -> None:
     model = onnx.load(source)
+    fold_whole_numbers(model.graph)
     if compacted:
         compact(model)
     set_metadata(model, {METADATA_KEY: spec.to_json()})

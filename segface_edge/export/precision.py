@@ -33,6 +33,9 @@ def no_bar(length: int, label: str) -> AbstractContextManager[Callable[[int], No
 # logits' size, stays in the next higher precision.
 HALF_BUDGET = 1e-3
 INT8_BUDGET = 1e-2
+# Of a graph of more nodes than this (Swin's), neighbours are tried together: one at a time would take half an hour.
+MANY = 400
+GROUPS = 64
 # Islands may hold this share of the multiplications at most; layers that leave int8, that share of the backbone's.
 MAX_ISLAND_MACS = 0.05
 MAX_LEFT_MACS = 0.28
@@ -44,7 +47,8 @@ class Lowered:
 
     Attributes:
         model: the graph.
-        half: what each node does in fp16, in order of the graph; empty where this was not asked.
+        half: what each node does in fp16, in order of the graph; of a graph of more than `MANY`, each group of them,
+            by the name of its first.
         int8: what each convolution does in int8, likewise.
         islands: nodes that stay in fp32.
         int8_layers: convolutions in int8.
@@ -122,9 +126,12 @@ def lower(
             int8 = sensitivities(plain, candidates, frames, advance)
         chosen = choose_layers(int8, macs)
     candidates = half_candidates(plain)
-    with bar((len(candidates) + 1) * len(frames), "each node in fp16") as advance:
-        half = sensitivities(plain, candidates, frames, advance)
-    islands = choose_islands(half, macs)
+    groups = grouped(candidates, macs)
+    with bar((len(groups) + 1) * len(frames), "each node in fp16") as advance:
+        half = sensitivities(plain, [_together(group) for group in groups], frames, advance)
+    members = {group[0].name: [one.name for one in group] for group in groups}
+    kept = choose_islands(half, {first: sum(macs.get(name, 0) for name in names) for first, names in members.items()})
+    islands = tuple(name for first in kept for name in members[first])
     roundings = [r for candidate in candidates if candidate.name not in islands for r in candidate.roundings]
     (together,) = sensitivities(plain, [Candidate(name="all", kind="graph", roundings=roundings)], frames)
     lowered = to_half(quantise(plain, chosen, ranges) if chosen else plain, islands)
@@ -147,11 +154,34 @@ def _sha256(frames: Sequence[UInt8Array]) -> str:
     return digest.hexdigest()
 
 
+def grouped(candidates: Sequence[Candidate], macs: Mapping[str, int]) -> list[list[Candidate]]:
+    """Each alone; of more than `MANY`, `GROUPS` of neighbours at most: those that multiply, which are too dear to stay
+    in fp32, apart from those that do not."""
+    if len(candidates) <= MANY:
+        return [[one] for one in candidates]
+    kinds = [[one for one in candidates if (macs.get(one.name, 0) > 0) is multiplies] for multiplies in (False, True)]
+    groups = []
+    for kind in kinds:
+        length = -(-len(kind) // (GROUPS // 2))
+        groups += [kind[start : start + length] for start in range(0, len(kind), max(length, 1))]
+    return groups
+
+
+def _together(group: Sequence[Candidate]) -> Candidate:
+    roundings = [rounding for one in group for rounding in one.roundings]
+    kind = group[0].kind if len(group) == 1 else f"{len(group)} nodes"
+    return Candidate(name=group[0].name, kind=kind, roundings=roundings)
+
+
 def choose_islands(
     found: Sequence[Sensitivity], macs: Mapping[str, int], *, budget: float = HALF_BUDGET
 ) -> tuple[str, ...]:
-    """The nodes that stay in fp32: the most sensitive ones, until the rest is within the budget."""
+    """The nodes that stay in fp32: the most sensitive ones, until the rest is within the budget; where those that are
+    too dear to stay go beyond it alone, until the squares of the rest are twice theirs."""
     allowed = MAX_ISLAND_MACS * sum(macs.values())
+    floor = sum(one.error**2 for one in found if macs.get(one.name, 0) > allowed)
+    if budget**2 < floor < float("inf"):
+        budget = (2 * floor) ** 0.5
     return _most_sensitive(found, lambda one: macs.get(one.name, 0), allowed, budget, lambda one: one.error)
 
 

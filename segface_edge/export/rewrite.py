@@ -5,8 +5,6 @@
 - The `Add` before a LayerNormalization becomes a `Sum`: ONNX Runtime fuses the former to SkipLayerNormalization, which
   takes longer than the two apart.
 - A `Pad` of zeros before a convolution becomes the convolution's own, which may differ between before and after.
-- Whole numbers that depend on nothing (where the rolled windows of Swin begin) become constants: with them as nodes the
-  shapes behind them cannot be told.
 """
 
 from __future__ import annotations
@@ -14,16 +12,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
 import numpy.typing as npt
 import onnx
 from onnx import helper, numpy_helper
-from onnx.reference import ReferenceEvaluator
 
 from .constants import constants, drop_unused
 
-# Elements of a tensor of which this is done.
-_FEW = 64
 _TO_FIRST, _TO_LAST = [0, 3, 1, 2], [0, 2, 3, 1]
 
 
@@ -32,25 +26,6 @@ def rewrite(model: onnx.ModelProto) -> None:
     _resize_rows(model.graph)
     _sum_before_norm(model.graph)
     _pad_in_convolution(model.graph)
-    _fixed_whole_numbers(model.graph)
-
-
-def _fixed_whole_numbers(graph: onnx.GraphProto) -> None:
-    known = constants(graph)
-    kept = []
-    for node in graph.node:
-        values = [known.get(name) for name in node.input]
-        small = [value for value in values if value is not None and value.size <= _FEW and value.dtype.kind in "biu"]
-        if not node.input or len(small) < len(values):
-            kept.append(node)
-            continue
-        results = ReferenceEvaluator(node).run(None, dict(zip(node.input, small, strict=True)))
-        for name, result in zip(node.output, results, strict=True):
-            known[name] = np.asarray(result)
-            graph.initializer.append(numpy_helper.from_array(known[name], name))
-    del graph.node[:]
-    graph.node.extend(kept)
-    drop_unused(graph)
 
 
 def _consumers(graph: onnx.GraphProto) -> dict[str, list[onnx.NodeProto]]:

@@ -203,7 +203,7 @@ def test_the_document_is_json_and_says_whether_it_passed(constant_engine: MakeEn
     assert document["passed"] is False
     assert set(document) == {
         "reference", "candidate", "frames", "equal", "per_class_f1", "pixels", "turned", "logit_error",
-        "confidence_error", "confidence_p999", "finite", "passed", "precision", "limits",
+        "confidence_error", "confidence_p999", "finite", "passed", "precision", "limits", "random",
     }  # fmt: skip
     assert one(constant_engine(labels), constant_engine(labels)).to_dict()["passed"] is True
     assert "\n" not in report.summary()

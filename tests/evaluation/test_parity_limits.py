@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from segface_edge.engines import FakeEngine, Output
 from segface_edge.errors import ParityError
-from segface_edge.evaluation.parity import LIMITS, SMALL_CLASS, Parity, compare
+from segface_edge.evaluation.limits import LIMITS, RANDOM, SMALL_CLASS
+from segface_edge.evaluation.parity import Parity, compare
 from segface_edge.labels import RARE_PARTS, label_set
 from segface_edge.spec import Precision
 
@@ -144,3 +145,24 @@ def test_against_oneself_every_class_scores_1(seed: int) -> None:
     assert found.equal == 1
     assert set(found.per_class_f1.values()) <= {1.0, None}
     assert sum(found.turned.values()) == 0
+
+
+def test_random_weights_have_limits_of_their_own_in_half_precision() -> None:
+    """Nothing tells their classes apart: labels turn inside regions too."""
+    lost = {"equal": 0.996, "per_class_f1": dict.fromkeys(ORDER.classes, 0.95), "confidence_p999": 30}
+    assert report("fp16", **lost).failures()
+    assert not report("fp16", random=True, **lost).failures()
+    assert report("fp16", random=True, equal=0.994).failures()
+    assert {name: limits == RANDOM[name] for name, limits in LIMITS.items()} == {
+        "fp32": True,
+        "fp16": False,
+        "int8": True,
+    }
+
+
+def test_a_report_knows_random_weights_by_what_the_file_says() -> None:
+    engine = FakeEngine()
+    frames = [np.zeros((64, 64, 3), np.uint8)]
+    assert not compare(engine, {"itself": engine}, frames, name="itself")[0].random
+    engine.spec = replace(engine.spec, provenance={"weights_sha256": "random"})
+    assert compare(engine, {"itself": engine}, frames, name="itself")[0].random

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -14,14 +15,16 @@ ort = pytest.importorskip("onnxruntime")
 from onnx import TensorProto, helper, numpy_helper, shape_inference
 
 from segface_edge.evaluation.photos import bundled_faces
+from segface_edge.export import precision
 from segface_edge.export.constants import fold_batch_norm, plain_weights
 from segface_edge.export.cost import macs_by_type
 from segface_edge.export.finish import compact
 from segface_edge.export.half import half_candidates, to_half
-from segface_edge.export.precision import choose_islands
-from segface_edge.export.sensitivity import Sensitivity, sensitivities
+from segface_edge.export.precision import GROUPS, MANY, choose_islands, grouped
+from segface_edge.export.sensitivity import Candidate, Sensitivity, sensitivities
 
 from .conftest import SIZE
+from .small import photos, two_convolutions
 
 HALF, WIDE = TensorProto.FLOAT16, TensorProto.FLOAT
 
@@ -205,5 +208,40 @@ def test_islands_are_the_most_sensitive_until_the_rest_is_within_the_budget() ->
 
 
 def test_islands_leave_the_multiplications_in_half_precision() -> None:
-    found = [sensitivity("large", 1e-2), sensitivity("small", 5e-3)]
+    found = [sensitivity("large", 1e-2), sensitivity("small", 2e-2)]
     assert choose_islands(found, {"large": 90, "small": 4, "rest": 6}, budget=1e-3) == ("small",)
+
+
+def test_where_the_budget_cannot_be_reached_twice_what_cannot_be_avoided_is_enough() -> None:
+    """Else every cheap node would stay in fp32, for nothing."""
+    macs = {"large": 90, "a": 1, "b": 1, "c": 1}
+    found = [sensitivity(name, error) for name, error in (("large", 4e-3), ("a", 6e-3), ("b", 3e-3), ("c", 1e-3))]
+    assert choose_islands(found, macs, budget=1e-3) == ("a",)
+    assert choose_islands([replace(found[0], error=float("inf")), *found[1:]], macs, budget=1e-3) == ("a", "b", "c")
+
+
+def test_neighbours_of_a_large_graph_are_tried_together() -> None:
+    names = [f"node {index}" for index in range(MANY + 1)]
+    candidates = [Candidate(name=name, kind="Add") for name in names]
+    macs = dict.fromkeys(names[::3], 7)
+    groups = grouped(candidates, macs)
+    assert 2 < len(groups) <= GROUPS
+    assert sorted(one.name for group in groups for one in group) == sorted(names)
+    for group in groups:
+        assert len({one.name in macs for one in group}) == 1
+        places = [names.index(one.name) for one in group]
+        assert places == sorted(places)
+    assert grouped(candidates[:MANY], macs) == [[one] for one in candidates[:MANY]]
+
+
+def test_a_group_stays_in_fp32_as_a_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(precision, "MANY", 3)
+    monkeypatch.setattr(precision, "GROUPS", 2)
+    monkeypatch.setattr(precision, "MAX_ISLAND_MACS", 1.0)
+    monkeypatch.setattr(precision, "HALF_BUDGET", 0.0)
+    choose = precision.choose_islands
+    monkeypatch.setattr(precision, "choose_islands", lambda found, macs: choose(found, macs, budget=0.0))
+    found = precision.lower(two_convolutions(), "fp16", photos(1))
+    assert [one.kind for one in found.half] == ["5 nodes", "2 nodes"]
+    assert set(found.islands) == {"cast", "scale", "centre", "conv", "relu", "last", "resize"}
+    assert found.together.error == 0

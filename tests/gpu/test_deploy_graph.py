@@ -8,7 +8,7 @@ import pytest
 torch = pytest.importorskip("torch", reason="it runs PyTorch")
 
 from segface_edge import zoo
-from segface_edge.evaluation.parity import LIMITS
+from segface_edge.evaluation.limits import LIMITS
 from segface_edge.evaluation.photos import bundled_faces
 from segface_edge.network import read_checkpoint
 from segface_edge.network.checkpoint import load_segface

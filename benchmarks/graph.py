@@ -199,15 +199,15 @@ def _cost(name: str, path: Path) -> dict[str, Any]:
 
 def peak_mb(path: Path) -> float:
     """Megabytes that opening a file and running one photo a call took at most, in a process of its own."""
-    start = _most_resident_mb()
+    start = most_resident_mb()
     with open_engine(path, threads=2) as engine:
         frame = np.zeros((1, engine.spec.size, engine.spec.size, 3), np.uint8)
         for _ in range(3):
             engine.infer(frame)
-    return _most_resident_mb() - start
+    return most_resident_mb() - start
 
 
-def _most_resident_mb() -> float:
+def most_resident_mb() -> float:
     """Of this process. Linux's getrusage would give the parent's where that was larger."""
     status = Path("/proc/self/status").read_text(encoding="utf-8")
     return next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM:")) * 1024 / 1e6

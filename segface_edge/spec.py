@@ -17,6 +17,8 @@ SPEC_VERSION = 1
 METADATA_KEY = "segface_edge"
 PARITY_KEY = "segface_edge.parity"
 PRECISION_KEY = "segface_edge.precision"
+# In place of a hash, in the provenance of weights that nobody trained.
+RANDOM_WEIGHTS = "random"
 
 Graph = Literal["deploy", "reference"]
 OutputKind = Literal["labels", "confidence", "logits"]
@@ -71,6 +73,11 @@ class ModelSpec:
     std: tuple[float, float, float] = IMAGENET_STD
     terms: str = "not stated"
     provenance: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def is_random(self) -> bool:
+        """Whether nobody trained the weights: the labels are noise."""
+        return self.provenance.get("weights_sha256") == RANDOM_WEIGHTS
 
     @property
     def labels(self) -> LabelSet:

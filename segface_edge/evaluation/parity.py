@@ -234,7 +234,7 @@ class _Tally:
             confidence_error=self._confidence_within(1.0),
             confidence_p999=self._confidence_within(0.999),
             finite=self.finite,
-            random=self.engine.spec.provenance.get("weights_sha256") == "random",
+            random=self.engine.spec.is_random,
         )
 
     def _confidence_within(self, share: float) -> int | None:

@@ -27,7 +27,7 @@ from segface_edge.network.checkpoint import Checkpoint, load_segface, provenance
 from segface_edge.network.engine import DEFAULT_SIZE, TorchEngine
 from segface_edge.network.recognise import identified
 from segface_edge.network.segface import WARPED_ORDER, check_backbone
-from segface_edge.spec import METADATA_KEY, ModelSpec
+from segface_edge.spec import METADATA_KEY, RANDOM_WEIGHTS, ModelSpec
 from segface_edge.zoo.models import checkpoint_of, find, is_name, of_backbone
 
 from .config import ExportConfig
@@ -126,7 +126,8 @@ def run_export(
     path = path or default_path(config, model.backbone_name, size)
     if path.suffix != ".onnx":
         raise UsageError(path, "is not an .onnx file name", "name the output FILE.onnx")
-    held = bundled_faces(size) + (own_faces(config.parity_data, size) if config.parity_data else [])
+    held = bundled_faces(size, random=config.random_weights)
+    held += own_faces(config.parity_data, size) if config.parity_data else []
     frames = Faces(held, size)
     spec = ModelSpec(
         backbone=model.backbone_name,
@@ -140,7 +141,7 @@ def run_export(
         trained_size=checkpoint.trained_size if checkpoint else None,
         terms=(checkpoint.terms or "not stated") if checkpoint else "none: random weights, the labels are noise",
         provenance={
-            **(provenance(checkpoint) if checkpoint else {"weights_sha256": "random"}),
+            **(provenance(checkpoint) if checkpoint else {"weights_sha256": RANDOM_WEIGHTS}),
             "segface_edge": __version__,
             "torch": torch.__version__,
             "onnx": onnx.__version__,

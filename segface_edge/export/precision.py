@@ -179,10 +179,15 @@ def choose_islands(
     """The nodes that stay in fp32: the most sensitive ones, until the rest is within the budget; where those that are
     too dear to stay go beyond it alone, until the squares of the rest are twice theirs."""
     allowed = MAX_ISLAND_MACS * sum(macs.values())
-    floor = sum(one.error**2 for one in found if macs.get(one.name, 0) > allowed)
+
+    def islands(budget: float) -> tuple[str, ...]:
+        return _most_sensitive(found, lambda one: macs.get(one.name, 0), allowed, budget, lambda one: one.error)
+
+    cheap = set(islands(0.0))
+    floor = sum(one.error**2 for one in found if one.name not in cheap)
     if budget**2 < floor < float("inf"):
         budget = (2 * floor) ** 0.5
-    return _most_sensitive(found, lambda one: macs.get(one.name, 0), allowed, budget, lambda one: one.error)
+    return islands(budget)
 
 
 def choose_layers(

@@ -120,7 +120,8 @@ def run_quantize(
             kind = spec.precision if spec.precision != "fp32" else f"{spec.graph} graph"
             raise UsageError(source, f"is of {kind}", "give a deploy graph in fp32: segface-edge export")
         _check_opset(source, config)
-        held = bundled_faces(spec.size) + (own_faces(config.parity_data, spec.size) if config.parity_data else [])
+        held = bundled_faces(spec.size, random=spec.is_random)
+        held += own_faces(config.parity_data, spec.size) if config.parity_data else []
         calibration = photos_to_calibrate_on(config, reference, bar)
         frames = Faces(held, spec.size) + calibration  # the bundled faces wear nothing
         lowered = lower_file(source, config, frames, calibration, progress=progress, bar=bar)

@@ -49,7 +49,7 @@ def few_faces() -> Iterator[None]:
 
     with pytest.MonkeyPatch.context() as patch:
         for module in (pipeline, quantize):
-            patch.setattr(module, "bundled_faces", lambda size: bundled_faces(size)[::8])
+            patch.setattr(module, "bundled_faces", lambda size, **_: bundled_faces(size)[::8])
         yield
 
 

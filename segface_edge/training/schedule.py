@@ -10,7 +10,7 @@ import numpy as np
 from .recipe import OptimiserConfig, Recipe, StageConfig
 
 # Streams of random numbers, see `random`: none is used for two things.
-SIZES, EPOCHS, SAMPLES, SCENES = 1, 2, 3, 4
+SIZES, EPOCHS, SAMPLES, SCENES, LAYERS = 1, 2, 3, 4, 5
 
 
 def random(seed: int, stream: int, number: int) -> np.random.Generator:

@@ -15,7 +15,7 @@ from .augment import augment, move_points
 from .batches import Batch
 from .clock import Clock
 from .run import Run
-from .schedule import Step, learning_rate_factor
+from .schedule import LAYERS, Step, learning_rate_factor, random
 
 _HALF = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
@@ -114,6 +114,10 @@ class OptimiserStep:
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """The loss, and its parts without gradient."""
         run, recipe = self._run, self._run.recipe
+        # Of layers that are left out at random (torchvision's backbones have them): a resumed run goes on exactly. Each
+        # process draws its own.
+        own = step.number * run.processes.world + run.processes.rank
+        torch.manual_seed(int(random(recipe.run.seed, LAYERS, own).integers(2**63)))
         half = _HALF.get(recipe.run.precision)
         with torch.autocast(images.device.type, dtype=half) if half else nullcontext():
             teacher = run.teacher.logits(images) if run.teacher is not None and recipe.loss.distillation > 0 else None

@@ -16,6 +16,7 @@ import onnx
 
 from segface_edge.bench.machine import environment
 from segface_edge.datasets.opening import folder
+from segface_edge.datasets.samples import Sample
 from segface_edge.engines import Engine, open_engine
 from segface_edge.evaluation.evaluate import evaluate
 from segface_edge.evaluation.parity import compare
@@ -34,15 +35,18 @@ BEGIN, END = "<!-- table: made by `python benchmarks/precision.py` -->", "<!-- e
 @click.command()
 @click.option(
     "--data",
+    "roots",
+    multiple=True,
     required=True,
     type=click.Path(path_type=Path, exists=True),
-    help="Labelled faces in CelebAMask-HQ's order, images/ and labels/.",
+    help="Labelled faces in CelebAMask-HQ's order, images/ and labels/; several times for several folders.",
 )
 @click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path, exists=True))
-def main(data: Path, files: Sequence[Path]) -> None:
+def main(roots: tuple[Path, ...], files: Sequence[Path]) -> None:
     """Measure, write."""
+    data = [sample for root in roots for sample in folder(root)]
     with open_engine(files[0]) as reference:
-        found = [_row(reference, path, data) for path in files]
+        found = [_row(reference, path, data, roots[0]) for path in files]
     METRICS.parent.mkdir(parents=True, exist_ok=True)
     document = {"environment": environment(), "files": found}
     write_whole(METRICS, (json.dumps(document, indent=1) + "\n").encode())
@@ -52,12 +56,12 @@ def main(data: Path, files: Sequence[Path]) -> None:
     click.echo(table)
 
 
-def _row(reference: Engine, path: Path, data: Path) -> dict[str, Any]:
+def _row(reference: Engine, path: Path, data: Sequence[Sample], faces: Path) -> dict[str, Any]:
     model = onnx.load(path)
     plain_weights(model)
     with open_engine(path) as engine:
-        evaluation = evaluate(engine, folder(data), label_set("celebamask-hq"), "paper").to_dict()
-        (report,) = compare(reference, {path.name: engine}, own_faces(data, engine.spec.size), name="fp32")
+        evaluation = evaluate(engine, data, label_set("celebamask-hq"), "paper").to_dict()
+        (report,) = compare(reference, {path.name: engine}, own_faces(faces, engine.spec.size), name="fp32")
         return {
             "precision": engine.spec.precision,
             "size": engine.spec.size,

@@ -21,7 +21,7 @@ def test_they_are_the_same_each_time() -> None:
 
 
 @pytest.mark.parametrize("name", ["mobilenet", "efficientnet_lite0_s8", "resnet"])
-def test_their_numbers_are_like_a_trained_network_s(name: str) -> None:
+def test_half_precision_holds_their_numbers(name: str) -> None:
     """ResNet's 101 layers would otherwise end beyond 65,504, the most that half precision holds."""
     if name == "resnet":
         pytest.importorskip("torchvision", reason="the extra backbones")
@@ -31,5 +31,4 @@ def test_their_numbers_are_like_a_trained_network_s(name: str) -> None:
     with torch.no_grad():
         taps = model.backbone.features(normalise(frames, model.backbone.mean, model.backbone.std))
     for tap in taps:
-        assert 0.1 < tap.std() < 100
-        assert tap.abs().max() < 5000
+        assert 0 < tap.abs().max() < 5000

@@ -136,7 +136,7 @@ def test_every_example_runs(
         pytest.importorskip("onnxruntime_ep_nv_tensorrt_rtx", reason="TensorRT-RTX is not installed")
     elif ".plan" in line:
         nvidia("10.3.0")
-        monkeypatch.setattr(plan_parity, "bundled_faces", lambda size: photos.bundled_faces(size)[::24])
+        monkeypatch.setattr(plan_parity, "bundled_faces", lambda size, **_: photos.bundled_faces(size)[::24])
         if " build" not in line and " export" not in line:
             assert cli("build", "dynamic.onnx", "-o", "model.plan").code == 0
     monkeypatch.setenv("SEGFACE_EDGE_CACHE", str(workshop / "cache"))
@@ -156,7 +156,7 @@ def test_every_example_runs(
             Path(folder).mkdir(parents=True, exist_ok=True)
             torch.save(state, Path(folder, "model_299.pt"))
         faces = pipeline.bundled_faces
-        monkeypatch.setattr(pipeline, "bundled_faces", lambda size: faces(size)[::12])
+        monkeypatch.setattr(pipeline, "bundled_faces", lambda size, **_: faces(size)[::12])
     if " quantize" in line or "--precision" in line:
         quantize = pytest.importorskip("segface_edge.export.quantize", reason="it needs torch and onnx")
         from segface_edge.export import precision
@@ -168,12 +168,12 @@ def test_every_example_runs(
         # They take minutes, and have tests of their own.
         monkeypatch.setattr(precision, "sensitivities", harmless)
         some_faces = quantize.bundled_faces
-        monkeypatch.setattr(quantize, "bundled_faces", lambda size: some_faces(size)[::24])
+        monkeypatch.setattr(quantize, "bundled_faces", lambda size, **_: some_faces(size)[::24])
     if " verify" in line:
         if ".safetensors" in line:
             pytest.importorskip("torch", reason="checkpoints need torch")
         all_faces = photos.bundled_faces
-        monkeypatch.setattr(photos, "bundled_faces", lambda size: all_faces(size)[::24])
+        monkeypatch.setattr(photos, "bundled_faces", lambda size, **_: all_faces(size)[::24])
     before = set(workshop.rglob("*"))
     if re.search("[<>|]", line):
         done = script(line)

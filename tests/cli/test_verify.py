@@ -25,7 +25,7 @@ Cli = Callable[..., Any]
 
 @pytest.fixture(autouse=True)
 def few_faces(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(photos, "bundled_faces", lambda size, real=photos.bundled_faces: real(size)[::24])
+    monkeypatch.setattr(photos, "bundled_faces", lambda size, real=photos.bundled_faces, **_: real(size)[::24])
 
 
 @pytest.fixture(scope="module")

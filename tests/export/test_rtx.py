@@ -132,7 +132,7 @@ def file(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
     made: dict[tuple[object, ...], Path] = {}
     patch = pytest.MonkeyPatch()
     for module in (pipeline, quantize):
-        patch.setattr(module, "bundled_faces", lambda size: photos.bundled_faces(size)[:1])
+        patch.setattr(module, "bundled_faces", lambda size, **_: photos.bundled_faces(size)[:1])
     patch.setattr(pipeline.Parity, "check", lambda *_: None)
     # Measuring takes as long as an export. Which nodes are lowered is tested elsewhere.
     patch.setattr(precision_module, "sensitivities", _set_sensitivities)

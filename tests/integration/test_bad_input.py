@@ -601,7 +601,7 @@ def small_export(traced: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[object,
     from segface_edge.export import pipeline
 
     faces = pipeline.bundled_faces
-    monkeypatch.setattr(pipeline, "bundled_faces", lambda size: faces(size)[::16])
+    monkeypatch.setattr(pipeline, "bundled_faces", lambda size, **_: faces(size)[::16])
     monkeypatch.setattr(pipeline, "to_onnx", lambda *arguments: shutil.copy(traced, arguments[-1]))
     return ("export", "--imgsz", 64, "--no-simplify", "-o", "out.onnx")
 

@@ -28,7 +28,7 @@ def few_faces(monkeypatch: pytest.MonkeyPatch) -> None:
     """One bundled face for the comparison with the ONNX file, not all."""
     from segface_edge.evaluation.photos import bundled_faces
 
-    monkeypatch.setattr(plan_parity, "bundled_faces", lambda size: bundled_faces(size)[:2])
+    monkeypatch.setattr(plan_parity, "bundled_faces", lambda size, **_: bundled_faces(size)[:2])
 
 
 @pytest.mark.usefixtures("few_faces")

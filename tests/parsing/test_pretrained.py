@@ -106,7 +106,7 @@ def test_fetched_imported_exported_and_run(
     small = models._published("mobilenet_celeba_64", "mobilenet", "celeba", 64, None)
     monkeypatch.setitem(MODELS, small.name, small)
     faces = pipeline.bundled_faces
-    monkeypatch.setattr(pipeline, "bundled_faces", lambda size: faces(size)[::24])
+    monkeypatch.setattr(pipeline, "bundled_faces", lambda size, **_: faces(size)[::24])
     folder = tmp_path / "weights" / "mobilenet_celeba_64"
     folder.mkdir(parents=True)
     state = dict(read_checkpoint(zoo.RELEASED["mobilenet"]).state)

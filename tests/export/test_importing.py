@@ -216,12 +216,12 @@ def test_a_published_name_brings_its_terms(
 
 
 # Of EfficientNet's values the least noise makes other labels, see tests/network/test_golden.py: no export passes.
-WHOLE = ("mobilenet", "resnet", "convnext_small")
+ROWS = [
+    pytest.param(row, marks=() if row == "mobilenet" else pytest.mark.slow) for row in GOLDEN if row != "efficientnet"
+]
 
 
-@pytest.mark.parametrize(
-    "row", [pytest.param(row, marks=() if row == "mobilenet" else pytest.mark.slow) for row in WHOLE]
-)
+@pytest.mark.parametrize("row", ROWS)
 def test_it_goes_through_every_command_without_an_option(
     row: str, shared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cli: Cli
 ) -> None:
@@ -229,7 +229,8 @@ def test_it_goes_through_every_command_without_an_option(
     if row != "mobilenet":
         pytest.importorskip("torchvision", reason="the extra backbones")
     faces = pipeline.bundled_faces
-    monkeypatch.setattr(pipeline, "bundled_faces", lambda size, **_: faces(size)[::24])
+    # As many as parity's limit needs for a pixel to be allowed to turn: of such values one in ten thousand is a tie.
+    monkeypatch.setattr(pipeline, "bundled_faces", lambda size, **_: faces(size)[::4])
     monkeypatch.chdir(tmp_path)
     authors(tmp_path / f"{row}_celeba_64", by_the_rule(shared, row))
     done = cli("import", f"{row}_celeba_64/model_299.pt", "--json", "imported.json")
@@ -242,7 +243,7 @@ def test_it_goes_through_every_command_without_an_option(
     assert (shown["backbone"], shown["size"], shown["trained_size"]) == (row, 64, 64)
     assert shown["provenance"]["weights_from"] == f"{row}_celeba_64/model_299.pt, sha256 {told['source_sha256']}"
     done = cli("export", "--weights", told["path"])
-    assert (done.code, [line for line in done.err.splitlines() if "warning" in line]) == (0, [])
+    assert (done.code, [line for line in done.err.splitlines() if "warning" in line]) == (0, []), done.err
     onnx = json.loads(cli("info", f"segface_{row}_64.onnx", "--json", "-").out)["spec"]
     assert onnx["provenance"]["weights_from"] == shown["provenance"]["weights_from"]
     folder = tmp_path / "faces"

@@ -91,8 +91,8 @@ def _measure(rows: list[str], size: int, duration: float) -> None:
     write_whole(path, (json.dumps({"environment": environment(), "rows": known}, indent=1) + "\n").encode())
     points = {row: [(known[row]["deploy_ms"], f1)] for row, f1 in PAPER.items() if row in known}
     if points:
-        title = f"F1 as the paper reports it at 512; deploy graph at {size}, two threads of a CPU"
-        save_figure(front_figure(points, {}, [title]), RESULTS / "family.png")
+        title = f"F1: the paper's, at 512; time: at {size}, two threads of a CPU"
+        save_figure(front_figure(points, {}, [title], span="the deploy graph"), RESULTS / "family.png")
     before, rest = DOCUMENT.read_text(encoding="utf-8").split(BEGIN)
     table = "\n".join([BEGIN, *_table(known), END])
     write_whole(DOCUMENT, (before + table + rest.split(END)[1]).encode())

@@ -156,7 +156,11 @@ def size_figure(
 
 
 def front_figure(
-    points: Mapping[str, Sequence[tuple[float, float]]], lines: Mapping[str, Sequence[float]], titles: Sequence[str]
+    points: Mapping[str, Sequence[tuple[float, float]]],
+    lines: Mapping[str, Sequence[float]],
+    titles: Sequence[str],
+    *,
+    span: str = "a whole frame",
 ) -> Figure:
     """Mean F1 over the time of a frame: a panel for each way of running, a point for each model.
 
@@ -164,6 +168,7 @@ def front_figure(
         points: {name: (milliseconds, mean F1 as a fraction) of each panel}.
         lines: {name: milliseconds of each panel} of what has no F1.
         titles: of the panels.
+        span: what the time is of.
 
     Raises:
         UsageError: there is no model.
@@ -191,7 +196,7 @@ def front_figure(
             axes.set_xlim(left=0)
             grid(axes)
         panels[0].set_ylabel("mean F1, points of 100")
-        figure.suptitle("Accuracy over the time of a whole frame: up and to the left is better", fontsize=11)
+        figure.suptitle(f"Accuracy over the time of {span}: up and to the left is better", fontsize=11)
     return figure
 
 

@@ -216,12 +216,8 @@ def test_a_published_name_brings_its_terms(
 
 
 # Of EfficientNet's values the least noise makes other labels, see tests/network/test_golden.py: no export passes.
-ROWS = [
-    pytest.param(row, marks=() if row == "mobilenet" else pytest.mark.slow) for row in GOLDEN if row != "efficientnet"
-]
-
-
-@pytest.mark.parametrize("row", ROWS)
+@pytest.mark.slow
+@pytest.mark.parametrize("row", [row for row in GOLDEN if row != "efficientnet"])
 def test_it_goes_through_every_command_without_an_option(
     row: str, shared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cli: Cli
 ) -> None:

@@ -20,6 +20,7 @@ from .contract import check_contract, promised_tensors, spec_of
 from .nodes import read_nodes, with_outputs
 from .providers import CPU, CUDA, TENSORRT
 from .session import VERSION, allocator, open_session
+from .subnormals import flushed
 
 # A CPU computes one frame after another where it has so few threads: of a batch, feature maps leave its caches between
 # layers. `benchmarks/video.py` measures it (two cores: a tenth less time a frame than in eights).
@@ -95,7 +96,8 @@ class OrtEngine(Engine):
         feed = self._feed(frames)
         try:
             if self._bound is None:
-                values = session.run(list(self.spec.outputs), {self._input: feed, **more})
+                with flushed():
+                    values = session.run(list(self.spec.outputs), {self._input: feed, **more})
                 found = dict(zip(self.spec.outputs, values, strict=True))
             else:
                 found = self._run_bound(self._bound, feed)

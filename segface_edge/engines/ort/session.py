@@ -24,6 +24,7 @@ from .providers import (
     not_loaded,
 )
 from .refusal import refused
+from .subnormals import flushed
 
 VERSION: str = ort.__version__
 # ONNX Runtime's log levels "warning", its own default, and "fatal": what matters is raised, and said in our words.
@@ -79,9 +80,10 @@ def open_session(
         for key, value in entries.items():
             options.add_session_config_entry(key, value)
         if index is None:
-            session = ort.InferenceSession(
-                content, options, providers=list(providers), disabled_optimizers=left_out, enable_fallback=0
-            )
+            with flushed():  # its threads begin as this one is
+                session = ort.InferenceSession(
+                    content, options, providers=list(providers), disabled_optimizers=left_out, enable_fallback=0
+                )
             _check_loaded(session, providers, device)
             return session, optimisation, None
     except SegFaceEdgeError:

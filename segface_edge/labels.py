@@ -24,6 +24,13 @@ IGNORED = 255
 # Worn things: few photos show them, and an average over classes or pixels hides what becomes of them. The orders of 11
 # classes have none of them.
 RARE_PARTS = ("eye_g", "hat", "ear_r", "neck_l")
+# What results on Helen are also reported of: classes taken for one. `overall` is all that lies inside a face.
+MERGED_PARTS: dict[str, tuple[str, ...]] = {
+    "eyes": ("l_eye", "r_eye"),
+    "brows": ("l_brow", "r_brow"),
+    "mouth": ("u_lip", "mouth", "l_lip"),
+    "overall": ("l_eye", "r_eye", "l_brow", "r_brow", "nose", "u_lip", "mouth", "l_lip"),
+}
 
 # One colour per class, whatever the order. Left and right differ in shade only, and skin is
 # not skin-coloured: an overlay must show what was found.

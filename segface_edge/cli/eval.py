@@ -255,10 +255,19 @@ def _text(document: dict[str, Any]) -> str:
             *rows,
             f"  {'mean':<11} {points(document['mean_f1'])}  {points(document['mean_iou'])}"
             "   (F1 without background, IoU with it)",
+            *_merged_lines(document["merged_f1"], points),
             *sizes,
             *(_robustness_lines(document["robustness"], points) if "robustness" in document else []),
         ]
     )
+
+
+def _merged_lines(document: Mapping[str, float | None], points: Callable[[float | None], str]) -> list[str]:
+    said = {"mouth": "with the lips", "overall": "eyes, brows, nose and mouth as one"}
+    rows = [
+        f"  {name:<11} {points(f1)}" + (f"   ({said[name]})" if name in said else "") for name, f1 in document.items()
+    ]
+    return ["", "  classes taken for one:", *rows] if rows else []
 
 
 def _robustness_lines(document: dict[str, Any], points: Callable[[float | None], str]) -> list[str]:

@@ -15,7 +15,7 @@ from PIL import Image
 from segface_edge.engines import Engine
 from segface_edge.engines.warped import infer_squares
 from segface_edge.errors import DataError
-from segface_edge.labels import IGNORED, LabelSet
+from segface_edge.labels import IGNORED, MERGED_PARTS, LabelSet
 from segface_edge.pictures import fitting, restoring
 from segface_edge.pictures.cutting import cut as cut_out
 from segface_edge.pictures.geometry import FaceBox, UInt8Array
@@ -119,7 +119,8 @@ class Evaluation:
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready: F1 and IoU as fractions, null for a class that is in neither truth nor prediction.
 
-        `mean_f1` is over the classes but background, `mean_iou` with it, as in the paper.
+        `mean_f1` is over the classes but background, `mean_iou` with it, as in the paper; `merged_f1` is of
+        `MERGED_PARTS`, which it reports on Helen.
         """
         f1, iou = self.histogram.f1(), self.histogram.iou()
         return {
@@ -130,6 +131,11 @@ class Evaluation:
             "label_order": self.order.name,
             "mean_f1": self.mean_f1(),
             "mean_iou": _mean(iou),
+            "merged_f1": {
+                name: _number(self.histogram.merged_f1([self.order.index(part) for part in parts]))
+                for name, parts in MERGED_PARTS.items()
+                if set(parts) <= set(self.order.classes)
+            },
             "per_class_f1": dict(zip(self.order.classes, map(_number, f1), strict=True)),
             "per_class_iou": dict(zip(self.order.classes, map(_number, iou), strict=True)),
             "worst": [

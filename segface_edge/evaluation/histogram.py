@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import numpy.typing as npt
 
@@ -42,6 +44,13 @@ class Histogram:
     def f1(self) -> npt.NDArray[np.float64]:
         """(K,) F1 = 2 TP / (A + B), A pixels of the class in the truth, B in the prediction; NaN where both are 0."""
         return _ratio(2 * self._hits(), self._sizes())
+
+    def merged_f1(self, classes: Sequence[int]) -> float:
+        """F1 of some classes taken for one: which of them it is does not matter; NaN where none occurs."""
+        chosen = list(classes)
+        hits = int(self.counts[np.ix_(chosen, chosen)].sum())
+        size = int(self._sizes()[chosen].sum())
+        return 2 * hits / size if size else float("nan")
 
     def iou(self) -> npt.NDArray[np.float64]:
         """(K,) IoU = TP / (A + B - TP); NaN where the class is in neither."""

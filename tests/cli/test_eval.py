@@ -32,6 +32,7 @@ def test_labels_that_are_the_model_s_own_give_an_f1_of_one(cli: Cli, labelled: P
         "label_order",
         "mean_f1",
         "mean_iou",
+        "merged_f1",
         "per_class_f1",
         "per_class_iou",
         "worst",
@@ -43,6 +44,7 @@ def test_labels_that_are_the_model_s_own_give_an_f1_of_one(cli: Cli, labelled: P
     assert list(document["per_class_f1"]) == list(label_set(document["label_order"]).classes)
     assert document["per_class_f1"].keys() == document["per_class_iou"].keys()
     assert document["per_class_f1"]["hair"] == 1.0
+    assert document["merged_f1"] == dict.fromkeys(("eyes", "brows", "mouth", "overall"), 1.0)
     # Nobody wears a necklace: no figure, and none in the mean.
     assert document["per_class_f1"]["hat"] is None
 
@@ -65,9 +67,10 @@ def test_text_shows_points(cli: Cli, labelled: Path, tmp_path: Path) -> None:
     arguments = ("eval", "--model", zoo.DEFAULT_MODEL, "--data", labelled, "--label-order", "celebamask-hq")
     result = cli(*arguments, "--protocol", "native", "--json", target)
     assert (result.code, result.err) == (0, "")
-    rows = {line.split()[0]: line.split()[1:] for line in result.out.splitlines()[1:]}
+    rows = {line.split()[0]: line.split()[1:] for line in result.out.splitlines()[1:] if line}
     assert rows["hair"] == ["100.00", "100.00"]
     assert rows["hat"] == ["-", "-"]
+    assert rows["brows"] == ["100.00"]
     assert rows["mean"][:2] == ["100.00", "100.00"]
     assert json.loads(target.read_text())["mean_f1"] == 1.0
 

@@ -116,3 +116,23 @@ def test_maps_of_different_shapes_are_refused() -> None:
 def test_a_label_beyond_the_classes_is_refused(truth: int, predicted: int) -> None:
     with pytest.raises(UsageError, match="has a label of 2 or more"):
         Histogram(2).add(np.array([truth], np.uint8), np.array([predicted], np.uint8))
+
+
+@given(st.integers(0, 2**32 - 1), st.sets(st.integers(0, 4), min_size=1))
+@settings(max_examples=50, deadline=None)
+def test_merged_classes_score_as_one_class_painted_over_them(seed: int, chosen: set[int]) -> None:
+    random = np.random.default_rng(seed)
+    truth, predicted = random.integers(0, 5, (2, 20, 20)).astype(np.uint8)
+    truth[random.random(truth.shape) < 0.2] = 255
+    apart, painted = Histogram(5), Histogram(5)
+    apart.add(truth, predicted)
+    first = min(chosen)
+    painted.add(*(np.where(np.isin(one, list(chosen)), first, one).astype(np.uint8) for one in (truth, predicted)))
+    assert apart.merged_f1(sorted(chosen)) == pytest.approx(painted.f1()[first], rel=1e-12)
+
+
+def test_merged_classes_that_do_not_occur_have_no_score() -> None:
+    histogram = Histogram(4)
+    histogram.add(np.zeros((2, 2), np.uint8), np.zeros((2, 2), np.uint8))
+    assert math.isnan(histogram.merged_f1([2, 3]))
+    assert histogram.merged_f1([0, 1]) == 1

@@ -3,7 +3,7 @@
     python benchmarks/family.py --work DIR [--rows mobilenet,swin_base] [--size 256] [--no-measure]
 
 - Parameters; multiplications of a frame, and the decoder's share; the file; seconds and memory that an export takes,
-  with its parity; fp16's equal labels.
+  with its parity; fp16's equal labels; the plans that TensorRT-RTX builds of both, where it is installed.
 - A frame's time of the deploy graph and of the plain export with an ArgMax behind it, two threads, in turn.
 
 The files are made once, in DIR: with `--no-measure` beside other work, and the times later on a quiet machine. Writes
@@ -17,6 +17,7 @@ import json
 import multiprocessing
 import os
 from collections.abc import Mapping
+from importlib.util import find_spec
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -32,7 +33,9 @@ from segface_edge.bench.machine import environment
 from segface_edge.bench.report import all_rows, text
 from segface_edge.bench.run import bench
 from segface_edge.bench.scenarios import Scenario
-from segface_edge.errors import ParityError
+from segface_edge.engines.nvidia.build import build
+from segface_edge.engines.nvidia.config import BuildConfig
+from segface_edge.errors import ParityError, SegFaceEdgeError
 from segface_edge.export.config import ExportConfig
 from segface_edge.export.cost import node_costs
 from segface_edge.export.pipeline import run_export
@@ -58,6 +61,8 @@ PAPER = {
 # As in conftest.py of the tests: torchvision's operators do not load beside a CPU's torch, and no backbone uses them.
 UNUSED = ("nms", "qnms")
 OPENINGS = 4
+# Of the plans: an RTX 30's.
+TARGET = "8.6"
 
 
 @click.command(help=__doc__)
@@ -76,6 +81,10 @@ def main(work: Path, rows: str, size: int, duration: float, measure: bool) -> No
         made = Path(f"{row}.json")
         if not made.is_file():
             write_whole(made, json.dumps(_made(row, size)).encode())
+        plans = Path(f"{row}-plans.json")
+        if not plans.is_file() and find_spec("tensorrt_rtx_bindings"):
+            with multiprocessing.get_context("spawn").Pool(1) as pool:
+                write_whole(plans, json.dumps(pool.apply(_plans, (row,))).encode())
         click.echo(f"{row}: {made.read_text(encoding='utf-8')}")
     if measure:
         _measure(rows.split(","), size, duration)
@@ -86,7 +95,9 @@ def _measure(rows: list[str], size: int, duration: float) -> None:
     known = json.loads(path.read_text(encoding="utf-8"))["rows"] if path.is_file() else {}
     for row in rows:
         made = json.loads(Path(f"{row}.json").read_text(encoding="utf-8"))
-        known[row] = {"size": size, **made, **_times(row, duration)}
+        plans = Path(f"{row}-plans.json")
+        built = json.loads(plans.read_text(encoding="utf-8")) if plans.is_file() else {}
+        known[row] = {"size": size, **made, "plans": built, **_times(row, duration)}
     known = {name: known[name] for name in BACKBONES if name in known}
     write_whole(path, (json.dumps({"environment": environment(), "rows": known}, indent=1) + "\n").encode())
     points = {row: [(known[row]["deploy_ms"], f1)] for row, f1 in PAPER.items() if row in known}
@@ -192,6 +203,22 @@ def _lower(row: str) -> Mapping[str, Any]:
     }
 
 
+def _plans(row: str) -> Mapping[str, Any]:
+    """By precision: an engine's size, and the seconds that its build took, or the builder's words."""
+    found: dict[str, Any] = {}
+    for precision, path in (("fp32", _deploy(row)), ("fp16", _half(row))):
+        if not path.is_file():
+            continue
+        start = perf_counter()
+        try:
+            plan = build(path, BuildConfig(runtime="rtx", targets=(TARGET,))).plan
+        except SegFaceEdgeError as error:
+            found[precision] = {"fails": str(error)}
+        else:
+            found[precision] = {"mb": len(plan) / 1e6, "seconds": perf_counter() - start}
+    return found
+
+
 def _reference(row: str, size: int, path: Path) -> None:
     declare_unused()
     run_export(ExportConfig(backbone=row, random_weights=True, imgsz=size, graph="reference"), path)
@@ -211,7 +238,7 @@ def _table(known: Mapping[str, Mapping[str, Any]]) -> list[str]:
     head = (
         "row", "parameters, M", "G multiplications: backbone, plain, deploy", "file, MB", "memory, MB",
         "plain + ArgMax, ms", "deploy, ms", "times as fast", "equal labels: fp32, fp16",
-        "export, s and GB", "paper's F1",
+        "export, s and GB", "TensorRT-RTX: fp32, fp16, MB", "paper's F1",
     )  # fmt: skip
     lines = ["| " + " | ".join(head) + " |", "|---" * len(head) + "|"]
     for name, row in known.items():
@@ -226,10 +253,17 @@ def _table(known: Mapping[str, Mapping[str, Any]]) -> list[str]:
             f"{row['times_as_fast']:.2f}",
             f"{row['equal_to_pytorch']:.4%}, " + ("fails" if row["fp16_equal"] is None else f"{row['fp16_equal']:.3%}"),
             f"{row['export_s']:.0f}, {row['export_peak_mb'] / 1000:.1f}",
+            ", ".join(_plan_cell(row.get("plans", {}).get(precision)) for precision in ("fp32", "fp16")),
             "-" if row["paper_f1_at_512"] is None else f"{100 * row['paper_f1_at_512']:.1f}",
         )
         lines.append("| " + " | ".join(cells) + " |")
     return lines
+
+
+def _plan_cell(plan: Mapping[str, Any] | None) -> str:
+    if plan is None:
+        return "-"
+    return f"{plan['mb']:.0f}" if "mb" in plan else "fails"
 
 
 if __name__ == "__main__":

@@ -22,7 +22,7 @@ WIDTH = 256
 HEADS = 8
 HIDDEN = 2048
 INNER = 128
-DEPTH = 2
+BLOCKS = 2
 HEAD_CHANNELS = (64, 32)
 
 
@@ -149,12 +149,13 @@ class FaceDecoder(nn.Module):
         classes: K.
         beside: channels of the tap at twice the fused map's side that the head adds to its first enlargement, or None.
             With it logits are made at half the input side, and enlarged.
+        blocks: of the two-way transformer.
     """
 
-    def __init__(self, classes: int, beside: int | None = None) -> None:
+    def __init__(self, classes: int, beside: int | None = None, blocks: int = BLOCKS) -> None:
         super().__init__()
         self.class_tokens = nn.Parameter(torch.randn(classes, WIDTH))
-        self.transformer = TwoWayTransformer(depth=DEPTH, width=WIDTH, heads=HEADS, hidden=HIDDEN, inner=INNER)
+        self.transformer = TwoWayTransformer(depth=blocks, width=WIDTH, heads=HEADS, hidden=HIDDEN, inner=INNER)
         middle, last = HEAD_CHANNELS
         self.output_upscaling = nn.Sequential(
             nn.ConvTranspose2d(WIDTH, middle, 2, stride=2),

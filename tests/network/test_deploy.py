@@ -18,9 +18,11 @@ from segface_edge.pictures import fitting, reading
 SIZE = 128
 
 
-@pytest.fixture(scope="module", params=["mobilenet", "efficientnet_lite0_s8", "mobilenet_v3_small_s8"])
+@pytest.fixture(
+    scope="module", params=["mobilenet", "efficientnet_lite0_s8", "mobilenet_v3_small_s8", "efficientnet_lite0_s8_b1"]
+)
 def model(request: pytest.FixtureRequest) -> SegFace:
-    """The released weights, and rows with image tokens at stride 8: fresh ones."""
+    """The released weights, and rows with image tokens at stride 8, one with a single block: fresh ones."""
     torch.manual_seed(0)
     model = build_segface(request.param, "segface", SIZE).eval()
     if request.param == "mobilenet":
@@ -71,7 +73,7 @@ def rows() -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
 def attention(model: SegFace) -> Attention:
     """One with biases that matter: the released ones are small."""
     attention = Attention(256, 8, 128)
-    attention.load_state_dict(model.face_decoder.transformer.layers[1].cross_attn_token_to_image.state_dict())
+    attention.load_state_dict(model.face_decoder.transformer.layers[-1].cross_attn_token_to_image.state_dict())
     for projection in (attention.q_proj, attention.k_proj, attention.v_proj, attention.out_proj):
         torch.nn.init.normal_(projection.bias, std=0.5)
     return attention

@@ -10,6 +10,8 @@ import pytest
 torch = pytest.importorskip("torch", reason="training needs torch")
 pytest.importorskip("dacite", reason="training needs dacite")
 
+from segface_edge.network import build_segface
+from segface_edge.network.checkpoint import write_checkpoint
 from segface_edge.training.parameters import parameter_groups, starting_network
 from segface_edge.training.recipe_file import read_recipe
 
@@ -23,6 +25,20 @@ def test_a_class_may_start_from_anothers_token(recipe_of: Callable[..., Path]) -
     assert torch.equal(tokens[necklace], before[earring])
     others = [i for i in range(len(tokens)) if i != necklace]
     assert torch.equal(tokens[others], before[others])
+
+
+def test_a_network_of_one_block_starts_from_one_of_two(recipe_of: Callable[..., Path], tmp_path: Path) -> None:
+    """What it has, it has from there; the deeper network's later block is left."""
+    source = tmp_path / "deep.safetensors"
+    deep = build_segface("efficientnet_lite0_s8", "segface", 64)
+    write_checkpoint(source, deep, trained_size=64, terms="x", notes={}, half=False)
+    changes = ["model.backbone=efficientnet_lite0_s8_b1", f"model.weights={source}"]
+    shallow = starting_network(read_recipe(recipe_of(1), changes)).state_dict()
+    given = deep.state_dict()
+    assert all(torch.equal(tensor, given[name]) for name, tensor in shallow.items())
+    left = {name for name in given if name not in shallow}
+    assert left
+    assert all(name.startswith("face_decoder.transformer.layers.1.") for name in left)
 
 
 def test_backbone_and_tokens_have_rates_of_their_own(recipe_of: Callable[..., Path]) -> None:

@@ -28,6 +28,11 @@ class Pipeline:
         span: `engine`: frames in, label maps out; `frame`: pixels in memory to the label map in the photo's pixels;
             `all`: from the file's bytes to the overlay.
         clock: what time is.
+
+    Attributes:
+        engine, span: as given.
+        image: (H, W, 3) uint8 RGB, the photo.
+        frame: (S, S, 3) uint8 RGB, what the engine is given of it.
     """
 
     def __init__(self, engine: Engine, photo: bytes, *, span: Span, clock: Clock) -> None:
@@ -37,6 +42,7 @@ class Pipeline:
         self._photo, self._clock = photo, clock
         self.image = reading.load(photo)
         self._fitted = fitting.fit(self.image, engine.spec.size)
+        self.frame = self._fitted.pixels
 
     def query(self, frames: int) -> dict[str, float]:
         """Runs `frames` photos in one engine call. Returns milliseconds of each stage that the span has, in order."""

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from .layers import layers_lines
 from .machine import UNKNOWN
 from .pipeline import Pipeline
 from .scenarios import Samples, Scenario
@@ -192,6 +193,7 @@ def text(document: dict[str, Any]) -> str:
             f"{entry['fps']:.1f} FPS   "
             f"({imported}open {startup['open']:.0f} ms, first query {startup['first']:.0f} ms)",
             "",
+            *([*layers_lines(entry["layers"]), ""] if "layers" in entry else []),
         ]
     for comparison in document["comparisons"]:
         lines.append(

@@ -20,6 +20,7 @@ def bench(
     scenario: Scenario,
     *,
     span: Span = "frame",
+    layers: Callable[[Pipeline], dict[str, Any]] | None = None,
     progress: Callable[[float], None] = lambda _: None,
 ) -> dict[str, Any]:
     """Measures the engines in turn, in several openings.
@@ -29,6 +30,7 @@ def bench(
         photo: the bytes of an image file.
         scenario: how queries come.
         span: what a query is made of, see `Pipeline`.
+        layers: tells where an engine's time goes, for its row; called when all is measured.
         progress: told the share that is done, 0 to 1.
 
     Returns:
@@ -38,6 +40,7 @@ def bench(
     found = {name: Samples() for name in openers}
     watch = Watch()
     rows: list[dict[str, Any]] = []
+    watched: dict[str, Any] = {}
     startups: dict[str, Startup] = {}
     for turn in range(scenario.openings):
         with ExitStack() as stack:
@@ -60,4 +63,8 @@ def bench(
                 found[name].extend(samples)
             if turn == scenario.openings - 1:
                 rows = [row(name, pipelines[name], scenario, found[name], startups[name]) for name in openers]
-    return report(rows, list(found.values()), environment(), watch.stop())
+                watched = watch.stop()
+                if layers is not None:
+                    for one in rows:
+                        one["layers"] = layers(pipelines[one["engine"]["name"]])
+    return report(rows, list(found.values()), environment(), watched)

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from functools import partial
+from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from segface_edge.errors import UsageError
+from segface_edge.errors import UsageError, missing_extra
 from segface_edge.files import check_place, write_whole
 
 from .options import check_json, json_option, model_options, progress_bar, say
+
+if TYPE_CHECKING:
+    from segface_edge.bench.layers import Work
 
 
 class _Share(click.ParamType):  # type: ignore[type-arg] # older clicks cannot be subscripted
@@ -39,6 +45,7 @@ Examples:
   segface-edge bench --scenario offline --frames 4
   segface-edge bench --engine model.onnx --compare bench.json --max-slowdown 50%
   segface-edge bench --min-fps 1
+  segface-edge bench --profile --profile-plot layers.png
 
 \b
 Scenarios:
@@ -72,6 +79,8 @@ A gate that is not reached ends with exit code 6.""",
 @click.option("--compare", "base", type=click.Path(path_type=Path), help="Earlier report (JSON) to compare with.")
 @click.option("--max-slowdown", type=_Share(), help="Gate: 5% or 0.05, with --compare.")
 @click.option("--min-fps", type=click.FloatRange(0, 1e9), help="Gate: least photos a second.")
+@click.option("--profile", is_flag=True, help="Also where the time goes: block by block, layer by layer.")
+@click.option("--profile-plot", "plot_to", type=click.Path(path_type=Path), help="The same as a picture (matplotlib).")
 @click.option("--csv", "csv_to", type=click.Path(path_type=Path), help="Write the figures as CSV.")
 @click.option("--markdown", "markdown_to", type=click.Path(path_type=Path), help="Write a table in Markdown.")
 @model_options
@@ -91,6 +100,8 @@ def command(
     base: Path | None,
     max_slowdown: float | None,
     min_fps: float | None,
+    profile: bool,
+    plot_to: Path | None,
     csv_to: Path | None,
     markdown_to: Path | None,
     device: str,
@@ -102,7 +113,8 @@ def command(
     from segface_edge import zoo
     from segface_edge.bench import gates
     from segface_edge.bench.choice import openers
-    from segface_edge.bench.report import text, to_csv, to_markdown
+    from segface_edge.bench.layers import measured_layers
+    from segface_edge.bench.report import all_rows, text, to_csv, to_markdown
     from segface_edge.bench.run import bench
     from segface_edge.bench.scenarios import Scenario
     from segface_edge.pictures import reading
@@ -110,9 +122,12 @@ def command(
     if max_slowdown is not None and base is None:
         raise UsageError("--max-slowdown", "has nothing to compare with", "give --compare REPORT.json")
     check_json(json_to)
-    for path in (csv_to, markdown_to):
+    for path in (csv_to, markdown_to, plot_to):
         if path:
             check_place(path)
+    if plot_to:
+        _check_matplotlib()
+    work_of = _work_of() if profile or plot_to else None
     earlier = gates.read_report(base) if base else None
     scenario = Scenario(
         name=name,  # type: ignore[arg-type]
@@ -138,8 +153,14 @@ def command(
                 advance(step)
                 done += step
 
-        document = bench(named, content, scenario, span=span, progress=progress)  # type: ignore[arg-type]
+        layers = partial(measured_layers, work_of=work_of) if profile or plot_to else None
+        document = bench(named, content, scenario, span=span, layers=layers, progress=progress)  # type: ignore[arg-type]
     say(document, json_to, text(document))
+    if plot_to:
+        from segface_edge.plots.figure import save_figure
+        from segface_edge.plots.layers import layers_figure
+
+        save_figure(layers_figure({row["engine"]["name"]: row["layers"] for row in all_rows(document)}), plot_to)
     for path, content_of in ((csv_to, to_csv), (markdown_to, to_markdown)):
         if path:
             write_whole(path, content_of(document).encode())
@@ -156,3 +177,28 @@ def command(
             gates.check_slowdown(found, max_slowdown, base)
     if min_fps is not None:
         gates.check_fps(document, min_fps)
+
+
+def _check_matplotlib() -> None:
+    """Raises MissingDependencyError: a benchmark takes a while, and its plot comes last."""
+    try:
+        import_module("segface_edge.plots.layers")
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] != "matplotlib":
+            raise
+        raise missing_extra("matplotlib", "plot", "--profile-plot") from error
+
+
+def _work_of() -> Callable[[Path], Mapping[str, Work]] | None:
+    """What counts a file's multiplications; None where the packages that read one are not installed, which it says."""
+    try:
+        from segface_edge.bench.layers import Work
+        from segface_edge.export.cost import costs_of_file
+    except ModuleNotFoundError:
+        click.echo("multiplications are not counted: pip install 'segface-edge[export]'", err=True)
+        return None
+
+    def counted(path: Path) -> Mapping[str, Work]:
+        return {cost.name: Work(macs=cost.macs, bytes=cost.bytes) for cost in costs_of_file(path)}
+
+    return counted

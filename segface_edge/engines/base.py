@@ -15,6 +15,8 @@ from segface_edge.errors import IncompatibleEngineError, UsageError
 from segface_edge.pictures.geometry import UInt8Array
 from segface_edge.spec import ModelSpec
 
+from .layers import Profile
+
 # Frames a call where the model takes any number: bounds the memory of a large batch.
 MAX_BATCH = 8
 # Suffixes of TensorRT plans.
@@ -124,6 +126,20 @@ class Engine(ABC):
             frames: as for `infer`.
         """
         return None
+
+    def profile(self, frames: UInt8Array, runs: int) -> Profile:  # noqa: ARG002
+        """How long each layer takes.
+
+        Args:
+            frames: (N, S, S, 3) uint8 RGB, of one call.
+            runs: how many are measured.
+
+        Raises:
+            UsageError: the runtime does not tell.
+        """
+        raise UsageError(
+            self.source, "is run by an engine that does not tell its layers' times", "profile an ONNX file"
+        )
 
     def _in_calls(self, frames: UInt8Array) -> Iterator[tuple[UInt8Array, int]]:
         """The frames in calls of the size that the model takes, and how many of each are meant: the last one of too

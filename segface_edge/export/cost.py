@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from pathlib import Path
 
 import onnx
 import onnx_ir
@@ -75,6 +76,15 @@ def node_costs(model: onnx.ModelProto, *, batch: int = 1) -> list[NodeCost]:
             )
         )
     return costs
+
+
+def costs_of_file(path: Path) -> list[NodeCost]:
+    """`node_costs` of a call on as many frames as the file takes, one where it takes any number.
+
+    Raises:
+        ModelFileError: a shape cannot be told.
+    """
+    return node_costs(onnx.load(path))
 
 
 def macs_by_type(model: onnx.ModelProto) -> dict[str, int]:

@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 
 from segface_edge import zoo
+from segface_edge.bench import report
 
 Cli = Callable[..., Any]
 BRIEF = ("bench", "--warmup", 0, "--duration", 0)
@@ -47,6 +48,36 @@ def test_text_shows_stages_and_frames_per_second(cli: Cli, tmp_path: Path) -> No
     for word in ("all stages", "  inference", " FPS ", "64 x 48", str(zoo.DEFAULT_MODEL)):
         assert word in result.out
     assert json.loads(target.read_text())["scenario"]["photo"] == [48, 64]
+
+
+def test_profile_tells_where_the_time_goes(cli: Cli, tmp_path: Path) -> None:
+    onnx = pytest.importorskip("onnx", reason="multiplications are counted with onnx")
+    pytest.importorskip("matplotlib", reason="plots need matplotlib")
+    from segface_edge.export.cost import node_costs
+
+    target, plot = tmp_path / "bench.json", tmp_path / "layers.png"
+    result = cli(*BRIEF, "--threads", 1, "--profile", "--profile-plot", plot, "--json", target)
+    assert (result.code, result.err) == (0, "")
+    document = json.loads(target.read_text())
+    schema = json.loads((Path(report.__file__).parent / "report.schema.json").read_text())
+    pytest.importorskip("jsonschema", reason="the schema is checked with jsonschema").validate(document, schema)
+    layers = document["layers"]
+    # Within 10 % of the run, but on a machine that is busy with something else.
+    assert 0.5 < layers["layers_ms"] / layers["run_ms"] <= 1.05
+    asked = sum(cost.macs for cost in node_costs(onnx.load(zoo.DEFAULT_MODEL)))
+    assert [sum(row["macs"] for row in layers[group]) for group in ("blocks", "kinds", "layers")] == [asked] * 3
+    for group in ("blocks", "kinds", "layers"):
+        assert sum(row["ms"] for row in layers[group]) == pytest.approx(layers["layers_ms"])
+        assert sum(row["share"] for row in layers[group]) == pytest.approx(1)
+    assert "where the time goes" in result.out
+    with Image.open(plot) as picture:
+        assert picture.width > 800
+
+
+def test_layers_of_a_checkpoint_are_refused(cli: Cli, tmp_path: Path) -> None:
+    result = cli(*BRIEF, "--engine", zoo.RELEASED["mobilenet"], "--profile", "--json", tmp_path / "b.json")
+    assert result.code == 2
+    assert "does not tell its layers' times; profile an ONNX file" in result.err
 
 
 @pytest.mark.parametrize(

@@ -25,6 +25,7 @@ HOMES = (
     "segface_edge.plots.ablation",
     "segface_edge.plots.counts",
     "segface_edge.plots.sensitivity",
+    "segface_edge.plots.layers",
     "segface_edge.plots.longtail",
     "segface_edge.plots.robustness",
 )

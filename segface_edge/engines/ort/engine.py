@@ -6,25 +6,30 @@ from collections.abc import Callable
 from copy import copy
 from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
 
 from segface_edge.engines.base import WARP_OUTSIDE, Engine, Output, cores
+from segface_edge.engines.layers import Profile
 from segface_edge.errors import IncompatibleEngineError, SegFaceEdgeError, UsageError
 from segface_edge.pictures.geometry import UInt8Array
 
 from .bound import BoundSession
 from .contract import check_contract, promised_tensors, spec_of
 from .nodes import read_nodes, with_outputs
+from .profile import read_profile
 from .providers import CPU, CUDA, TENSORRT
-from .session import VERSION, allocator, open_session
+from .session import RAN, VERSION, allocator, open_session
 from .subnormals import flushed
 
 # A CPU computes one frame after another where it has so few threads: of a batch, feature maps leave its caches between
 # layers. `benchmarks/video.py` measures it (two cores: a tenth less time a frame than in eights).
 _FEW_THREADS = 4
+# Runs before those of a profile.
+PROFILE_WARMUP = 3
 
 
 class OrtEngine(Engine):
@@ -132,6 +137,30 @@ class OrtEngine(Engine):
             return None
         results = (session.run(read, {self._input: self._feed(chunk)}) for chunk, _ in self._in_calls(frames))
         return all(np.isfinite(values).all() for found in results for values in found)
+
+    def profile(self, frames: UInt8Array, runs: int) -> Profile:
+        """In a second session of the same file, opened as the first; on a CPU.
+
+        Raises:
+            UsageError: it is open on a GPU, where ONNX Runtime tells when work was handed over, not how long it took;
+                or the graph warps faces itself.
+        """
+        if self._bound is not None:
+            raise UsageError(
+                f"device {self.device}", "does not tell the time of layers", "build a plan and profile that"
+            )
+        if self.spec.warp == "inside":
+            raise UsageError(self.source, "warps faces itself, and wants their landmarks", WARP_OUTSIDE)
+        feed = {self._input: self._feed(frames)}
+        with TemporaryDirectory() as name:
+            folder = Path(name)
+            session = self._open(profile_to=folder)[0]
+            with flushed():
+                for _ in range(PROFILE_WARMUP + runs):
+                    session.run(list(self.spec.outputs), feed)
+            events = Path(session.end_profiling())
+            ran, file = (read_nodes(path.read_bytes()) for path in (folder / RAN, Path(self.source)))
+            return read_profile(events, ran, file, list(feed), warmup=PROFILE_WARMUP)
 
     def _feed(self, frames: UInt8Array) -> npt.NDArray[Any]:
         """(N, S, S, 3) uint8 as the graph takes it."""

@@ -29,6 +29,8 @@ from .subnormals import flushed
 VERSION: str = ort.__version__
 # ONNX Runtime's log levels "warning", its own default, and "fatal": what matters is raised, and said in our words.
 _DEFAULT, _SILENT = 2, 4
+# The graph as it runs, in the folder of a profile.
+RAN = "ran.onnx"
 _NO_CPU = "session.disable_cpu_ep_fallback"
 
 
@@ -40,6 +42,7 @@ def open_session(
     providers: tuple[str, ...],
     *,
     shown: Callable[[bytes], bytes] = lambda content: content,
+    profile_to: Path | None = None,
 ) -> tuple[ort.InferenceSession, str, dict[str, int] | None]:
     """Opens a file.
 
@@ -50,6 +53,7 @@ def open_session(
         threads: threads per operator; None leaves it to ONNX Runtime.
         providers: that compute, the first one first: `CPU` alone, or those of a GPU.
         shown: what is opened of the file's content.
+        profile_to: folder for the graph that runs, `RAN`, and a profile of its runs, whose name `end_profiling` tells.
 
     Returns:
         The session, how far ONNX Runtime was let optimise its graph, and on a GPU the nodes of each provider, None
@@ -73,6 +77,10 @@ def open_session(
     options.add_session_config_entry("session.force_spinning_stop", "1")
     if threads is not None:
         options.intra_op_num_threads = threads
+    if profile_to is not None:
+        options.enable_profiling = True
+        options.profile_file_prefix = str(profile_to / "runs")
+        options.optimized_model_filepath = str(profile_to / RAN)
     content = content_of(path)
     try:
         content = shown(content)

@@ -1,4 +1,4 @@
-"""Every backbone of the table trains, and goes on exactly, layers that are left out at random included."""
+"""A backbone of every family trains, and goes on exactly, layers that are left out at random included."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="training needs torch")
 
-from segface_edge.network.segface import BACKBONES
 from segface_edge.training import loop
 from segface_edge.training.processes import Processes
 from segface_edge.training.recipe_file import read_recipe
@@ -17,13 +16,16 @@ from segface_edge.training.recipe_file import read_recipe
 from .states import same
 
 ALONE = Processes(0, 1, torch.device("cpu"))
-# The others are EfficientNet-Lite0 in another size.
-ROWS = [row for row in BACKBONES if not row.endswith(("lite1", "lite1_s8", "lite2", "lite2_s8"))]
+# The smallest of each family and stride: the others are the same layers in other numbers, and take minutes each.
+ROWS = (
+    "mobilenet", "mobilenet_s8", "mobilenet_v3_small", "efficientnet_lite0", "efficientnet_lite0_s8_b1",
+    "resnet", "efficientnet", "convnext_tiny", "swinv2_tiny",
+)  # fmt: skip
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("row", ROWS)
-def test_a_step_of_every_row_and_a_resumed_one(row: str, recipe_of: Callable[..., Path], tmp_path: Path) -> None:
+def test_a_step_and_a_resumed_one(row: str, recipe_of: Callable[..., Path], tmp_path: Path) -> None:
     pytest.importorskip("torchvision", reason="the extra backbones")
     text = recipe_of(2).read_text().replace('weights = "bundled"\n', "").replace("[32, 64]", "[64]")
     (tmp_path / "recipe.toml").write_text(text.replace("size = 32", "size = 64"))

@@ -19,6 +19,7 @@ from segface_edge import FaceParser, zoo
 from segface_edge.cli import _run
 from segface_edge.engines import FakeEngine, Output
 
+from .bench.power.boards import ORIN_NANO, write
 from .nvidia.tiny import tiny_model as write_tiny_model
 from .nvidia.world import World
 
@@ -68,6 +69,12 @@ def shared() -> Path:
 def faces(shared: Path) -> Path:
     """100 CelebAMask-HQ photos with labels."""
     return shared / "data" / "celebamask-hq-mini" / "val"
+
+
+@pytest.fixture
+def orin_nano(tmp_path: Path) -> Path:
+    """A folder with the power monitor of an idle Orin Nano: 4.7 W."""
+    return write(tmp_path / "orin-nano", ORIN_NANO)
 
 
 @pytest.fixture(scope="session")

@@ -39,6 +39,7 @@ HOMES: dict[str, tuple[str, ...]] = {
     "dacite": ("training",),
     "click": ("cli",),
     "requests": ("zoo.download",),
+    "pynvml": ("bench.power.nvml",),
 }
 
 

@@ -14,7 +14,7 @@ import segface_edge
 from segface_edge import zoo
 
 HEAVY = ("torch", "onnx", "onnxsim", "onnxscript", "onnx_ir", "onnxconverter_common", "safetensors", "tensorrt")
-HEAVY += ("pycuda", "cuda", "torchvision", "requests")
+HEAVY += ("pycuda", "cuda", "torchvision", "requests", "pynvml")
 NEED_HEAVY = ("segface_edge.network", "segface_edge.training", "segface_edge.export")
 # Modules that are one heavy package's own home.
 HOMES = (

@@ -1,4 +1,4 @@
-"""Gates for CI: a slowdown against an earlier report, a least rate."""
+"""Gates for CI: a slowdown against an earlier report, a least rate, a longest wait, the most energy."""
 
 from __future__ import annotations
 
@@ -84,6 +84,32 @@ def check_fps(document: dict[str, Any], least: float) -> None:
                 f"reaches {entry['fps']:.1f} FPS, the gate is {least:g}",
                 "use a faster engine, precision or device",
             )
+
+
+def check_p99(document: dict[str, Any], most_ms: float) -> None:
+    """Raises BenchmarkGateError where an engine's p99 is above `most_ms` milliseconds."""
+    for entry in all_rows(document):
+        if entry["latency_ms"]["p99"] > most_ms:
+            raise BenchmarkGateError(
+                entry["engine"]["name"],
+                f"has a p99 of {entry['latency_ms']['p99']:.2f} ms, the gate is {most_ms:g}",
+                "use a faster engine, precision or device, or a quieter machine",
+            )
+
+
+def check_joules(document: dict[str, Any], most: float) -> None:
+    """Raises BenchmarkGateError where a photo takes more than `most` joules, or it cannot be said how many."""
+    name, joules = document["engine"]["name"], document["power"]["joules_per_photo"]
+    if joules is None:
+        raise BenchmarkGateError(
+            name, f"has too few power samples to say joules a photo, the gate is {most:g}", "measure longer"
+        )
+    if joules > most:
+        raise BenchmarkGateError(
+            name,
+            f"takes {joules:.3f} J a photo, the gate is {most:g}",
+            "use a faster engine or precision, or a lower power mode",
+        )
 
 
 def _queries(entry: dict[str, Any]) -> list[float]:

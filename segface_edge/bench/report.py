@@ -14,6 +14,7 @@ from typing import Any
 from .layers import layers_lines
 from .machine import UNKNOWN
 from .pipeline import Pipeline
+from .power import result
 from .scenarios import Samples, Scenario
 from .statistics import MIN_OPENINGS, Ratio, paired_ratio, summary
 
@@ -91,7 +92,11 @@ def _fps(scenario: Scenario, samples: Samples, mean_ms: float) -> float:
 
 
 def report(
-    rows: Sequence[dict[str, Any]], found: Sequence[Samples], machine: dict[str, Any], watched: dict[str, Any]
+    rows: Sequence[dict[str, Any]],
+    found: Sequence[Samples],
+    machine: dict[str, Any],
+    watched: dict[str, Any],
+    power: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
     """The document. The first row's entries stand at its top, further engines under `others`; each of these is
     compared with the first.
@@ -101,6 +106,7 @@ def report(
         found: the rows' samples.
         machine: from `machine.environment`.
         watched: from `machine.Watch.stop`.
+        power: from `power.result.document`, where it was measured.
     """
     comparisons = []
     for other, samples in zip(rows[1:], found[1:], strict=True):
@@ -113,7 +119,8 @@ def report(
         "others": list(rows[1:]),
         "comparisons": comparisons,
         "environment": {**machine, "load": watched["before"]["load"], "during": watched},
-        "warnings": _warnings(rows, watched),
+        "power": power,
+        "warnings": _warnings(rows, watched) + (result.warnings(power) if power else []),
     }
 
 
@@ -202,6 +209,8 @@ def text(document: dict[str, Any]) -> str:
         )
     if document["comparisons"]:
         lines.append("")
+    power = result.lines(document)
+    lines += [*power, ""] if power else []
     lines += [f"warning: {warning}" for warning in document["warnings"]]
     return "\n".join([*lines, *machine_lines(document["environment"])])
 
@@ -235,12 +244,13 @@ def _share(value: float | str) -> str:
 
 
 _FIELDS = ("engine", "runtime", "device", "threads", "size", "precision", "scenario", "frames", "span", "queries",
-           "stage", *COLUMNS, "fps", "transfers_included")  # fmt: skip
+           "stage", *COLUMNS, "fps", "transfers_included", "watts", "joules_per_photo")  # fmt: skip
 
 
 def to_csv(document: dict[str, Any]) -> str:
-    """A line for each engine and stage (`all` is their sum), milliseconds."""
+    """A line for each engine and stage (`all` is their sum), milliseconds; power where it was measured."""
     buffer = io.StringIO()
+    power = document.get("power") or {}
     writer = csv.DictWriter(buffer, _FIELDS, lineterminator="\n")
     writer.writeheader()
     for entry in all_rows(document):
@@ -249,6 +259,8 @@ def to_csv(document: dict[str, Any]) -> str:
             "engine": engine["name"],
             "scenario": scenario["name"],
             "fps": round(entry["fps"], 3),
+            "watts": power.get("watts"),
+            "joules_per_photo": power.get("joules_per_photo"),
             **{key: engine[key] for key in ("runtime", "device", "threads", "size", "precision")},
             **{key: scenario[key] for key in ("frames", "span", "queries", "transfers_included")},
         }
@@ -281,6 +293,7 @@ def to_markdown(document: dict[str, Any]) -> str:
             f"- `{comparison['engine']}` takes {ratio_text(comparison)} times as long as `{comparison['base']}`: "
             f"{comparison['verdict']}"
         )
+    lines += [f"- {line.strip()}" for line in result.lines(document)]
     lines += [f"- warning: {warning}" for warning in document["warnings"]]
     lines += ["", *(line.strip() for line in machine_lines(document["environment"]))]
     return "\n".join(lines) + "\n"

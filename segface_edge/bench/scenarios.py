@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from typing import Literal, get_args
 
@@ -139,6 +140,7 @@ def measure(
     clock: Clock,
     *,
     progress: Callable[[float], None] = lambda _: None,
+    measuring: Callable[[], AbstractContextManager[None]] = nullcontext,
 ) -> list[Samples]:
     """Runs every pipeline through the scenario.
 
@@ -147,6 +149,7 @@ def measure(
         scenario: how queries come.
         clock: what time is.
         progress: told the share that is done, 0 to 1.
+        measuring: entered after warm-up, left when the last query is done.
 
     Returns:
         one `Samples` per pipeline.
@@ -154,11 +157,12 @@ def measure(
     found = [Samples() for _ in pipelines]
     for pipeline, samples in zip(pipelines, found, strict=True):
         _warm_up(pipeline, scenario, clock, samples)
-    if scenario.name == "camera":
-        for index, (pipeline, samples) in enumerate(zip(pipelines, found, strict=True)):
-            _camera(pipeline, scenario, clock, samples, lambda share, i=index: progress((i + share) / len(found)))  # type: ignore[misc]
-    else:
-        _in_turn(pipelines, scenario, clock, found, progress)
+    with measuring():
+        if scenario.name == "camera":
+            for index, (pipeline, samples) in enumerate(zip(pipelines, found, strict=True)):
+                _camera(pipeline, scenario, clock, samples, lambda share, i=index: progress((i + share) / len(found)))  # type: ignore[misc]
+        else:
+            _in_turn(pipelines, scenario, clock, found, progress)
     return found
 
 

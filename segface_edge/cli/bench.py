@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from functools import partial
 from importlib import import_module
 from pathlib import Path
@@ -46,6 +47,7 @@ Examples:
   segface-edge bench --engine model.onnx --compare bench.json --max-slowdown 50%
   segface-edge bench --min-fps 1
   segface-edge bench --profile --profile-plot layers.png
+  segface-edge bench --engine model.onnx --power --max-joules 2
 
 \b
 Scenarios:
@@ -56,6 +58,7 @@ Scenarios:
 
 Several engines are measured in turn and compared with the first; options after @ are threads, device, engine, spec.
 They are opened anew several times, since two sessions of the same file differ by a per cent or two.
+--power samples Jetson's rails, NVIDIA's GPUs and RAPL ten times a second, for one engine a run.
 A gate that is not reached ends with exit code 6.""",
 )
 @click.option(
@@ -81,6 +84,12 @@ A gate that is not reached ends with exit code 6.""",
 @click.option("--min-fps", type=click.FloatRange(0, 1e9), help="Gate: least photos a second.")
 @click.option("--profile", is_flag=True, help="Also where the time goes: block by block, layer by layer.")
 @click.option("--profile-plot", "plot_to", type=click.Path(path_type=Path), help="The same as a picture (matplotlib).")
+@click.option("--max-p99", type=click.FloatRange(0, 1e9), metavar="MS", help="Gate: longest p99 in milliseconds.")
+@click.option("--power", is_flag=True, help="Measure joules a photo, watts of each rail, and idle before.")
+@click.option("--idle-s", type=click.FloatRange(0.1, 3600), help="Seconds of idling, with --power.  [default: 2]")
+@click.option(
+    "--max-joules", type=click.FloatRange(0, 1e9), metavar="J", help="Gate: most joules a photo, with --power."
+)
 @click.option("--csv", "csv_to", type=click.Path(path_type=Path), help="Write the figures as CSV.")
 @click.option("--markdown", "markdown_to", type=click.Path(path_type=Path), help="Write a table in Markdown.")
 @model_options
@@ -102,6 +111,10 @@ def command(
     min_fps: float | None,
     profile: bool,
     plot_to: Path | None,
+    max_p99: float | None,
+    power: bool,
+    idle_s: float | None,
+    max_joules: float | None,
     csv_to: Path | None,
     markdown_to: Path | None,
     device: str,
@@ -109,18 +122,24 @@ def command(
     spec: Path | None,
     json_to: str | None,
 ) -> None:
-    """Measure latency and FPS of model files, stage by stage, and compare several with each other."""
+    """Measure latency, FPS and power of model files, stage by stage, and compare several with each other."""
     from segface_edge import zoo
     from segface_edge.bench import gates
     from segface_edge.bench.choice import openers
     from segface_edge.bench.layers import measured_layers
+    from segface_edge.bench.power.table import open_sensors
     from segface_edge.bench.report import all_rows, text, to_csv, to_markdown
-    from segface_edge.bench.run import bench
+    from segface_edge.bench.run import IDLE_S, bench, check_power
     from segface_edge.bench.scenarios import Scenario
     from segface_edge.pictures import reading
 
     if max_slowdown is not None and base is None:
         raise UsageError("--max-slowdown", "has nothing to compare with", "give --compare REPORT.json")
+    for option, value in (("--max-joules", max_joules), ("--idle-s", idle_s)):
+        if value is not None and not power:
+            raise UsageError(option, "is about power, which is not measured", "give --power, too")
+    if power:
+        check_power(max(1, len(engines)))
     check_json(json_to)
     for path in (csv_to, markdown_to, plot_to):
         if path:
@@ -143,7 +162,9 @@ def command(
     photo = image or zoo.PORTRAIT
     reading.load(photo)  # a bad one is named; of its bytes alone the benchmark could not say whose they are
     content = photo.read_bytes()
-    with progress_bar(100, "measuring") as advance:
+    # Before the engine: a machine without sensors is told at once.
+    sensors = open_sensors() if power else None
+    with sensors or nullcontext(), progress_bar(100, "measuring") as advance:
         done = 0
 
         def progress(share: float) -> None:
@@ -154,7 +175,16 @@ def command(
                 done += step
 
         layers = partial(measured_layers, work_of=work_of) if profile or plot_to else None
-        document = bench(named, content, scenario, span=span, layers=layers, progress=progress)  # type: ignore[arg-type]
+        document = bench(
+            named,
+            content,
+            scenario,
+            span=span,  # type: ignore[arg-type]
+            layers=layers,
+            sensors=sensors,
+            idle_s=IDLE_S if idle_s is None else idle_s,
+            progress=progress,
+        )
     say(document, json_to, text(document))
     if plot_to:
         from segface_edge.plots.figure import save_figure
@@ -177,6 +207,10 @@ def command(
             gates.check_slowdown(found, max_slowdown, base)
     if min_fps is not None:
         gates.check_fps(document, min_fps)
+    if max_p99 is not None:
+        gates.check_p99(document, max_p99)
+    if max_joules is not None:
+        gates.check_joules(document, max_joules)
 
 
 def _check_matplotlib() -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from segface_edge.bench.gates import check_fps, check_slowdown, read_report, slowdown
+from segface_edge.bench.gates import check_fps, check_joules, check_p99, check_slowdown, read_report, slowdown
 from segface_edge.errors import BenchmarkGateError, InputError
 
 
@@ -109,3 +109,21 @@ def test_a_report_is_read_back(tmp_path: Path) -> None:
     path = tmp_path / "base.json"
     path.write_text(json.dumps(report(*STEADY)))
     assert read_report(path) == report(*STEADY)
+
+
+def test_a_p99_above_the_gate_fails_with_exit_code_6() -> None:
+    document = {**report(20.0), "latency_ms": {"p99": 31.25}}
+    check_p99(document, 31.25)
+    with pytest.raises(BenchmarkGateError, match=r"model: has a p99 of 31\.25 ms, the gate is 30") as caught:
+        check_p99(document, 30)
+    assert caught.value.exit_code == 6
+
+
+@pytest.mark.parametrize(
+    ("joules", "message"), [(2.5, r"takes 2\.500 J a photo, the gate is 2;"), (None, "too few power samples")]
+)
+def test_joules_above_the_gate_or_unknown_fail_with_exit_code_6(joules: float | None, message: str) -> None:
+    check_joules({**report(20.0), "power": {"joules_per_photo": 2.0}}, 2.0)
+    with pytest.raises(BenchmarkGateError, match=message) as caught:
+        check_joules({**report(20.0), "power": {"joules_per_photo": joules}}, 2.0)
+    assert caught.value.exit_code == 6

@@ -21,6 +21,8 @@ from segface_edge.bench.report import Startup, report, row, text, to_csv, to_mar
 from segface_edge.bench.scenarios import Samples, Scenario, measure
 from segface_edge.engines import FakeEngine
 
+from .power.test_result import measured
+
 QUIET: dict[str, Any] = {
     "before": {
         "cpu_mhz": 2000.0,
@@ -51,7 +53,11 @@ def document(portrait: Path) -> Document:
         picture.resize((64, 64)).save(photo, "PNG")
 
     def make(
-        *delays: Any, watched: dict[str, Any] | None = None, batch: int | None = None, **options: Any
+        *delays: Any,
+        watched: dict[str, Any] | None = None,
+        batch: int | None = None,
+        power: dict[str, Any] | None = None,
+        **options: Any,
     ) -> dict[str, Any]:
         clock = ManualClock()
         scenario = Scenario(**{"warmup_s": 0.0, "duration_s": 1.0, "openings": 6, "min_queries": 100, **options})
@@ -73,7 +79,7 @@ def document(portrait: Path) -> Document:
             row(name, pipeline, scenario, samples, startup)
             for name, pipeline, samples in zip("abc", pipelines, found, strict=False)
         ]
-        return report(rows, found, machine.environment(), watched or QUIET)
+        return report(rows, found, machine.environment(), watched or QUIET, power)
 
     return make
 
@@ -97,6 +103,38 @@ def test_reports_of_every_scenario_follow_the_schema(document: Document, validat
             found = document(*delays, duration_s=0.1, min_queries=6, **options)
             validate(found)
             validate(json.loads(json.dumps(found)))
+
+
+def test_a_report_with_power_follows_the_schema_and_shows_it_in_every_view(
+    document: Document, validate: Callable[[object], None], tmp_path: Path
+) -> None:
+    power = measured(tmp_path)
+    found = document(0.010, power=power)
+    validate(found)
+    validate(json.loads(json.dumps(found)))
+    assert found["power"] == power
+    for view in (text(found), to_markdown(found)):
+        assert "power: 6.800 J a photo, 34.00 W; idle 12.00 W, above it 22.00 W; power mode " in view
+        assert "not read: nvml: no NVIDIA GPU" in view
+    (line, *_) = csv.DictReader(io.StringIO(to_csv(found)))
+    assert (float(line["watts"]), float(line["joules_per_photo"])) == pytest.approx((34, 6.8))
+    assert document(0.010)["power"] is None
+    assert next(csv.DictReader(io.StringIO(to_csv(document(0.010)))))["watts"] == ""
+    del found["power"]["rails"][0]["busy"]
+    with pytest.raises(Exception, match="busy"):
+        validate(found)
+
+
+def test_a_report_older_than_power_still_has_its_views(document: Document) -> None:
+    found = document(0.010)
+    del found["power"]
+    for view in (text, to_csv, to_markdown):
+        assert "J a photo" not in view(found)
+
+
+def test_doubts_of_power_are_among_the_warnings(document: Document, tmp_path: Path) -> None:
+    (warning,) = document(0.010, power={**measured(tmp_path), "throttling": ["GPU: power cap"]})["warnings"]
+    assert warning == "power: clocks were held down: GPU: power cap"
 
 
 @pytest.mark.parametrize(

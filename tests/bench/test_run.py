@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
+from segface_edge.bench.power.table import open_sensors
 from segface_edge.bench.report import Startup
 from segface_edge.bench.run import bench
 from segface_edge.bench.scenarios import Scenario
 from segface_edge.engines import Engine, FakeEngine
+from segface_edge.errors import UsageError
 
 
 class Maker:
@@ -54,3 +58,40 @@ def test_an_engine_that_fails_leaves_none_open(portrait: Path) -> None:
         assert [engine.closed for engine in good.made] == [True]
     else:
         raise AssertionError("the failure was swallowed")
+
+
+def test_power_is_measured_idle_first_then_while_measuring_alone(portrait: Path, orin_nano: Path) -> None:
+    log: list[str] = []
+    scenario = Scenario(warmup_s=0.3, duration_s=0.6, min_queries=4, openings=2)
+    with open_sensors(orin_nano) as sensors:
+        document = bench(
+            {"a": Maker(log, "a")},
+            portrait.read_bytes(),
+            scenario,
+            span="engine",
+            sensors=sensors,
+            interval_s=0.02,
+            idle_s=0.4,
+        )
+    power = document["power"]
+    assert log == ["a", "a"]
+    assert (power["watts"], power["idle_watts"]) == (pytest.approx(4.7), pytest.approx(4.7))
+    assert power["watts_above_idle"] == pytest.approx(0, abs=1e-9)
+    assert power["idle_s"] == pytest.approx(0.4, abs=0.2)
+    assert 0.55 <= power["seconds"] < 0.9  # warm-up is not part of it
+    assert power["photos"] == document["scenario"]["queries"]
+    assert power["joules_per_photo"] == pytest.approx(4.7 * power["seconds"] / power["photos"])
+    assert [(rail["name"], rail["total"]) for rail in power["rails"]] == [
+        ("VDD_IN", True), ("VDD_CPU_GPU_CV", False), ("VDD_SOC", False),
+    ]  # fmt: skip
+    assert {sample["phase"] for sample in power["samples"]} == {"idle", "busy"}
+
+
+def test_power_of_several_engines_is_refused_before_any_is_opened(portrait: Path, orin_nano: Path) -> None:
+    log: list[str] = []
+    with (
+        open_sensors(orin_nano) as sensors,
+        pytest.raises(UsageError, match="--power: cannot tell 2 engines apart that are measured in turn"),
+    ):
+        bench({name: Maker(log, name) for name in "ab"}, portrait.read_bytes(), Scenario(), sensors=sensors)
+    assert log == []

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -197,6 +198,27 @@ def test_a_span_has_its_stages_in_order(portrait: Path, span: str, stages: list[
 def test_an_unknown_span_is_refused(portrait: Path) -> None:
     with pytest.raises(UsageError, match="use one of: engine, frame, all"):
         Pipeline(FakeEngine(), portrait.read_bytes(), span="half", clock=ManualClock())  # type: ignore[arg-type]
+
+
+def test_what_surrounds_measuring_is_entered_after_warm_up_and_left_at_its_end(portrait: Path) -> None:
+    clock = ManualClock()
+    times: list[float] = []
+
+    @contextmanager
+    def measuring() -> Iterator[None]:
+        times.append(clock.now())
+        yield
+        times.append(clock.now())
+
+    pipeline = Pipeline(FakeEngine(delay=0.1, sleep=clock.sleep), portrait.read_bytes(), span="engine", clock=clock)
+    for name in ("single-stream", "camera"):
+        start = clock.now()
+        scenario = Scenario(name=name, warmup_s=1, duration_s=3, fps=10)  # type: ignore[arg-type]
+        (samples,) = measure([pipeline], scenario, clock, measuring=measuring)
+        assert times[0] - start == pytest.approx(1, abs=0.11)
+        assert times[1] - times[0] == pytest.approx(samples.seconds, abs=0.11)
+        assert samples.seconds == pytest.approx(3, abs=0.11)
+        times.clear()
 
 
 def test_time_is_divided_between_openings() -> None:

@@ -12,6 +12,7 @@ from PIL import Image
 
 from segface_edge import zoo
 from segface_edge.bench import report
+from segface_edge.bench.power.table import open_sensors
 
 Cli = Callable[..., Any]
 BRIEF = ("bench", "--warmup", 0, "--duration", 0)
@@ -173,9 +174,43 @@ def test_a_gate_that_is_not_reached_ends_with_6_and_keeps_the_report(cli: Cli, t
         (("--span", "half"), 2, "use one of: engine"),
         (("--engine", "a.onnx@speed=9"), 2, "unknown option 'speed=9'"),
         (("--scenario", "camera", "--fps", 0), 2, "--fps 0.0"),
+        (("--max-joules", 2), 2, "--max-joules: is about power, which is not measured; give --power, too"),
+        (("--idle-s", 2), 2, "--idle-s: is about power"),
+        (("--power", "--engine", zoo.DEFAULT_MODEL, "--engine", zoo.DEFAULT_MODEL), 2, "cannot tell 2 engines apart"),
     ],
 )
 def test_what_makes_no_sense_is_said(cli: Cli, options: tuple[object, ...], code: int, message: str) -> None:
     result = cli(*BRIEF, *options)
     assert (result.code, result.out) == (code, "")
     assert message in result.err
+
+
+def test_power_is_measured_and_gated(
+    cli: Cli, tmp_path: Path, orin_nano: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("segface_edge.bench.power.table.open_sensors", lambda: open_sensors(orin_nano))
+    target = tmp_path / "bench.json"
+    options = (*BRIEF, "--power", "--idle-s", 0.1, "--json", target)
+    result = cli(*options, "--max-joules", 1e6, "--max-p99", 1e6)
+    assert (result.code, result.err) == (0, "")
+    power = json.loads(target.read_text())["power"]
+    assert power["watts"] == pytest.approx(4.7)
+    assert f"power: {power['joules_per_photo']:.3f} J a photo, 4.70 W; idle 4.70 W" in result.out
+    result = cli(*options, "--max-joules", 0)
+    assert result.code == 6
+    assert "J a photo, the gate is 0" in result.err.splitlines()[-1]
+    result = cli(*options, "--max-p99", 0)
+    assert result.code == 6
+    assert "ms, the gate is 0" in result.err.splitlines()[-1]
+
+
+def test_a_machine_without_sensors_is_told_in_one_line_before_measuring(
+    cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("segface_edge.bench.power.table.open_sensors", lambda: open_sensors(tmp_path))
+    monkeypatch.setattr("segface_edge.bench.run.bench", None)
+    result = cli("bench", "--power")
+    assert (result.code, result.out) == (1, "")
+    (line,) = result.err.splitlines()
+    for sensor in ("ina3221", "tegrastats", "rapl", "nvml"):
+        assert f"{sensor}: no " in line

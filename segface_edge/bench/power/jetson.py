@@ -17,11 +17,12 @@ TOTALS: tuple[tuple[str, ...], ...] = (
     ("5V_IN",),  # Xavier NX's in NVIDIA's guide
     ("POM_5V_IN",),  # Nano: "the overall 5V input to the board" (t/73608)
     # AGX Orin has no rail of the whole: GPU and CPU have inputs of their own, VIN_SYS_5V0 brings the rest
-    # (github.com/rbonghi/jetson_stats/issues/344). VDDQ_VDD2_1V8AO hangs on these 5 volts and is not added.
+    # (github.com/rbonghi/jetson_stats/issues/344). VDDQ_VDD2_1V8AO is not added: its monitor
+    # shows the same 5 volts, so we take it to hang on them; no document of NVIDIA's that we know says so.
     ("VDD_GPU_SOC", "VDD_CPU_CV", "VIN_SYS_5V0"),
     # Thor's module without its carrier board's sensor.
     ("VDD_GPU", "VDD_CPU_SOC_MSS", "VIN_SYS_5V0"),
-    # AGX Xavier, the same: SYS5V is "all parts except DDR, CPU, GPU and CV" (t/75574).
+    # AGX Xavier, the same: SYS5V "includes all parts power except DDR, CPU, GPU and CV" (t/75574).
     ("GPU", "CPU", "SOC", "CV", "VDDRQ", "SYS5V"),
 )
 

@@ -126,4 +126,5 @@ def _figures(energy: Energy) -> dict[str, Any]:
 
 
 def _text(watts: float | None) -> str:
-    return "unknown" if watts is None else f"{watts:.2f}"
+    # No -0.00 of a difference that rounding made.
+    return "unknown" if watts is None else f"{round(watts, 2) + 0.0:.2f}"

@@ -1,4 +1,6 @@
-"""Power sensors as the kernel shows them, written below a folder. Values are of the sources named beside them."""
+"""Power sensors as the kernel shows them, written below a folder.
+
+Names and units are those of the sources beside them; figures are chosen to be told apart."""
 
 from __future__ import annotations
 
@@ -38,7 +40,7 @@ def monitor(folder: str, *rails: tuple[str, int, int]) -> dict[str, object]:
 
 
 # Rails of Orin Nano and Orin NX: tegra234-p3767.dtsi, "arm64: tegra: Add power-sensors for Tegra234 boards"
-# (linux-tegra@vger.kernel.org, 2023-09-21): 4.7 W, as an idle Orin Nano has (github.com/henrygd/beszel/issues/286).
+# (linux-tegra@vger.kernel.org, 2023-09-21).
 ORIN_NANO = monitor("1-0040/hwmon/hwmon1", ("VDD_IN", 5000, 940), ("VDD_CPU_GPU_CV", 5000, 104), ("VDD_SOC", 4992, 288))
 ORIN_NANO_W = {"VDD_IN": 4.7, "VDD_CPU_GPU_CV": 0.52, "VDD_SOC": 1.437696}
 
@@ -78,7 +80,7 @@ XAVIER_NX: dict[str, object] = {
     f"{_XAVIER}/in_power2_input": 938,
 }
 
-# Lines of tegrastats. Orin Nano, JetPack 6: github.com/henrygd/beszel/issues/286.
+# Lines of tegrastats. Orin Nano, JetPack 6: of the tests of github.com/henrygd/beszel.
 LINE_ORIN_NANO = (
     "11-15-2024 08:38:09 RAM 6185/7620MB (lfb 8x2MB) SWAP 851/3810MB (cached 1MB) CPU [15%@729,11%@729,14%@729,13%@729,"
     "11%@729,8%@729] EMC_FREQ 43%@2133 GR3D_FREQ 63%@[621] NVDEC off NVJPG off NVJPG1 off VIC off OFA off APE 200 "

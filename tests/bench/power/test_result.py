@@ -67,6 +67,11 @@ def test_the_text_marks_the_total_and_names_the_power_mode(tmp_path: Path) -> No
     assert found[4] == "  not read: nvml: no NVIDIA GPU"
 
 
+def test_a_difference_that_rounding_made_is_nothing(tmp_path: Path) -> None:
+    power = {**measured(tmp_path), "watts_above_idle": -1e-15}
+    assert "above it 0.00 W" in lines({"power": power, "environment": {"power_mode": "15W"}})[0]
+
+
 def test_joules_a_photo_are_not_said_of_a_time_without_samples(tmp_path: Path) -> None:
     clock = ManualClock()
     rail = Rail(name="VDD_IN", sensor="tegrastats", counted=True)

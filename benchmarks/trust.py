@@ -1,15 +1,15 @@
 """Whether the benchmark can be trusted on this machine: `python benchmarks/trust.py`.
 
-Three experiments, each a known truth:
+Two experiments, each a known truth:
 
 - the same file against itself: the 95 % interval of the ratio should hold 1 in about 19 of 20 trials;
-- the same file made slower by a busy-wait of a tenth of its latency: it should be found slower;
-- an engine that does nothing: what is left is the harness's own cost per query.
+- the same file made slower by a busy-wait of a tenth of its latency: it should be found slower.
+
+What the harness itself costs: `harness.py`.
 """
 
 from __future__ import annotations
 
-import statistics
 from functools import partial
 from pathlib import Path
 from time import perf_counter
@@ -18,12 +18,10 @@ from typing import Any
 import click
 
 from segface_edge import zoo
-from segface_edge.bench.clock import SystemClock
-from segface_edge.bench.pipeline import Pipeline
 from segface_edge.bench.report import Startup, machine_lines
 from segface_edge.bench.run import bench
-from segface_edge.bench.scenarios import Scenario, measure
-from segface_edge.engines import Engine, FakeEngine
+from segface_edge.bench.scenarios import Scenario
+from segface_edge.engines import Engine
 from segface_edge.engines.base import Output
 from segface_edge.engines.ort.engine import OrtEngine
 from segface_edge.pictures.geometry import UInt8Array
@@ -47,8 +45,7 @@ class Slowed(OrtEngine):
 @click.option("--duration", default=5.0, show_default=True, help="Seconds per engine and trial.")
 @click.option("--model", type=click.Path(path_type=Path), default=zoo.DEFAULT_MODEL)
 def main(trials: int, duration: float, model: Path) -> None:
-    """Run all three."""
-    _harness_cost()
+    """Run both."""
     scenario = Scenario(duration_s=duration, openings=10)
     photo = zoo.PORTRAIT.read_bytes()
     document: dict[str, Any] = {}
@@ -71,20 +68,6 @@ def _open(model: Path, wait_s: float) -> tuple[Engine, Startup]:
     engine = Slowed(model)
     engine.wait_s = wait_s
     return engine, Startup(import_ms=None, open_ms=0.0)
-
-
-def _harness_cost() -> None:
-    """Time per query that no stage accounts for, and the whole query of an engine that does nothing."""
-    clock = SystemClock()
-    pipeline = Pipeline(FakeEngine(), zoo.PORTRAIT.read_bytes(), span="engine", clock=clock)
-    scenario = Scenario(warmup_s=0.5, duration_s=3.0)
-    (samples,) = measure([pipeline], scenario, clock)
-    queries = len(samples.queries)
-    total = 1e6 * samples.seconds / queries
-    inside = 1e3 * statistics.fmean(samples.queries)
-    print(
-        f"harness: {total - inside:.1f} us a query outside its stages, {total:.1f} us with an engine that does nothing"
-    )
 
 
 if __name__ == "__main__":

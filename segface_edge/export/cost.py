@@ -26,6 +26,7 @@ class NodeCost:
     Attributes:
         name, kind: of the node.
         macs: multiplications with accumulation; 0 for all but `PRODUCTS`.
+        least: of them, what no algorithm saves (see `_needed`).
         bytes: what it reads and writes, weights included; each operator for itself, as if nothing were fused.
         type: ONNX's element type of the factors, such as `TensorProto.FLOAT16`: behind DequantizeLinear, that of the
             integers which a runtime multiplies there.
@@ -34,6 +35,7 @@ class NodeCost:
     name: str
     kind: str
     macs: int
+    least: int
     bytes: int
     type: int
 
@@ -49,8 +51,8 @@ def node_costs(model: onnx.ModelProto, *, batch: int = 1) -> list[NodeCost]:
     Raises:
         ModelFileError: a shape cannot be told.
     """
-    model = _of_batch(model, batch)
-    shapes, types = _tensors(model)
+    model = of_batch(model, batch)
+    shapes, types = tensors(model)
     fixed = {weight.name for weight in model.graph.initializer}
     quantised = {}
     costs = []
@@ -65,14 +67,16 @@ def node_costs(model: onnx.ModelProto, *, batch: int = 1) -> list[NodeCost]:
         if unknown:
             raise ModelFileError(node.name, f"has a tensor of unknown shape ({unknown[0]})", "export the model again")
         factors = [quantised.get(name, types[name]) for name in node.input[:2] if name]
+        macs = _macs(node, shapes)
         costs.append(
             NodeCost(
                 name=node.name,
                 kind=node.op_type,
-                macs=_macs(node, shapes),
-                bytes=sum(math.prod(shapes[name]) * _width(types[name]) for name in names),
+                macs=macs,
+                least=int(macs * _needed(node, shapes)),
+                bytes=sum(math.prod(shapes[name]) * width(types[name]) for name in names),
                 # Of two types, the wider is what the runtime multiplies in.
-                type=max(factors, key=_width),
+                type=max(factors, key=width),
             )
         )
     return costs
@@ -97,11 +101,30 @@ def macs_by_type(model: onnx.ModelProto) -> dict[str, int]:
     return found
 
 
-def _width(kind: int) -> int:
+def _needed(node: onnx.NodeProto, shapes: dict[str, tuple[int, ...]]) -> float:
+    """The share of a convolution's multiplications that the quickest algorithm needs.
+
+    m results of a window of r numbers take m + r - 1 multiplications where it moves by one number: more than one a
+    result, instead of r (Winograd, "Arithmetic Complexity of Computations", 1980; on GPUs: Lavin and Gray, "Fast
+    Algorithms for Convolutional Neural Networks", 2016). A window that moves by s is s such windows side by side, which
+    makes min(r, s).
+    """
+    if node.op_type not in ("Conv", "ConvTranspose"):
+        return 1.0
+    window = shapes[node.input[1]][2:]
+    given = {attribute.name: list(attribute.ints) for attribute in node.attribute}
+    strides, gaps = (given.get(name, [1] * len(window)) for name in ("strides", "dilations"))
+    # Of a window with gaps, its numbers fall on s / gcd(s, gap) of the s places.
+    least = [min(r, s // math.gcd(s, gap)) for r, s, gap in zip(window, strides, gaps, strict=True)]
+    return float(math.prod(least) / math.prod(window))
+
+
+def width(kind: int) -> int:
+    """Bytes of a number of an ONNX element type."""
     return int(helper.tensor_dtype_to_np_dtype(kind).itemsize)
 
 
-def _of_batch(model: onnx.ModelProto, batch: int) -> onnx.ModelProto:
+def of_batch(model: onnx.ModelProto, batch: int) -> onnx.ModelProto:
     """The graph for exactly N frames, its own shapes known; `model` itself where it is that already."""
     first = model.graph.input[0].type.tensor_type.shape.dim[0]
     if first.dim_value:
@@ -120,7 +143,7 @@ def _of_batch(model: onnx.ModelProto, batch: int) -> onnx.ModelProto:
     return onnx_ir.to_proto(folded)
 
 
-def _tensors(model: onnx.ModelProto) -> tuple[dict[str, tuple[int, ...]], dict[str, int]]:
+def tensors(model: onnx.ModelProto) -> tuple[dict[str, tuple[int, ...]], dict[str, int]]:
     """Shape and element type of every tensor."""
     inferred = shape_inference.infer_shapes(model, data_prop=True).graph
     shapes: dict[str, tuple[int, ...]] = {weight.name: tuple(weight.dims) for weight in inferred.initializer}

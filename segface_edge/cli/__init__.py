@@ -29,6 +29,7 @@ COMMANDS = {
     "eval": "Measure F1 and IoU on a labelled folder.",
     "data": "Check a labelled data set before training.",
     "bench": "Measure latency and FPS of a model file.",
+    "estimate": "Bound a model's latency on devices from below.",
     "models": "List models by name, fetch the authors' published ones.",
     "import": "Make a file that says what it is of a checkpoint that does not.",
     "info": "Show what a model file takes and gives.",

@@ -12,6 +12,7 @@ import tempfile
 import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -169,6 +170,8 @@ def test_bad_label_maps(refuses: Refuses, labelled: Path) -> None:
 def uses_of(model: object, data: Path) -> Iterator[tuple[object, ...]]:
     """Every command that opens a model."""
     yield "info", model, "--json", "out.json"
+    if find_spec("onnxscript"):
+        yield "estimate", model, "--device", "l4", "--json", "out.json"
     yield "parse", "photo.png", "-o", "out.png", "--model", model
     yield "bench", "--engine", model, "--duration", 0, "--warmup", 0, "--json", "out.json"
     yield "eval", "--model", model, "--data", data, "--label-order", "celebamask-hq", "--json", "out.json"
@@ -245,7 +248,7 @@ def test_onnx_files_whose_metadata_lie(
 def test_labels_beyond_the_classes_of_the_metadata(refuses: Refuses, labelled: Path) -> None:
     change_metadata(lambda spec: spec | {"label_order": "mine", "classes": spec["classes"][:5]})
     for command, *arguments in uses_of("model.onnx", labelled):
-        if command != "info":  # which runs nothing, so cannot know
+        if command not in ("info", "estimate"):  # which run nothing, so cannot know
             refuses(
                 INCOMPATIBLE, command, *arguments, saying=("model.onnx", "gives the label ", "metadata names 5 classes")
             )
@@ -455,6 +458,7 @@ PATHS_TO_READ = {
     "bench base": ("bench", "--compare", "{}.json"),
     "bench image": ("bench", "--image", "{}.jpg"),
     "info model": ("info", "{}.onnx"),
+    "estimate model": ("estimate", "{}.onnx", "--all"),
     "export weights": ("export", "-o", "out.onnx", "--weights", "{}.pt"),
     "export recipe": ("export", "-o", "out.onnx", "--recipe", "{}.toml"),
     "export parity_data": ("export", "-o", "out.onnx", "--random-weights", "--imgsz", "64", "--data", "{}"),
@@ -482,6 +486,7 @@ PATHS_TO_WRITE = {
     "bench csv_to": ("bench", "--csv", "{}.csv"),
     "bench markdown_to": ("bench", "--markdown", "{}.md"),
     "info json_to": ("info", "--json", "{}.json"),
+    "estimate json_to": ("estimate", "--all", "--json", "{}.json"),
     "labels json_to": ("labels", "--json", "{}.json"),
     "doctor json_to": ("doctor", "--json", "{}.json"),
     "export engine": ("export", "-o", "out.onnx", "--engine", "{}.plan"),
@@ -517,6 +522,7 @@ NEEDS = {
     "train": ("torch", "dacite", "matplotlib"),
     "data": ("matplotlib",),
     "import": ("torch",),
+    "estimate": ("onnx", "onnxscript"),
     "longtail": ("torch", "dacite", "matplotlib"),
 }
 

@@ -16,7 +16,7 @@ to compare: absolute times move with the machine.
 """
 
 # Folders of results that are no benchmark reports.
-OTHERS = ("training", "graph", "precision", "anywhere", "front", "robustness", "family")
+OTHERS = ("training", "graph", "precision", "anywhere", "front", "robustness", "family", "bound")
 
 
 def render(folder: Path) -> str:

@@ -38,7 +38,7 @@ _SLOWEST = 12
 
 
 @dataclass(frozen=True, kw_only=True)
-class Work:
+class NodeWork:
     """What a node of the file asks for.
 
     Attributes:
@@ -76,7 +76,7 @@ def _said(name: str) -> str | None:
     return None
 
 
-def measured_layers(pipeline: Pipeline, work_of: Callable[[Path], Mapping[str, Work]] | None) -> dict[str, Any]:
+def measured_layers(pipeline: Pipeline, work_of: Callable[[Path], Mapping[str, NodeWork]] | None) -> dict[str, Any]:
     """`layers_document` of an engine's runs on its pipeline's frame.
 
     Args:
@@ -92,7 +92,7 @@ def measured_layers(pipeline: Pipeline, work_of: Callable[[Path], Mapping[str, W
     return layers_document(profile, read_nodes(source.read_bytes()), None if work_of is None else work_of(source))
 
 
-def layers_document(profile: Profile, nodes: Sequence[Node], work: Mapping[str, Work] | None) -> dict[str, Any]:
+def layers_document(profile: Profile, nodes: Sequence[Node], work: Mapping[str, NodeWork] | None) -> dict[str, Any]:
     """JSON-ready, as `report.schema.json` describes it. Times are means over the faster half of the runs, in which
     nothing else came between; shares are those of the layers' sum.
 
@@ -118,7 +118,7 @@ def layers_document(profile: Profile, nodes: Sequence[Node], work: Mapping[str, 
 
 
 def _row(
-    layer: Layer, runs: Sequence[int], blocks: Mapping[str, str], work: Mapping[str, Work] | None
+    layer: Layer, runs: Sequence[int], blocks: Mapping[str, str], work: Mapping[str, NodeWork] | None
 ) -> dict[str, Any]:
     # The last of what is computed in one is what the runtime named it after.
     block = blocks[layer.covers[-1]] if layer.covers else _RUNTIME

@@ -17,7 +17,7 @@ from segface_edge.files import check_place, write_whole
 from .options import check_json, json_option, model_options, progress_bar, say
 
 if TYPE_CHECKING:
-    from segface_edge.bench.layers import Work
+    from segface_edge.bench.layers import NodeWork
 
 
 class _Share(click.ParamType):  # type: ignore[type-arg] # older clicks cannot be subscripted
@@ -223,16 +223,16 @@ def _check_matplotlib() -> None:
         raise missing_extra("matplotlib", "plot", "--profile-plot") from error
 
 
-def _work_of() -> Callable[[Path], Mapping[str, Work]] | None:
+def _work_of() -> Callable[[Path], Mapping[str, NodeWork]] | None:
     """What counts a file's multiplications; None where the packages that read one are not installed, which it says."""
     try:
-        from segface_edge.bench.layers import Work
+        from segface_edge.bench.layers import NodeWork
         from segface_edge.export.cost import costs_of_file
     except ModuleNotFoundError:
         click.echo("multiplications are not counted: pip install 'segface-edge[export]'", err=True)
         return None
 
-    def counted(path: Path) -> Mapping[str, Work]:
-        return {cost.name: Work(macs=cost.macs, bytes=cost.bytes) for cost in costs_of_file(path)}
+    def counted(path: Path) -> Mapping[str, NodeWork]:
+        return {cost.name: NodeWork(macs=cost.macs, bytes=cost.bytes) for cost in costs_of_file(path)}
 
     return counted

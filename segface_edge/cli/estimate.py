@@ -157,7 +157,7 @@ def _text(document: dict[str, Any]) -> list[str]:
     lines += [f"{name:<22}{_NO_FIGURE:>18}" for name in document["no_figure"]]
     names = dict.fromkeys(name for row in document["devices"] for name in row["stand_ins"])
     lines += ["", *(f"* {_stand_in(name, 'the next narrower type')}" for name in names)]
-    return [*lines, "Bounds, no measurements: cannot is certain, may is not."]
+    return [*lines, "Bounds, no measurements: 'cannot' is as certain as the published peaks, 'may' promises nothing."]
 
 
 def _rate(document: dict[str, Any]) -> str:

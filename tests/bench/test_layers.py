@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from segface_edge import zoo
-from segface_edge.bench.layers import Work, blocks_of, layers_document, layers_lines
+from segface_edge.bench.layers import NodeWork, blocks_of, layers_document, layers_lines
 from segface_edge.engines.layers import Layer, Profile
 from segface_edge.engines.ort.nodes import Node, read_nodes
 
@@ -69,7 +69,11 @@ NODES = [
     node("mix", "n fusion.weights.0", "f"),
     node("product", "f head.skip", "y"),
 ]
-WORK = {"conv": Work(macs=2_000_000, bytes=10), "norm": Work(macs=0, bytes=20), "mix": Work(macs=0, bytes=5)}
+WORK = {
+    "conv": NodeWork(macs=2_000_000, bytes=10),
+    "norm": NodeWork(macs=0, bytes=20),
+    "mix": NodeWork(macs=0, bytes=5),
+}
 
 
 @pytest.fixture

@@ -63,7 +63,7 @@ def test_all_is_sorted_and_says_which_device_cannot(cli: Cli) -> None:
     assert [line.split()[0] for line in text.splitlines() if line.split()[:1] and line.split()[0] in devices()] == [
         row["device"] for row in rows
     ]
-    assert "cannot is certain, may is not" in text
+    assert "'cannot' is as certain as the published peaks" in text
 
 
 def test_a_rate_out_of_reach(cli: Cli) -> None:

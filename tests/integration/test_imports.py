@@ -26,6 +26,8 @@ HOMES = (
     "segface_edge.plots.counts",
     "segface_edge.plots.sensitivity",
     "segface_edge.plots.layers",
+    "segface_edge.plots.inline",
+    "segface_edge.plots.latency",
     "segface_edge.plots.longtail",
     "segface_edge.plots.robustness",
 )

@@ -48,6 +48,7 @@ Examples:
   segface-edge bench --min-fps 1
   segface-edge bench --profile --profile-plot layers.png
   segface-edge bench --engine model.onnx --power --max-joules 2
+  segface-edge bench --profile --html bench.html       a page to look at, to send, to keep
 
 \b
 Scenarios:
@@ -90,6 +91,7 @@ A gate that is not reached ends with exit code 6.""",
 @click.option(
     "--max-joules", type=click.FloatRange(0, 1e9), metavar="J", help="Gate: most joules a photo, with --power."
 )
+@click.option("--html", "html_to", type=click.Path(path_type=Path), help="Write a page with figures of all of it.")
 @click.option("--csv", "csv_to", type=click.Path(path_type=Path), help="Write the figures as CSV.")
 @click.option("--markdown", "markdown_to", type=click.Path(path_type=Path), help="Write a table in Markdown.")
 @model_options
@@ -115,6 +117,7 @@ def command(
     power: bool,
     idle_s: float | None,
     max_joules: float | None,
+    html_to: Path | None,
     csv_to: Path | None,
     markdown_to: Path | None,
     device: str,
@@ -141,11 +144,13 @@ def command(
     if power:
         check_power(max(1, len(engines)))
     check_json(json_to)
-    for path in (csv_to, markdown_to, plot_to):
+    for path in (csv_to, markdown_to, plot_to, html_to):
         if path:
             check_place(path)
     if plot_to:
-        _check_matplotlib()
+        _check_drawing("layers", "--profile-plot", matplotlib="plot")
+    if html_to:
+        _check_drawing("bench_page", "--html", matplotlib="html", jinja2="html")
     work_of = _work_of() if profile or plot_to else None
     earlier = gates.read_report(base) if base else None
     scenario = Scenario(
@@ -191,6 +196,10 @@ def command(
         from segface_edge.plots.layers import layers_figure
 
         save_figure(layers_figure({row["engine"]["name"]: row["layers"] for row in all_rows(document)}), plot_to)
+    if html_to:
+        from segface_edge.plots.bench_page import bench_page
+
+        write_whole(html_to, bench_page(document).encode())
     for path, content_of in ((csv_to, to_csv), (markdown_to, to_markdown)):
         if path:
             write_whole(path, content_of(document).encode())
@@ -213,14 +222,24 @@ def command(
         gates.check_joules(document, max_joules)
 
 
-def _check_matplotlib() -> None:
-    """Raises MissingDependencyError: a benchmark takes a while, and its plot comes last."""
+def _check_drawing(module: str, option: str, **extras: str) -> None:
+    """Imports what draws, since a benchmark takes a while and what is drawn of it comes last.
+
+    Args:
+        module: in `plots`.
+        option: that asks for it.
+        extras: {package that it needs: the extra that brings it}.
+
+    Raises:
+        MissingDependencyError: such a package is not installed.
+    """
     try:
-        import_module("segface_edge.plots.layers")
+        import_module(f"segface_edge.plots.{module}")
     except ModuleNotFoundError as error:
-        if (error.name or "").partition(".")[0] != "matplotlib":
+        package = (error.name or "").partition(".")[0]
+        if package not in extras:
             raise
-        raise missing_extra("matplotlib", "plot", "--profile-plot") from error
+        raise missing_extra(package, extras[package], option) from error
 
 
 def _work_of() -> Callable[[Path], Mapping[str, NodeWork]] | None:

@@ -35,6 +35,8 @@ HOMES: dict[str, tuple[str, ...]] = {
     "pycuda": ("engines.nvidia",),
     "cuda": ("engines.nvidia",),
     "matplotlib": ("plots",),
+    "jinja2": ("plots.bench_page",),
+    "markupsafe": ("plots.bench_page",),
     "sklearn": ("training.recognition",),
     "dacite": ("training",),
     "click": ("cli",),

@@ -483,6 +483,7 @@ PATHS_TO_WRITE = {
     "eval json_to": ("eval", "--data", "labelled", "--json", "{}.json"),
     "bench json_to": ("bench", "--json", "{}.json"),
     "bench plot_to": ("bench", "--profile-plot", "{}.png"),
+    "bench html_to": ("bench", "--html", "{}.html"),
     "bench csv_to": ("bench", "--csv", "{}.csv"),
     "bench markdown_to": ("bench", "--markdown", "{}.md"),
     "info json_to": ("info", "--json", "{}.json"),

@@ -14,7 +14,7 @@ import segface_edge
 from segface_edge import zoo
 
 HEAVY = ("torch", "onnx", "onnxsim", "onnxscript", "onnx_ir", "onnxconverter_common", "safetensors", "tensorrt")
-HEAVY += ("pycuda", "cuda", "torchvision", "requests", "pynvml")
+HEAVY += ("pycuda", "cuda", "torchvision", "requests", "pynvml", "jinja2")
 NEED_HEAVY = ("segface_edge.network", "segface_edge.training", "segface_edge.export")
 # Modules that are one heavy package's own home.
 HOMES = (
@@ -28,6 +28,7 @@ HOMES = (
     "segface_edge.plots.layers",
     "segface_edge.plots.inline",
     "segface_edge.plots.latency",
+    "segface_edge.plots.bench_page",
     "segface_edge.plots.longtail",
     "segface_edge.plots.robustness",
 )
@@ -139,6 +140,23 @@ def test_a_missing_package_is_answered_with_the_command_that_installs_it(
     (line,) = done.stderr.splitlines()
     assert line.startswith(f"error: {subject}: the package '")
     assert line.endswith("is not installed; install it with: pip install 'segface-edge[export]'")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("package", ["matplotlib", "jinja2"])
+def test_a_page_that_cannot_be_made_is_refused_before_measuring(tmp_path: Path, package: str) -> None:
+    for needed in ("matplotlib", "jinja2"):
+        pytest.importorskip(needed, reason="one is missing at a time")
+    program = """
+import segface_edge.bench.run as run
+run.bench = None
+from segface_edge.cli import main
+main(["bench", "--html", "bench.html"])
+"""
+    done = python(program, tmp_path, blocked=(package,))
+    cure = "install it with: pip install 'segface-edge[html]'"
+    assert (done.returncode, done.stdout) == (3, "")
+    assert done.stderr == f"error: --html: the package '{package}' is not installed; {cure}\n"
     assert list(tmp_path.iterdir()) == []
 
 

@@ -21,6 +21,9 @@ pytestmark = pytest.mark.slow
 NEEDED = (
     "segface_edge/py.typed",
     "segface_edge/cli/__init__.py",
+    "segface_edge/bench/report.schema.json",
+    "segface_edge/plots/bench_page.html",
+    "segface_edge/plots/bench_page.css",
     "segface_edge/zoo/segface_efficientnet_lite0_s8_celeb.onnx",
     "segface_edge/zoo/segface_efficientnet_lite0_s8_celeb.safetensors",
     "segface_edge/zoo/segface_mobilenet_celeb.safetensors",

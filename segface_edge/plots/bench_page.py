@@ -225,7 +225,8 @@ def _sentence(one: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _milliseconds(value: float) -> str:
-    return f"{value:.2f}" if value < 100 else f"{value:.0f}"
+    """Three digits, which is more than most machines can repeat."""
+    return f"{value:.2f}" if value < 10 else f"{value:.1f}" if value < 100 else f"{value:.0f}"
 
 
 def _known(value: Any) -> str:

@@ -23,6 +23,7 @@ from PIL import Image
 
 from segface_edge import __version__, zoo
 from segface_edge.bench import scenarios
+from segface_edge.bench.power.table import open_sensors
 from segface_edge.cli import COMMANDS, app
 from segface_edge.evaluation import photos, plan_parity
 from segface_edge.sources.video_out import VideoWriter

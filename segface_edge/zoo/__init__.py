@@ -8,7 +8,7 @@ _HERE = Path(__file__).parent
 
 # Released weights by backbone: what `export --backbone NAME` starts from. `FaceParser()` runs the first one's file.
 RELEASED = {
-    "efficientnet_lite0_s8": _HERE / "segface_efficientnet_lite0_s8_celeb.safetensors",
+    "efficientnet_lite0_s8_b1": _HERE / "segface_efficientnet_lite0_s8_b1_celeb.safetensors",
     "mobilenet": _HERE / "segface_mobilenet_celeb.safetensors",
 }
 DEFAULT_BACKBONE = next(iter(RELEASED))

@@ -27,7 +27,7 @@ def test_json_holds_what_a_program_needs(cli: Cli, parser: FaceParser) -> None:
     assert list(document) == ["file", "inputs", "outputs", "spec"]
     assert document["file"] == str(zoo.DEFAULT_MODEL)
     spec = document["spec"]
-    assert spec["backbone"] == "efficientnet_lite0_s8"
+    assert spec["backbone"] == "efficientnet_lite0_s8_b1"
     assert spec["classes"] == list(label_set("segface").classes)
     assert spec["size"] == parser.spec.size
     assert "non-commercial" in spec["terms"]

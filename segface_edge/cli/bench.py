@@ -15,6 +15,7 @@ from segface_edge.errors import UsageError, missing_extra
 from segface_edge.files import check_place, write_whole
 
 from .options import check_json, json_option, model_options, progress_bar, say
+from .suite import check_suite_options, run, suite_options
 
 if TYPE_CHECKING:
     from segface_edge.bench.layers import NodeWork
@@ -49,6 +50,7 @@ Examples:
   segface-edge bench --profile --profile-plot layers.png
   segface-edge bench --engine model.onnx --power --max-joules 2
   segface-edge bench --profile --html bench.html       a page to look at, to send, to keep
+  segface-edge bench --suite export/suite.toml -o record/
 
 \b
 Scenarios:
@@ -94,6 +96,7 @@ A gate that is not reached ends with exit code 6.""",
 @click.option("--html", "html_to", type=click.Path(path_type=Path), help="Write a page with figures of all of it.")
 @click.option("--csv", "csv_to", type=click.Path(path_type=Path), help="Write the figures as CSV.")
 @click.option("--markdown", "markdown_to", type=click.Path(path_type=Path), help="Write a table in Markdown.")
+@suite_options
 @model_options
 @json_option
 def command(
@@ -120,12 +123,18 @@ def command(
     html_to: Path | None,
     csv_to: Path | None,
     markdown_to: Path | None,
+    suite: Path | None,
+    out: Path | None,
+    calib_data: Path | None,
     device: str,
     threads: int | None,
     spec: Path | None,
     json_to: str | None,
-) -> None:
+) -> int | None:
     """Measure latency, FPS and power of model files, stage by stage, and compare several with each other."""
+    check_suite_options(suite, out, calib_data)
+    if suite is not None and out is not None:
+        return run(suite, out, calib_data, json_to)
     from segface_edge import zoo
     from segface_edge.bench import gates
     from segface_edge.bench.choice import openers
@@ -220,6 +229,7 @@ def command(
         gates.check_p99(document, max_p99)
     if max_joules is not None:
         gates.check_joules(document, max_joules)
+    return None
 
 
 def _check_drawing(module: str, option: str, **extras: str) -> None:

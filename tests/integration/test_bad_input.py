@@ -441,6 +441,7 @@ def test_bad_recipes(refuses: Refuses, recipe: bytes, problem: str) -> None:
 # Every option and argument that takes a path to read, in a command line that is sound but for it.
 MODEL = str(zoo.DEFAULT_MODEL)
 CHECKPOINT = str(zoo.DEFAULT_CHECKPOINT)
+SUITE = str(Path(__file__).parents[2] / "export" / "suite.toml")
 PATHS_TO_READ = {
     "parse source": ("parse", "{}.jpg", "-o", "out.png"),
     "parse model": ("parse", "photo.png", "-o", "out.png", "--model", "{}.onnx"),
@@ -456,6 +457,8 @@ PATHS_TO_READ = {
     "eval data": ("eval", "--data", "{}"),
     "bench engines": ("bench", "--engine", "{}.onnx"),
     "bench base": ("bench", "--compare", "{}.json"),
+    "bench suite": ("bench", "--suite", "{}.toml", "-o", "out"),
+    "bench calib_data": ("bench", "--suite", SUITE, "-o", "out", "--calib-data", "{}"),
     "bench image": ("bench", "--image", "{}.jpg"),
     "info model": ("info", "{}.onnx"),
     "estimate model": ("estimate", "{}.onnx", "--all"),
@@ -515,6 +518,7 @@ PATHS_TO_WRITE = {
 FOLDERS_TO_MAKE = {
     "train out": ("train", "--config", "recipe.toml", "-o", "{}"),
     "eval plots_to": ("eval", "--data", "labelled", "--plots", "{}"),
+    "bench out": ("bench", "--suite", SUITE, "-o", "{}"),
 }
 # What a command needs besides the runtime.
 NEEDS = {

@@ -109,6 +109,18 @@ def test_every_option_says_what_it_does(name: str) -> None:
     assert silent == []
 
 
+SUITE = """
+version = 1
+[scenario]
+warmup_s = 0.0
+duration_s = 0.0
+min_queries = 1
+[backbones]
+{backbone} = [320]
+[[rows]]
+"""
+
+
 @pytest.mark.parametrize("line", list(every_example()))
 def test_every_example_runs(
     line: str,
@@ -138,6 +150,10 @@ def test_every_example_runs(
         folder = request.getfixturevalue("orin_nano")
         monkeypatch.setattr("segface_edge.bench.power.table.open_sensors", lambda: open_sensors(folder))
         line = line.replace("--max-joules 2", "--max-joules 2000")
+    if "--suite" in line:
+        # The real one takes half an hour.
+        (workshop / "suite.toml").write_text(SUITE.format(backbone=zoo.DEFAULT_BACKBONE))
+        line = line.replace("export/suite.toml", "suite.toml")
     if "--html" in line:
         pytest.importorskip("jinja2", reason="a page needs jinja2")
         pytest.importorskip("matplotlib", reason="a page needs matplotlib")

@@ -77,8 +77,11 @@ def test_power_is_measured_idle_first_then_while_measuring_alone(portrait: Path,
     assert log == ["a", "a"]
     assert (power["watts"], power["idle_watts"]) == (pytest.approx(4.7), pytest.approx(4.7))
     assert power["watts_above_idle"] == pytest.approx(0, abs=1e-9)
-    assert power["idle_s"] == pytest.approx(0.4, abs=0.2)
-    assert 0.55 <= power["seconds"] < 0.9  # warm-up is not part of it
+    # No upper limits: a busy machine takes as long as it likes.
+    assert power["idle_s"] >= 0.35
+    assert power["seconds"] >= 0.55
+    idle, busy = ([one["seconds"] for one in power["samples"] if one["phase"] == name] for name in ("idle", "busy"))
+    assert min(busy) - max(idle) > 0.1  # the warm-up is part of neither
     assert power["photos"] == document["scenario"]["queries"]
     assert power["joules_per_photo"] == pytest.approx(4.7 * power["seconds"] / power["photos"])
     assert [(rail["name"], rail["total"]) for rail in power["rails"]] == [

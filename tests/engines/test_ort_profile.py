@@ -72,7 +72,8 @@ def test_profiling_leaves_nothing_behind(profile: Profile, tmp_path: Path, monke
         before = engine.infer(frames).labels
         again = engine.profile(frames, 1)
         np.testing.assert_array_equal(engine.infer(frames).labels, before)
-    assert [layer.name for layer in again.layers] == [layer.name for layer in profile.layers]
+    # ONNX Runtime numbers what it adds anew each time.
+    assert {layer.covers for layer in again.layers} == {layer.covers for layer in profile.layers}
     assert list(tmp_path.iterdir()) == []
 
 

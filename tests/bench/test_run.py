@@ -70,7 +70,7 @@ def test_power_is_measured_idle_first_then_while_measuring_alone(portrait: Path,
             scenario,
             span="engine",
             sensors=sensors,
-            interval_s=0.02,
+            interval_s=0.1,
             idle_s=0.4,
         )
     power = document["power"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -31,6 +31,8 @@ _FEATURES = (*_ABOVE_NOSE, "nose", *_MOUTH)
 _FEATURES_SIDE, _ABOVE_FEATURES = 2.42, 0.225
 # No face whose square is larger, in sides of the network's, is seen well enough to be found.
 _LARGEST_SQUARE = 1.5
+# Standard deviation of a face's pixels, in levels of 255: the darkest photos of faces have several times as much.
+_LEAST_CONTRAST = 2.0
 # Eyes lie this share of the way from brows to the mouth.
 _BROW_TO_EYE = 0.2
 
@@ -153,6 +155,22 @@ def faces_in(labels: UInt8Array, order: LabelSet, geometry: Geometry) -> list[Fa
             if face is not None:
                 found.append(face)
     return sorted(found, key=lambda face: -(face.right - face.left) * (face.bottom - face.top))
+
+
+def contrasting(faces: Iterable[FaceBox], image: UInt8Array) -> list[FaceBox]:
+    """The faces whose box shows anything: a network calls parts of an even surface a face, too.
+
+    Args:
+        faces: in the image's pixels.
+        image: (H, W, 3) uint8 RGB.
+    """
+
+    def shows(face: FaceBox) -> bool:
+        top, left = max(0, int(face.top)), max(0, int(face.left))
+        inside = image[top : max(top, int(face.bottom)), left : max(left, int(face.right))]
+        return inside.size > 0 and float(inside.std()) >= _LEAST_CONTRAST
+
+    return [face for face in faces if shows(face)]
 
 
 def _mask(labels: npt.NDArray[Any], order: LabelSet, *names: str) -> npt.NDArray[np.bool_]:

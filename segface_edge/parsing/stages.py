@@ -175,7 +175,7 @@ class Stages:
         """Looks for the faces in the label map of the whole photo; a portrait's is its result already."""
         start = perf_counter()
         faces = locating.faces_in(work.labels[0], self.engine.spec.labels, work.fits[0].geometry)
-        work.located, work.locator = self._large(faces, work.image), "self"
+        work.located, work.locator = self._large(locating.contrasting(faces, work.image), work.image), "self"
         if self._is_portrait(work):
             work.located = [locating.as_portrait(work.located[0], work.image)]
         else:

@@ -102,7 +102,7 @@ def test_only_an_add_that_a_norm_alone_reads_becomes_a_sum() -> None:
 # The second tap of MobileNetV3, of 40 channels, stays a picture beside the first. At stride 8 the last are the logits.
 ENLARGED = {
     "mobilenet": [[[1, 1, 2, 2]], [[1, 4, 4, 1]], [[1, 8, 8, 1]]],
-    "efficientnet_lite0_s8": [[[1, 2, 2, 1]], [[1, 4, 4, 1]], [[1, 2, 2, 1]]],
+    "efficientnet_lite0_s8_b1": [[[1, 2, 2, 1]], [[1, 4, 4, 1]], [[1, 2, 2, 1]]],
 }
 
 
@@ -118,8 +118,8 @@ def test_the_deploy_graph_has_nothing_left_to_rewrite(
     resizes = [node for node in exported.graph.node if node.op_type == "Resize"]
     scales = [[known[name].tolist() for name in node.input[2:] if name] for node in resizes]
     assert scales == wanted
-    # Each norm of the decoder has one; at stride 8 the head's too, which adds the tap beside.
-    assert kinds(exported)["Sum"] == (9 if backbone.endswith("_s8") else 8)
+    # Each norm of the decoder has one, four a block; at stride 8 the head's too, which adds the tap beside.
+    assert kinds(exported)["Sum"] == {"mobilenet": 8, "efficientnet_lite0_s8_b1": 5}[backbone]
     transposes = [node for node in exported.graph.node if node.op_type == "Transpose"]
     large = [node for node in transposes if list(node.attribute[0].ints) in ([0, 3, 1, 2], [0, 2, 3, 1])]
     assert len(large) == 1  # the frames

@@ -76,6 +76,7 @@ def test_profile_tells_where_the_time_goes(cli: Cli, tmp_path: Path) -> None:
 
 
 def test_layers_of_a_checkpoint_are_refused(cli: Cli, tmp_path: Path) -> None:
+    pytest.importorskip("torch", reason="a checkpoint is run with torch")
     result = cli(*BRIEF, "--engine", zoo.RELEASED["mobilenet"], "--profile", "--json", tmp_path / "b.json")
     assert result.code == 2
     assert "does not tell its layers' times; profile an ONNX file" in result.err

@@ -48,7 +48,7 @@ def _race(path: Path, threads: int, rounds: int) -> tuple[float, float, int]:
     modes: tuple[Callable[[], Any], ...] = (nullcontext, flushed)
     engines = []
     for mode in modes:
-        session_module.flushed = mode
+        session_module.flushed, session_module.SUPPORTED = mode, mode is flushed
         engines.append(OrtEngine(path, threads=threads))
     frame = fitting.fit(reading.load(zoo.PORTRAIT), engines[0].spec.size).pixels[None]
     times: list[list[float]] = [[], []]

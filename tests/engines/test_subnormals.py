@@ -6,9 +6,7 @@ import threading
 from pathlib import Path
 
 import numpy as np
-import onnx
 import pytest
-from onnx import TensorProto, helper
 
 from segface_edge import zoo
 from segface_edge.engines.ort import subnormals
@@ -76,6 +74,8 @@ def test_opening_and_running_a_file_leaves_the_thread_as_it_was() -> None:
 @pytest.mark.parametrize("threads", [1, 2])
 def test_a_run_takes_them_for_zero_in_all_its_threads(tmp_path: Path, threads: int) -> None:
     """Of a product of many values, which ONNX Runtime divides among its threads."""
+    onnx = pytest.importorskip("onnx", reason="the graph is made with onnx")
+    helper, TensorProto = onnx.helper, onnx.TensorProto
     count = 1 << 20
     node = helper.make_node("Mul", ["x", "small"], ["y"])
     small = helper.make_tensor("small", TensorProto.FLOAT, [1], [1e-2])

@@ -25,6 +25,7 @@ HOMES = (
     "segface_edge.plots.ablation",
     "segface_edge.plots.counts",
     "segface_edge.plots.sensitivity",
+    "segface_edge.plots.bound",
     "segface_edge.plots.layers",
     "segface_edge.plots.inline",
     "segface_edge.plots.latency",

@@ -24,7 +24,7 @@ from .providers import (
     not_loaded,
 )
 from .refusal import refused
-from .subnormals import flushed
+from .subnormals import OPTION, SUPPORTED, flushed
 
 VERSION: str = ort.__version__
 # ONNX Runtime's log levels "warning", its own default, and "fatal": what matters is raised, and said in our words.
@@ -88,7 +88,9 @@ def open_session(
         for key, value in entries.items():
             options.add_session_config_entry(key, value)
         if index is None:
-            with flushed():  # its threads begin as this one is
+            if SUPPORTED:
+                options.add_session_config_entry(OPTION, "1")  # of the session's own threads
+            with flushed():  # what it may set in this one is put back
                 session = ort.InferenceSession(
                     content, options, providers=list(providers), disabled_optimizers=left_out, enable_fallback=0
                 )

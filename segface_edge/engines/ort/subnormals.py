@@ -1,9 +1,9 @@
 """Numbers below 1.2e-38 taken for zero while a graph runs: a CPU computes with them tens of times slower.
 
 A trained network makes them: where a softmax is sure, its smallest results are (all scores that lie more than 87 below
-the largest). ONNX Runtime's own option for it, `session.set_denormal_as_zero`, sets its own threads; the thread that
-calls it is set by the process's first session only, and for good, whatever else it does later. So the calling thread's
-mode is set here, around each run, and put back; a session's own threads have the mode of the thread that opens it.
+the largest). ONNX Runtime's own option for it sets a session's own threads; the thread that calls it is set by the
+process's first session only, and for good, whatever else it does later. So the calling thread's mode is set here,
+around each run, and put back.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+OPTION = "session.set_denormal_as_zero"
 # fenv_t of glibc on x86-64: 32 bytes, the last four of them the control register MXCSR.
 _SIZE, _REGISTER = 32, 28
 # Flush to zero (results), denormals are zero (operands).

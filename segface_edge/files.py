@@ -5,12 +5,14 @@ from __future__ import annotations
 import errno
 import hashlib
 import itertools
+import json
 import math
 import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from .errors import DataError, InputError
 
@@ -67,6 +69,38 @@ def number_in(text: str) -> float | None:
     except ValueError:
         return None
     return number if math.isfinite(number) else None
+
+
+def read_json(path: Path, what: str, cure: str) -> Any:
+    """The document in a JSON file.
+
+    Args:
+        path: the file.
+        what: it should be, for messages: `a benchmark report`.
+        cure: what to do where it is not.
+
+    Raises:
+        InputError: no such file, or no JSON.
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise InputError(path, "no such file", cure) from error
+    except (OSError, ValueError, RecursionError) as error:
+        raise InputError(path, f"is not {what}", cure) from error
+
+
+def make_folder(path: Path) -> None:
+    """Makes a folder, and those that it lies in, where they are absent.
+
+    Raises:
+        InputError: it cannot be made.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        raise InputError(path, f"cannot be made ({reason})", "choose another folder") from error
 
 
 def check_place(path: Path) -> None:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 from segface_edge.errors import BenchmarkGateError, InputError
+from segface_edge.files import read_json
 
 from .report import REPORT_VERSION, all_rows
 from .statistics import Ratio, unpaired_ratio
@@ -19,12 +19,7 @@ def read_report(path: Path) -> dict[str, Any]:
         InputError: no such file, not a report, or of another version.
     """
     cure = "give a file that `segface-edge bench --json FILE` wrote"
-    try:
-        document = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise InputError(path, "no such file", cure) from error
-    except (OSError, ValueError, RecursionError) as error:
-        raise InputError(path, "is not a benchmark report", cure) from error
+    document = read_json(path, "a benchmark report", cure)
     if not isinstance(document, dict) or document.get("version") != REPORT_VERSION:
         raise InputError(path, f"is not a benchmark report of version {REPORT_VERSION}", cure)
     try:

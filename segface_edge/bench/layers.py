@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -37,17 +36,16 @@ _RUNTIME = "runtime"
 _SLOWEST = 12
 
 
-@dataclass(frozen=True, kw_only=True)
-class NodeWork:
-    """What a node of the file asks for.
+class NodeWork(Protocol):
+    """What a node of the file asks for, as `export.cost.NodeCost` counts it."""
 
-    Attributes:
-        macs: multiplications with accumulation.
-        bytes: that it reads and writes, by itself.
-    """
+    @property
+    def macs(self) -> int:
+        """Multiplications with accumulation."""
 
-    macs: int
-    bytes: int
+    @property
+    def bytes(self) -> int:
+        """That it reads and writes, by itself."""
 
 
 def blocks_of(nodes: Sequence[Node]) -> dict[str, str]:

@@ -12,9 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from segface_edge import __version__
-from segface_edge.errors import InputError
-
-from .schema import fault
+from segface_edge.errors import InputError, missing_extra
+from segface_edge.files import read_json
 
 RECORD_VERSION = 1
 KIND = "segface-edge device record"
@@ -48,9 +47,6 @@ def record(
         began: when this run began; rows of earlier runs may have begun before.
         failed, left_out: {row's name: why, in one line}.
         folders: {folder of this machine: what stands for it}, see `without_folders`.
-
-    Raises:
-        InputError: it would not follow the schema.
     """
     rows = [_row(report) for report in reports]
     document = {
@@ -66,30 +62,29 @@ def record(
         "left_out": [{"name": name, "reason": reason} for name, reason in left_out.items()],
     }
     found: dict[str, Any] = without_folders(document, folders)
-    problem = fault(found, record_schema())
-    if problem is not None:
-        raise InputError("the record", f"does not follow its schema: {problem}", "report it with the rows' files")
     return found
 
 
 def read_record(path: Path) -> dict[str, Any]:
-    """A record that `segface-edge bench --suite` wrote.
+    """A record that `segface-edge bench --suite` wrote, perhaps on another device: checked by its schema.
 
     Raises:
         InputError: no such file, or not a record.
+        MissingDependencyError: jsonschema is not installed.
     """
-    cure = f"give the {RECORD_NAME} that `segface-edge bench --suite` wrote"
     try:
-        document = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise InputError(path, "no such file", cure) from error
-    except (OSError, ValueError, RecursionError) as error:
-        raise InputError(path, "is not a device record", cure) from error
-    problem = fault(document, record_schema())
-    if problem is not None:
-        raise InputError(path, f"is not a device record of version {RECORD_VERSION} ({problem})", cure)
-    found: dict[str, Any] = document
-    return found
+        from jsonschema import Draft202012Validator
+        from jsonschema.exceptions import best_match
+    except ModuleNotFoundError as error:
+        raise missing_extra("jsonschema", "dev", "reading a device record") from error
+    found = read_json(path, "a device record", f"give the {RECORD_NAME} that `segface-edge bench --suite` wrote")
+    fault = best_match(Draft202012Validator(record_schema()).iter_errors(found))
+    if fault is not None:
+        place = f"{fault.json_path.removeprefix('$.')}: " if fault.json_path != "$" else ""
+        problem = f"is not a device record of version {RECORD_VERSION} ({place}{fault.message})"
+        raise InputError(path, problem, f"give the {RECORD_NAME} that `segface-edge bench --suite` wrote")
+    document: dict[str, Any] = found
+    return document
 
 
 @cache

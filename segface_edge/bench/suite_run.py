@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from segface_edge.errors import InputError, SegFaceEdgeError
-from segface_edge.files import sha256_of, write_whole
+from segface_edge.files import make_folder, sha256_of, write_whole
 
 from .choice import Opener
 from .gates import read_report
@@ -122,15 +122,6 @@ def run_suite(
     )
     write_whole(folder / RECORD_NAME, _json(document))
     return document
-
-
-def make_folder(folder: Path) -> None:
-    """Makes a folder where it is absent. Raises InputError."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        reason = (error.strerror or str(error)).lower()
-        raise InputError(folder, f"cannot be made ({reason})", "choose another folder") from error
 
 
 def _measured(

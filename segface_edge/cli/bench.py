@@ -5,16 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from functools import partial
-from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from segface_edge.errors import UsageError, missing_extra
+from segface_edge.errors import UsageError
 from segface_edge.files import check_place, write_whole
 
-from .options import check_json, json_option, model_options, progress_bar, say
+from .options import check_drawing, check_json, check_plots, json_option, model_options, progress_bar, say
 from .suite import check_suite_options, run, suite_options
 
 if TYPE_CHECKING:
@@ -153,13 +152,12 @@ def command(
     if power:
         check_power(max(1, len(engines)))
     check_json(json_to)
-    for path in (csv_to, markdown_to, plot_to, html_to):
+    for path in (csv_to, markdown_to, html_to):
         if path:
             check_place(path)
-    if plot_to:
-        _check_drawing("layers", "--profile-plot", matplotlib="plot")
+    check_plots(plot_to)
     if html_to:
-        _check_drawing("bench_page", "--html", matplotlib="html", jinja2="html")
+        check_drawing("--html", "bench_page", "html")
     work_of = _work_of() if profile or plot_to else None
     earlier = gates.read_report(base) if base else None
     scenario = Scenario(
@@ -232,36 +230,11 @@ def command(
     return None
 
 
-def _check_drawing(module: str, option: str, **extras: str) -> None:
-    """Imports what draws, since a benchmark takes a while and what is drawn of it comes last.
-
-    Args:
-        module: in `plots`.
-        option: that asks for it.
-        extras: {package that it needs: the extra that brings it}.
-
-    Raises:
-        MissingDependencyError: such a package is not installed.
-    """
-    try:
-        import_module(f"segface_edge.plots.{module}")
-    except ModuleNotFoundError as error:
-        package = (error.name or "").partition(".")[0]
-        if package not in extras:
-            raise
-        raise missing_extra(package, extras[package], option) from error
-
-
 def _work_of() -> Callable[[Path], Mapping[str, NodeWork]] | None:
     """What counts a file's multiplications; None where the packages that read one are not installed, which it says."""
     try:
-        from segface_edge.bench.layers import NodeWork
         from segface_edge.export.cost import costs_of_file
     except ModuleNotFoundError:
         click.echo("multiplications are not counted: pip install 'segface-edge[export]'", err=True)
         return None
-
-    def counted(path: Path) -> Mapping[str, NodeWork]:
-        return {cost.name: NodeWork(macs=cost.macs, bytes=cost.bytes) for cost in costs_of_file(path)}
-
-    return counted
+    return lambda path: {cost.name: cost for cost in costs_of_file(path)}

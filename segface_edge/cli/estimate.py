@@ -27,8 +27,9 @@ Examples:
   segface-edge estimate model.onnx --device l4 --device h200
   segface-edge estimate --all --fps 30 --faces 2 --precision fp16
 
-A bound is no measurement: no call can be quicker, and most take several times as long. "cannot" is certain, "may"
-is not: measure with `segface-edge bench` on the device. The network alone is counted, not what finds faces or draws.
+A bound is no measurement: most calls take several times as long. "cannot" is as certain as the published peaks,
+"may" promises nothing: measure with `segface-edge bench` on the device. The network alone is counted, not what finds
+faces or draws.
 Devices and the sources of their peaks: segface_edge/bench/devices.toml; what is counted: docs/estimate.md.""",
 )
 @click.argument("model", required=False, type=ModelFile())

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
-from segface_edge.errors import InputError, UsageError, missing_extra
+from segface_edge.errors import UsageError
 from segface_edge.labels import RARE_PARTS
 
-from .options import ModelFile, check_json, json_option, model_options, progress_bar, say
+from .options import ModelFile, check_drawing, check_json, json_option, model_options, progress_bar, say
 
 if TYPE_CHECKING:
     from segface_edge.datasets.samples import Sample
@@ -105,7 +104,7 @@ def command(
     sides = _sides(sizes, path) if sizes is not None else []
     names = _corruptions(corruptions) if corruptions is not None else []
     if plots_to is not None:
-        _check_matplotlib()
+        check_drawing("--plots", "scores")
     check_json(json_to)
     named = label_set(label_order) if label_order else None
     with open_engine(path, device=device, threads=threads, spec=spec) as engine:
@@ -174,26 +173,11 @@ def _corruptions(text: str) -> list[str]:
     return [name for name in CORRUPTIONS if words == ["all"] or name in words]
 
 
-def _check_matplotlib() -> None:
-    """Raises MissingDependencyError: an evaluation takes minutes, and its plots come last."""
-    try:
-        import_module("segface_edge.plots.scores")
-    except ModuleNotFoundError as error:
-        if (error.name or "").partition(".")[0] != "matplotlib":
-            raise
-        raise missing_extra("matplotlib", "plot", "--plots") from error
-
-
 def _check_folder(folder: Path, names: Sequence[str]) -> None:
     """Makes the folder of the plots; raises InputError where one of them could not be written."""
-    from segface_edge.files import check_place
+    from segface_edge.files import check_place, make_folder
 
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(
-            folder, f"cannot be made ({(error.strerror or '').lower()})", "choose another place"
-        ) from error
+    make_folder(folder)
     for name in names:
         check_place(folder / name)
 

@@ -6,6 +6,7 @@ import json
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from importlib import import_module
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -15,6 +16,8 @@ from segface_edge.engines import MAX_THREADS
 from segface_edge.errors import UsageError, missing_extra
 from segface_edge.files import check_place, write_whole
 
+# Packages that figures and pages are made with.
+_DRAWING = ("matplotlib", "jinja2")
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
 
@@ -43,16 +46,35 @@ def check_json(json_to: str | None) -> None:
         check_place(Path(json_to))
 
 
+def check_drawing(what: str, module: str = "figure", extra: str = "plot") -> None:
+    """Imports what draws before the work, since what is drawn of it comes last.
+
+    Args:
+        what: is to be drawn, for messages.
+        module: in `plots`.
+        extra: that brings what the module needs.
+
+    Raises:
+        MissingDependencyError: a package that draws is not installed.
+    """
+    try:
+        import_module(f"segface_edge.plots.{module}")
+    except ModuleNotFoundError as error:
+        package = (error.name or "").partition(".")[0]
+        if package not in _DRAWING:
+            raise
+        raise missing_extra(package, extra, what) from error
+
+
 def check_plots(*places: Path | None) -> None:
     """Raises before the work where a plot could not be drawn to one of `places`; None is none."""
     for place in places:
         if place is None:
             continue
         check_place(place)
-        try:
-            from segface_edge.plots.figure import SUFFIXES
-        except ModuleNotFoundError as error:
-            raise missing_extra("matplotlib", "plot", "a plot") from error
+        check_drawing("a plot")
+        from segface_edge.plots.figure import SUFFIXES
+
         if place.suffix.lower() not in SUFFIXES:
             raise UsageError(place, f"'{place.suffix}' is no format of figures", f"use {', '.join(SUFFIXES)}")
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from segface_edge.errors import SegFaceEdgeError, UsageError, missing_extra
+from segface_edge.files import make_folder
 
 from .options import check_json, progress_bar, say
 
@@ -58,7 +59,7 @@ def run(suite: Path, out: Path, calib_data: Path | None, json_to: str | None) ->
     """Measures, and says what came of it; 1 where no row could be measured."""
     from segface_edge import zoo
     from segface_edge.bench.suite import read_suite
-    from segface_edge.bench.suite_run import make_folder, run_suite
+    from segface_edge.bench.suite_run import run_suite
 
     asked = read_suite(suite, zoo.RELEASED)
     check_json(json_to)

@@ -10,7 +10,7 @@ from pathlib import Path
 import onnx
 from onnx import TensorProto
 
-from segface_edge.engines.ort.engine import OrtEngine
+from segface_edge.engines.ort.metadata import read_metadata
 
 from .cost import PRODUCTS, NodeCost, node_costs, of_batch, tensors, width
 
@@ -70,8 +70,7 @@ def file_work(path: Path, *, faces: int = 1, precision: str | None = None) -> Wo
     Raises:
         ModelFileError, IncompatibleEngineError: the file is no such file.
     """
-    with OrtEngine(path) as engine:
-        batch = engine.spec.batch
+    batch = read_metadata(path).spec.batch
     return graph_work(onnx.load(path), faces=faces, batch=batch, precision=precision)
 
 

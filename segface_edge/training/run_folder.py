@@ -15,7 +15,7 @@ from typing import Any
 import torch
 
 from segface_edge.errors import CheckpointError, InputError
-from segface_edge.files import write_whole
+from segface_edge.files import make_folder, write_whole
 from segface_edge.network import SegFace
 from segface_edge.network.checkpoint import write_checkpoint
 
@@ -47,11 +47,7 @@ class RunFolder:
     def __init__(self, path: Path, recipe: Recipe, *, resume: bool) -> None:
         self.path, self._recipe = path, recipe
         self.extended_from: int | None = None
-        try:
-            path.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            reason = (error.strerror or str(error)).lower()
-            raise InputError(path, f"cannot be made ({reason})", "choose another folder") from error
+        make_folder(path)
         self.state, self.log = path / "state.pt", path / "log.jsonl"
         held = path / "recipe.json"
         # A run that ended before its first step left nothing worth keeping.

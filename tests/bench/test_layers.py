@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import pytest
 
 from segface_edge import zoo
-from segface_edge.bench.layers import NodeWork, blocks_of, layers_document, layers_lines
+from segface_edge.bench.layers import blocks_of, layers_document, layers_lines
 from segface_edge.engines.layers import Layer, Profile
 from segface_edge.engines.ort.nodes import Node, read_nodes
 
@@ -63,6 +65,12 @@ def test_the_blocks_of_the_bundled_model_come_in_the_network_s_order() -> None:
     assert (order[:2], order[-1]) == (["backbone", "fusion"], "head")
 
 
+@dataclass(frozen=True)
+class Work:
+    macs: int
+    bytes: int
+
+
 NODES = [
     node("conv", "x backbone.0.weight", "c"),
     node("norm", "c", "n"),
@@ -70,9 +78,9 @@ NODES = [
     node("product", "f head.skip", "y"),
 ]
 WORK = {
-    "conv": NodeWork(macs=2_000_000, bytes=10),
-    "norm": NodeWork(macs=0, bytes=20),
-    "mix": NodeWork(macs=0, bytes=5),
+    "conv": Work(macs=2_000_000, bytes=10),
+    "norm": Work(macs=0, bytes=20),
+    "mix": Work(macs=0, bytes=5),
 }
 
 

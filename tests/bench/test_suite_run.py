@@ -17,7 +17,6 @@ from segface_edge.bench.choice import Opener
 from segface_edge.bench.record import RECORD_NAME, read_record, record_schema, without_folders
 from segface_edge.bench.report import Startup
 from segface_edge.bench.results import render
-from segface_edge.bench.schema import fault
 from segface_edge.bench.suite import Row, Suite
 from segface_edge.bench.suite_run import run_suite
 from segface_edge.engines import Engine, FakeEngine
@@ -108,10 +107,9 @@ def test_the_record_has_every_row_and_follows_the_schema(run: Run, folder: Path,
     assert "samples_ms" not in json.dumps(document)
     assert "samples_ms" in (folder / "rows" / f"{ROWS[0].name}.json").read_text()
     assert [line.partition(":")[0] for line in said] == [f"row {k} of 4" for k in (1, 2, 3, 4)]
-    assert read_record(folder / RECORD_NAME) == document
     jsonschema = pytest.importorskip("jsonschema", reason="the schema is checked with jsonschema")
     jsonschema.Draft202012Validator.check_schema(record_schema())
-    jsonschema.validate(document, record_schema())
+    assert read_record(folder / RECORD_NAME) == document
 
 
 def test_a_run_that_was_stopped_goes_on(run: Run, folder: Path, fakes: Fakes) -> None:
@@ -229,6 +227,7 @@ def test_what_only_looks_like_a_folder_is_left() -> None:
 
 
 def test_results_md_shows_a_record(run: Run, folder: Path, fakes: Fakes, tmp_path: Path) -> None:
+    pytest.importorskip("jsonschema", reason="the schema is checked with jsonschema")
     fakes.wrong = {ROWS[1].name: MemoryError("no room")}
     run()
     device = tmp_path / "results" / "my-jetson"
@@ -242,37 +241,33 @@ def test_results_md_shows_a_record(run: Run, folder: Path, fakes: Fakes, tmp_pat
     assert f"- left out: {ROWS[4].name}: no TensorRT here\n" in text
     assert "Machine\n\n```\non: " in text
     (device / RECORD_NAME).write_text("{}")
-    with pytest.raises(InputError, match=r"record\.json: is not a device record of version 1 \(the document: has no"):
+    with pytest.raises(InputError, match=r"record\.json: is not a device record of version 1 \("):
         render(tmp_path / "results")
 
 
 @pytest.mark.parametrize(
     ("change", "problem"),
     [
-        (lambda d: d.update(version=2), "version: is not 1"),
-        (lambda d: d.update(home="/home/jo"), "the document: has the unknown 'home'"),
-        (lambda d: d.pop("rows"), "the document: has no 'rows'"),
-        (lambda d: d.update(ended="today"), "ended: does not match"),
-        (lambda d: d["rows"][0]["engine"].update(file="/home/jo/x.onnx"), "rows.0.engine.file: does not match ^files/"),
-        (lambda d: d["rows"][0]["row"].update(batch=0), "rows.0.row.batch: is below 1"),
-        (lambda d: d["rows"][0]["row"].update(batch=True), "rows.0.row.batch: is no integer"),
-        (lambda d: d["rows"][0]["row"].update(precision="fp8"), "rows.0.row.precision: is none of fp32, fp16, int8"),
-        (lambda d: d["rows"][0]["latency_ms"].pop("p50"), "rows.0.latency_ms: has no 'p50'"),
-        (lambda d: d["rows"][0].update(fps="fast"), "rows.0.fps: is no number"),
-        (lambda d: d.update(failed=[{"name": "a", "error": "b\nc"}]), "failed.0.error: does not match"),
+        (lambda d: d.update(version=2), "version: "),
+        (lambda d: d.update(home="/home/jo"), "'home' "),
+        (lambda d: d.pop("rows"), "'rows' "),
+        (lambda d: d.update(ended="today"), "ended: "),
+        (lambda d: d["rows"][0]["engine"].update(file="/home/jo/x.onnx"), "rows[0].engine.file: "),
+        (lambda d: d["rows"][0]["row"].update(batch=0), "rows[0].row.batch: "),
+        (lambda d: d["rows"][0]["row"].update(precision="fp8"), "rows[0].row.precision: "),
+        (lambda d: d["rows"][0]["latency_ms"].pop("p50"), "'p50' "),
+        (lambda d: d["rows"][0].update(fps="fast"), "rows[0].fps: "),
+        (lambda d: d.update(failed=[{"name": "a", "error": "b\nc"}]), "failed[0].error: "),
     ],
 )
-def test_the_schema_s_reader_says_what_jsonschema_says(
-    run: Run, change: Callable[[dict[str, Any]], object], problem: str
+def test_a_record_that_does_not_follow_its_schema_is_refused_by_name(
+    run: Run, folder: Path, change: Callable[[dict[str, Any]], object], problem: str
 ) -> None:
+    pytest.importorskip("jsonschema", reason="the schema is checked with jsonschema")
     document = run(replace(SUITE, rows=ROWS[:1]))
-    assert fault(document, record_schema()) is None
+    assert read_record(folder / RECORD_NAME) == document
     change(document)
-    assert (fault(document, record_schema()) or "").startswith(problem)
-    jsonschema = pytest.importorskip("jsonschema", reason="the schema is checked with jsonschema")
-    assert not jsonschema.Draft202012Validator(record_schema()).is_valid(document)
-
-
-def test_a_keyword_that_the_reader_passes_over_is_an_error() -> None:
-    with pytest.raises(ValueError, match="maxItems"):
-        fault([], {"type": "array", "maxItems": 3})
+    (folder / RECORD_NAME).write_text(json.dumps(document))
+    with pytest.raises(InputError) as raised:
+        read_record(folder / RECORD_NAME)
+    assert problem in str(raised.value)

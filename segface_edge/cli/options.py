@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
@@ -19,9 +19,14 @@ from segface_edge.files import check_place, write_whole
 # Packages that figures and pages are made with.
 _DRAWING = ("matplotlib", "jinja2")
 _Command = TypeVar("_Command", bound=Callable[..., Any])
+if TYPE_CHECKING:
+    _PathType = click.ParamType[Path]
+else:
+    # Click 8.2's takes no parameter, 8.3's does.
+    _PathType = click.ParamType
 
 
-class ModelFile(click.ParamType[Path]):
+class ModelFile(_PathType):
     """A model file, or the name of a model that `segface-edge models list` lists: its file then."""
 
     name = "FILE|NAME"

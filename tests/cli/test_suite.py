@@ -33,7 +33,7 @@ def test_one_command_makes_a_record(cli: Cli, nvidia: Callable[..., Any], bundle
     result = cli("bench", "--suite", bundled, "-o", tmp_path / "out", "--json", "-")
     assert result.code == 0, result.err
     document = json.loads(result.out)
-    assert document == read_record(tmp_path / "out" / "record.json")
+    assert document == json.loads((tmp_path / "out" / "record.json").read_text())
     (row,) = document["rows"]
     assert (row["engine"]["runtime"], row["engine"]["threads"], row["engine"]["device"]) == ("onnxruntime", 1, "cpu")
     assert row["file"]["bytes"] == zoo.DEFAULT_MODEL.stat().st_size
@@ -54,7 +54,7 @@ def test_with_tensorrt_rows_are_plans_too(cli: Cli, nvidia: Callable[..., Any], 
     nvidia("10.3.0")
     result = cli("bench", "--suite", bundled, "-o", tmp_path / "out", "--json", "-")
     assert result.code == 0, result.err
-    engines = [row["engine"] for row in json.loads(result.out)["rows"]]
+    engines = [row["engine"] for row in read_record(tmp_path / "out" / "record.json")["rows"]]
     assert [(engine["runtime"], engine["device"]) for engine in engines] == [
         ("onnxruntime", "cpu"),
         ("tensorrt", "cuda:0"),

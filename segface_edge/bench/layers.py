@@ -33,6 +33,8 @@ _NAMES = (
 _FRAMES = "frames"
 # Of layers that stand for no node of the file: the runtime changes the layout of a tensor, for example.
 _RUNTIME = "runtime"
+# Of all layers, where the file is not here whose nodes they stand for.
+_NETWORK = "network"
 _SLOWEST = 12
 
 
@@ -78,7 +80,7 @@ def measured_layers(pipeline: Pipeline, work_of: Callable[[Path], Mapping[str, N
     """`layers_document` of an engine's runs on its pipeline's frame.
 
     Args:
-        pipeline: of an engine that runs an ONNX file.
+        pipeline: of an engine that tells.
         work_of: counts what the nodes of a file ask for.
 
     Raises:
@@ -86,8 +88,9 @@ def measured_layers(pipeline: Pipeline, work_of: Callable[[Path], Mapping[str, N
     """
     engine = pipeline.engine
     profile = engine.profile(np.repeat(pipeline.frame[None], engine.spec.batch or 1, axis=0), RUNS)
-    source = Path(engine.source)
-    return layers_document(profile, read_nodes(source.read_bytes()), None if work_of is None else work_of(source))
+    graph = profile.graph
+    nodes = [] if graph is None else read_nodes(graph.read_bytes())
+    return layers_document(profile, nodes, work_of(graph) if work_of and graph else None)
 
 
 def layers_document(profile: Profile, nodes: Sequence[Node], work: Mapping[str, NodeWork] | None) -> dict[str, Any]:
@@ -96,15 +99,16 @@ def layers_document(profile: Profile, nodes: Sequence[Node], work: Mapping[str, 
 
     Args:
         profile: an engine's.
-        nodes: of the file, in order.
+        nodes: of the file, in order; none where it is not here.
         work: of its nodes by name; None where it was not counted.
     """
     blocks = blocks_of(nodes)
     fast = sorted(range(len(profile.ms)), key=profile.ms.__getitem__)[: (len(profile.ms) + 1) // 2]
-    rows = [_row(layer, fast, blocks, work) for layer in profile.layers]
+    nowhere = _RUNTIME if nodes else _NETWORK
+    rows = [_row(layer, fast, blocks, nowhere, work) for layer in profile.layers]
     total = sum(row["ms"] for row in rows) or 1.0
     ran = {name for layer in profile.layers for name in layer.covers}
-    order = [*dict.fromkeys(block for name, block in blocks.items() if name in ran), _RUNTIME]
+    order = [*dict.fromkeys(block for name, block in blocks.items() if name in ran), nowhere]
     return {
         "runs": len(fast),
         "run_ms": fmean(profile.ms[run] for run in fast),
@@ -116,10 +120,14 @@ def layers_document(profile: Profile, nodes: Sequence[Node], work: Mapping[str, 
 
 
 def _row(
-    layer: Layer, runs: Sequence[int], blocks: Mapping[str, str], work: Mapping[str, NodeWork] | None
+    layer: Layer,
+    runs: Sequence[int],
+    blocks: Mapping[str, str],
+    nowhere: str,
+    work: Mapping[str, NodeWork] | None,
 ) -> dict[str, Any]:
     # The last of what is computed in one is what the runtime named it after.
-    block = blocks[layer.covers[-1]] if layer.covers else _RUNTIME
+    block = blocks[layer.covers[-1]] if layer.covers else nowhere
     asked = None if work is None else [work[name] for name in layer.covers if name in work]
     return {
         "name": layer.name,

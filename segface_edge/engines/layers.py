@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
+
+# Runs before those of a profile.
+WARMUP = 3
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,7 +33,9 @@ class Profile:
     Attributes:
         layers: in the order in which they run.
         ms: milliseconds of each whole run, as the runtime measured it.
+        graph: the ONNX file whose nodes the layers cover; None where it is not here: then they cover none.
     """
 
     layers: tuple[Layer, ...]
     ms: tuple[float, ...]
+    graph: Path | None

@@ -92,7 +92,7 @@ def profile() -> Profile:
         Layer(name="product", kind="MatMul", covers=("product",), ms=(1.0, 0.0, 9.0)),
         Layer(name="mix", kind="MatMul", covers=("mix",), ms=(1.0, 1.0, 9.0)),
     )
-    return Profile(layers=layers, ms=(5.0, 4.0, 40.0))
+    return Profile(layers=layers, ms=(5.0, 4.0, 40.0), graph=None)
 
 
 def test_times_are_of_the_faster_half_of_the_runs(profile: Profile) -> None:

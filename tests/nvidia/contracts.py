@@ -24,6 +24,7 @@ from segface_edge.engines.nvidia.plan import PlanWarning, read_plan_info, sideca
 from segface_edge.engines.nvidia.run import TensorRTEngine
 from segface_edge.engines.nvidia.write import write_plan
 from segface_edge.engines.ort.engine import OrtEngine
+from segface_edge.engines.ort.nodes import read_nodes
 from segface_edge.errors import IncompatibleEngineError, ParityError
 
 from .tiny import expected, tiny_model
@@ -216,6 +217,24 @@ def stages_add_up(world: World, folder: Path) -> None:
         assert found["inference"] > 0
 
 
+def layers_tell_their_times(world: World, folder: Path) -> None:
+    """Of each layer the nodes of the file, as long as the very file is there; their times make up the run."""
+    onnx, plan, _ = make(folder)
+    with TensorRTEngine(plan) as engine:
+        profile = engine.profile(frames(1), 4)
+        assert engine.infer(frames(1)).labels.shape == (1, SIZE, SIZE)
+        assert profile.graph is not None
+        assert profile.graph.samefile(onnx)
+        nodes = [node.name for node in read_nodes(onnx.read_bytes())]
+        assert [layer.covers for layer in profile.layers] == [(name,) for name in nodes]
+        assert {len(layer.ms) for layer in profile.layers} == {len(profile.ms)} == {4}
+        assert sum(layer.ms[0] for layer in profile.layers) == pytest.approx(profile.ms[0])
+        onnx.write_bytes(onnx.read_bytes() + b"\0")
+        with pytest.warns(PlanWarning, match=r"tiny\.onnx, of which it was built, is not here"):
+            blind = engine.profile(frames(2), 1)
+        assert (blind.graph, {layer.covers for layer in blind.layers}) == (None, {()})
+
+
 def threads_have_contexts_of_their_own(world: World, folder: Path) -> None:
     """Eight threads on one engine, several calls each; then a second generation of threads."""
     onnx, plan, _ = make(folder)
@@ -263,6 +282,7 @@ CONTRACTS: dict[str, Callable[[World, Path], None]] = {
         a_plan_that_is_none_is_one_line,
         a_foreign_plan_is_read_by_its_inputs_and_outputs,
         stages_add_up,
+        layers_tell_their_times,
         threads_have_contexts_of_their_own,
     )
 }

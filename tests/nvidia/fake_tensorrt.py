@@ -19,6 +19,7 @@ _IMPLS = (
     trt_parts.LoggerImpl,
     trt_parts.PrintingLogger,
     trt_parts.MonitorImpl,
+    trt_parts.ProfilerImpl,
     trt_parts.DimsImpl,
     trt_parts.HostMemory,
     trt_build.Builder,

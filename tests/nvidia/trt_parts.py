@@ -89,6 +89,20 @@ def monitored(api: Any, monitor: Any, method: str, *arguments: Any) -> Any:
     return said[0]
 
 
+class ProfilerImpl(Impl):
+    kind = "IProfiler"
+
+    def __init__(self, api: Any) -> None:
+        self.api = api
+
+
+def timed(api: Any, profiler: Any, layer: str, ms: float) -> None:
+    """Calls what the user wrote."""
+    if isinstance(inspect.getattr_static(type(profiler), "report_layer_time"), Method):
+        api.refuse('Tried to call pure virtual function "nvinfer1::IProfiler::reportLayerTime"')
+    profiler.report_layer_time(layer, ms)
+
+
 class DimsImpl(Impl):
     """A shape. Compare it as a tuple: whether the binding compares it with one is not documented."""
 

@@ -18,7 +18,7 @@ from .trt_arguments import FUNCTIONS, OVERLOADED, Parameter, parameters
 from .trt_enums import Enumeration
 
 # Classes whose methods the user writes, and NVIDIA calls.
-INHERITED = ("ILogger", "IProgressMonitor")
+INHERITED = ("ILogger", "IProfiler", "IProgressMonitor")
 
 
 class FakeTensorRTError(AssertionError):

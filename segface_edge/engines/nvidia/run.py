@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from segface_edge.engines.base import Engine, Output
+from segface_edge.engines.layers import WARMUP, Profile
 from segface_edge.errors import SegFaceEdgeError, UsageError
 from segface_edge.pictures.geometry import UInt8Array
 from segface_edge.spec import ModelSpec
@@ -21,6 +22,7 @@ from .fit import check_fit, not_loaded
 from .lane import Array, Lane
 from .log import Record, listening, start
 from .plan import PlanInfo, read_plan
+from .profile import make_timer, onnx_of, to_profile
 from .runtimes import RUNTIMES, load
 
 # Contexts of a thread, each for another number of frames: the one used longest ago makes room.
@@ -62,6 +64,7 @@ class TensorRTEngine(Engine):
         if threads is not None:
             raise UsageError(f"threads {threads}", "has no meaning for TensorRT", "leave it out")
         content, info = read_plan(path)
+        self._info = info
         name = info.runtime if info else "tensorrt"
         trt = load(name, path)
         self.source, self.gives_views = str(path), not copy
@@ -89,10 +92,7 @@ class TensorRTEngine(Engine):
 
     def run(self, frames: UInt8Array) -> Output:
         """Runs (N, S, S, 3) uint8 RGB, N within the plan's profile."""
-        feed: Array = frames
-        if self.spec.graph == "reference":
-            mean, std = np.array(self.spec.mean, np.float32), np.array(self.spec.std, np.float32)
-            feed = ((frames.astype(np.float32) / 255 - mean) / std).transpose(0, 3, 1, 2)
+        feed = self._feed(frames)
         self._check_open()
         with self._cuda.current(), listening(self._trt) as (_, record):
             lane = self._lane(len(frames), record)
@@ -102,6 +102,31 @@ class TensorRTEngine(Engine):
         logits = found.get("logits")
         labels = found["labels"] if "labels" in found else found["logits"].argmax(axis=1).astype(np.uint8)
         return Output(labels, found.get("confidence"), logits)
+
+    def _feed(self, frames: UInt8Array) -> Array:
+        """(N, S, S, 3) uint8 as the plan takes it."""
+        if self.spec.graph == "deploy":
+            return frames
+        mean, std = np.array(self.spec.mean, np.float32), np.array(self.spec.std, np.float32)
+        return ((frames.astype(np.float32) / 255 - mean) / std).transpose(0, 3, 1, 2)
+
+    def profile(self, frames: UInt8Array, runs: int) -> Profile:
+        """In a context of its own, layer by layer: TensorRT runs no CUDA graph meanwhile, and waits for each layer.
+
+        Its nodes are those of the ONNX file that the plan was built of, where that is still here: else a `PlanWarning`
+        says so.
+        """
+        self._check_open()
+        graph = onnx_of(Path(self.source), self._info)
+        with self._cuda.current(), listening(self._trt) as (_, record):
+            lane = Lane(self._cuda, self._engine, self._tensors, len(frames), record, self.source)
+            try:
+                timer = make_timer(self._trt)
+                reported, seconds = lane.profile(self._feed(frames), record, timer, WARMUP + runs)
+            finally:
+                lane.free()
+            text = self._engine.create_engine_inspector().get_engine_information(self._trt.LayerInformationFormat.JSON)
+        return to_profile(reported[WARMUP:], seconds[WARMUP:], text, graph)
 
     def infer_staged(self, frames: UInt8Array, now: Callable[[], float]) -> tuple[Output, dict[str, float]]:
         """`infer`, and the seconds of its copies, which the device measures, and of the rest."""

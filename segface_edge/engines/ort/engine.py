@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from segface_edge.engines.base import WARP_OUTSIDE, Engine, Output, cores
-from segface_edge.engines.layers import Profile
+from segface_edge.engines.layers import WARMUP, Profile
 from segface_edge.errors import IncompatibleEngineError, SegFaceEdgeError, UsageError
 from segface_edge.pictures.geometry import UInt8Array
 
@@ -28,8 +28,6 @@ from .subnormals import flushed
 # A CPU computes one frame after another where it has so few threads: of a batch, feature maps leave its caches between
 # layers. `benchmarks/video.py` measures it (two cores: a tenth less time a frame than in eights).
 _FEW_THREADS = 4
-# Runs before those of a profile.
-PROFILE_WARMUP = 3
 
 
 class OrtEngine(Engine):
@@ -156,11 +154,11 @@ class OrtEngine(Engine):
             folder = Path(name)
             session = self._open(profile_to=folder)[0]
             with flushed():
-                for _ in range(PROFILE_WARMUP + runs):
+                for _ in range(WARMUP + runs):
                     session.run(list(self.spec.outputs), feed)
             events = Path(session.end_profiling())
-            ran, file = (read_nodes(path.read_bytes()) for path in (folder / RAN, Path(self.source)))
-            return read_profile(events, ran, file, list(feed), warmup=PROFILE_WARMUP)
+            ran = read_nodes((folder / RAN).read_bytes())
+            return read_profile(events, ran, Path(self.source), list(feed), warmup=WARMUP)
 
     def _feed(self, frames: UInt8Array) -> npt.NDArray[Any]:
         """(N, S, S, 3) uint8 as the graph takes it."""

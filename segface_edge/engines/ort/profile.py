@@ -15,22 +15,20 @@ from pathlib import Path
 
 from segface_edge.engines.layers import Layer, Profile
 
-from .nodes import Node
+from .nodes import Node, read_nodes
 
 _BLOCKED = "_nchwc"
 _KERNEL = "_kernel_time"
 _RUN = "model_run"
 
 
-def read_profile(
-    events: Path, ran: Sequence[Node], file: Sequence[Node], inputs: Collection[str], *, warmup: int
-) -> Profile:
+def read_profile(events: Path, ran: Sequence[Node], graph: Path, inputs: Collection[str], *, warmup: int) -> Profile:
     """Layers of a session's runs.
 
     Args:
         events: the profile that the session wrote.
         ran: nodes of the graph that it ran.
-        file: nodes of the file.
+        graph: the file.
         inputs: names of the file's inputs.
         warmup: runs at the start that do not count.
     """
@@ -44,12 +42,12 @@ def read_profile(
             name = event["name"].removesuffix(_KERNEL)
             times[name].append(event["dur"] / 1000)
             kinds[name] = event["args"]["op_name"]
-    covered = covers(ran, file, inputs)
+    covered = covers(ran, read_nodes(graph.read_bytes()), inputs)
     layers = tuple(
         Layer(name=name, kind=kinds[name], covers=tuple(covered.get(name, ())), ms=tuple(ms[warmup:]))
         for name, ms in times.items()
     )
-    return Profile(layers=layers, ms=tuple(runs[warmup:]))
+    return Profile(layers=layers, ms=tuple(runs[warmup:]), graph=graph)
 
 
 def covers(ran: Sequence[Node], file: Sequence[Node], inputs: Collection[str]) -> dict[str, list[str]]:
@@ -58,7 +56,9 @@ def covers(ran: Sequence[Node], file: Sequence[Node], inputs: Collection[str]) -
     What depends on weights alone is computed when the file is opened, and in none.
 
     Args:
-        ran, file, inputs: as for `read_profile`.
+        ran: nodes of the graph that is run.
+        file: nodes of the file.
+        inputs: names of the file's inputs.
     """
     makers = {name: node.name for node in ran for name in node.outputs}
     makers |= {node.name.removesuffix(_BLOCKED): node.name for node in ran if node.name.endswith(_BLOCKED)}

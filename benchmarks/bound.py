@@ -20,23 +20,21 @@ import json
 import os
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from time import perf_counter
 from typing import Any
 
 import click
 import numpy as np
 import onnx
-import onnxruntime as ort
 from family import declare_unused
-from onnx import TensorProto, helper, numpy_helper, version_converter
+from onnx import version_converter
 
 from segface_edge import zoo
 from segface_edge.bench.bound import bound
-from segface_edge.bench.devices import Device, Figure
+from segface_edge.bench.devices import measured
 from segface_edge.bench.machine import Watch, environment
 from segface_edge.engines import open_engine
 from segface_edge.engines.ort.engine import OrtEngine
@@ -44,6 +42,7 @@ from segface_edge.evaluation.photos import bundled_faces
 from segface_edge.export.config import INT8_OPSETS, ExportConfig
 from segface_edge.export.constants import fold_batch_norm, plain_weights
 from segface_edge.export.int8 import quantise
+from segface_edge.export.peaks import PRODUCTS, calls, machine_peaks
 from segface_edge.export.pipeline import run_export
 from segface_edge.export.quantize import serialised
 from segface_edge.export.ranges import calibrate, layers
@@ -57,17 +56,13 @@ RESULTS = HERE / "results" / "bound"
 DOCUMENT = HERE.parent / "docs" / "estimate.md"
 BEGIN, END = "<!-- table: made by `python benchmarks/bound.py` -->", "<!-- end of the table -->"
 THREADS = (1, 2)
-# Rows, sums and columns of products: large ones, and shapes of the networks' own.
-PRODUCTS = ((1024, 1024, 1024), (2048, 2048, 2048), (4096, 512, 512), (6400, 256, 256))
-# Times the caches: what a stream goes through must not stay in them.
-BEYOND_CACHES = 2
-LEAST_STREAM = 2**28
-CPU = ["CPUExecutionProvider"]
+# Beside those that `bench --profile` takes, a larger one.
+LARGEST = (2048, 2048, 2048)
 
 
 @click.command(help=__doc__)
 @click.option("--duration", default=20.0, show_default=True, help="Seconds per graph and number of threads.")
-@click.option("--peak-duration", default=6.0, show_default=True, help="Seconds per product and stream.")
+@click.option("--peak-duration", default=6.0, show_default=True, help="Seconds for a type's products, and for streams.")
 @click.option("--random-row", default="convnext_tiny", show_default=True, help="A backbone with random weights.")
 @click.option("--out", default=RESULTS, type=click.Path(path_type=Path, file_okay=False), help="Folder to write to.")
 def main(duration: float, peak_duration: float, random_row: str, out: Path) -> None:
@@ -143,18 +138,17 @@ def _int8(source: Path, path: Path) -> Path:
 
 
 def _measured(files: Mapping[str, Path], threads: int, duration: float, peak_duration: float) -> dict[str, Any]:
-    before = _peaks(threads, peak_duration)
+    measure = partial(machine_peaks, threads, seconds=peak_duration, products=(LARGEST, *PRODUCTS))
+    before = measure()
     times = {name: _times(path, threads, duration) for name, path in files.items()}
-    after = _peaks(threads, peak_duration)
-    peaks = {name: max(value, after[name]) for name, value in before.items()}
-    rates = {name: _figure(peaks[name]) for name in ("fp32", "int8")}
-    machine = Device(
-        name="here", title="this machine", peaks=rates, bandwidth=_figure(peaks["bandwidth"]), cache=_figure(_caches())
-    )
+    after = measure()
+    rates = {name: max(rate, after.rates[name]) for name, rate in before.rates.items()}
+    bandwidth = max(before.bandwidth, after.bandwidth)
+    here = measured(rates, bandwidth, before.cache)
     graphs = {}
     for name, path in files.items():
         work = file_work(path)
-        lowest = bound(machine, work.operations, work.traffic)
+        lowest = bound(here, work.operations, work.traffic)
         milliseconds = 1000 * lowest.seconds
         graphs[name] = {
             "operations": work.operations,
@@ -168,91 +162,19 @@ def _measured(files: Mapping[str, Path], threads: int, duration: float, peak_dur
             "median_over_bound": times[name]["median_ms"] / milliseconds,
         }
         click.echo(f"{threads} threads, {name}: {json.dumps(graphs[name])}", err=True)
-    return {"peaks": peaks, "peaks_before": before, "peaks_after": after, "cache_bytes": _caches(), "graphs": graphs}
-
-
-def _figure(value: float) -> Figure:
-    return Figure(value=value, source="measured by benchmarks/bound.py")
+    told = {
+        "peaks": {**rates, "bandwidth": bandwidth},
+        "peaks_before": {**before.rates, "bandwidth": before.bandwidth},
+        "peaks_after": {**after.rates, "bandwidth": after.bandwidth},
+    }
+    return {**told, "cache_bytes": before.cache, "graphs": graphs}
 
 
 def _times(path: Path, threads: int, duration: float) -> dict[str, Any]:
     with open_engine(path, threads=threads) as engine:
         frame = np.stack(bundled_faces(engine.spec.size)[:1])
-        taken = list(_calls(lambda: engine.infer(frame), duration))
+        taken = list(calls(lambda: engine.infer(frame), duration))
     return {"least_ms": 1000 * min(taken), "median_ms": 1000 * float(np.median(taken)), "calls": len(taken)}
-
-
-def _calls(call: Callable[[], object], duration: float) -> Iterator[float]:
-    """Seconds of each call, for so long and five times at least, after two that do not count."""
-    for _ in range(2):
-        call()
-    end, count = perf_counter() + duration, 0
-    while count < 5 or perf_counter() < end:
-        start = perf_counter()
-        call()
-        yield perf_counter() - start
-        count += 1
-
-
-def _peaks(threads: int, duration: float) -> dict[str, float]:
-    """Operations a second of `fp32` and `int8`, and bytes a second of `bandwidth`."""
-    found = {kind: max(_product(kind, shape, threads, duration) for shape in PRODUCTS) for kind in ("fp32", "int8")}
-    # What multiplies fp32 so quickly multiplies int8 no slower, whatever this kernel does.
-    found["int8"] = max(found.values())
-    return {**found, "bandwidth": _bandwidth(threads, duration)}
-
-
-def _product(kind: str, shape: tuple[int, int, int], threads: int, duration: float) -> float:
-    """Operations a second of the quickest product of (rows, sums) and (sums, columns)."""
-    rows, sums, columns = shape
-    rng = np.random.default_rng(0)
-    if kind == "fp32":
-        left, right = (rng.standard_normal(size, np.float32) for size in ((rows, sums), (sums, columns)))
-        node, given, result = helper.make_node("MatMul", ["x", "w"], ["y"]), TensorProto.FLOAT, TensorProto.FLOAT
-    else:
-        left = rng.integers(0, 255, (rows, sums), np.uint8)
-        right = rng.integers(-127, 127, (sums, columns)).astype(np.int8)
-        node, given, result = helper.make_node("MatMulInteger", ["x", "w"], ["y"]), TensorProto.UINT8, TensorProto.INT32
-    graph = helper.make_graph(
-        [node],
-        "product",
-        [helper.make_tensor_value_info("x", given, [rows, sums])],
-        [helper.make_tensor_value_info("y", result, [rows, columns])],
-        [numpy_helper.from_array(right, "w")],  # a constant, so that the runtime packs it once, as a network's weights
-    )
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 19)], ir_version=10)
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = threads
-    session = ort.InferenceSession(model.SerializeToString(), options, providers=CPU)
-    least = min(_calls(lambda: session.run(None, {"x": left}), duration / len(PRODUCTS)))
-    return 2 * rows * sums * columns / least
-
-
-def _bandwidth(threads: int, duration: float) -> float:
-    """Bytes a second of the quickest of two streams, shared among threads: a copy (read and written) and a read."""
-    size = max(LEAST_STREAM, int(BEYOND_CACHES * _caches())) // 8
-    source, target = np.ones(size, np.uint64), np.zeros(size, np.uint64)
-    parts = [slice(start * size // threads, (start + 1) * size // threads) for start in range(threads)]
-    with ThreadPoolExecutor(threads) as pool:
-
-        def shared(work: Callable[[slice], object]) -> None:
-            list(pool.map(work, parts))
-
-        copied = min(_calls(lambda: shared(lambda part: np.copyto(target[part], source[part])), duration / 2))
-        read = min(_calls(lambda: shared(lambda part: np.bitwise_or.reduce(source[part])), duration / 2))
-    return max(2 * source.nbytes / copied, source.nbytes / read)
-
-
-def _caches() -> float:
-    """Bytes of this machine's caches together, as Linux tells them; 0 where it does not."""
-    total, seen = 0, set()
-    for place in sorted(Path("/sys/devices/system/cpu").glob("cpu[0-9]*/cache/index*")):
-        told = {name: (place / name).read_text().strip() for name in ("size", "level", "type", "shared_cpu_list")}
-        one = (told["level"], told["type"], told["shared_cpu_list"])
-        if one not in seen and told["type"] != "Instruction":
-            seen.add(one)
-            total += int(told["size"].removesuffix("K")) * 1024
-    return float(total)
 
 
 def _peaks_told(content: Mapping[str, Any]) -> list[str]:

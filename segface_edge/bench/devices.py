@@ -85,6 +85,27 @@ def known(precision: str) -> str:
     return precision
 
 
+def measured(rates: Mapping[str, float], bandwidth: float, cache: float) -> Device:
+    """The machine at hand, as a device of the table.
+
+    Args:
+        rates: {precision: operations a second}.
+        bandwidth: bytes a second.
+        cache: bytes.
+    """
+
+    def figure(value: float) -> Figure:
+        return Figure(value=value, source="measured here")
+
+    return Device(
+        name="here",
+        title="this machine",
+        peaks={name: figure(rate) for name, rate in rates.items()},
+        bandwidth=figure(bandwidth),
+        cache=figure(cache),
+    )
+
+
 @cache
 def devices() -> Mapping[str, Device]:
     """Every device of the table, by name."""

@@ -6,14 +6,17 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from statistics import fmean
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
+from segface_edge.engines.base import Engine
 from segface_edge.engines.layers import Layer, Profile
 from segface_edge.engines.ort.nodes import Node, read_nodes
 
+from .devices import Device
 from .pipeline import Pipeline
+from .roofline import LayerWork, NodeWork, roofline_document
 
 RUNS = 30
 
@@ -36,18 +39,7 @@ _RUNTIME = "runtime"
 # Of all layers, where the file is not here whose nodes they stand for.
 _NETWORK = "network"
 _SLOWEST = 12
-
-
-class NodeWork(Protocol):
-    """What a node of the file asks for, as `export.cost.NodeCost` counts it."""
-
-    @property
-    def macs(self) -> int:
-        """Multiplications with accumulation."""
-
-    @property
-    def bytes(self) -> int:
-        """That it reads and writes, by itself."""
+_COUNTED = ("macs", "bytes", "roof_ms")
 
 
 def blocks_of(nodes: Sequence[Node]) -> dict[str, str]:
@@ -76,12 +68,17 @@ def _said(name: str) -> str | None:
     return None
 
 
-def measured_layers(pipeline: Pipeline, work_of: Callable[[Path], Mapping[str, NodeWork]] | None) -> dict[str, Any]:
+def measured_layers(
+    pipeline: Pipeline,
+    work_of: Callable[[Path], Mapping[str, NodeWork]] | None,
+    device_of: Callable[[Engine], Device | None],
+) -> dict[str, Any]:
     """`layers_document` of an engine's runs on its pipeline's frame.
 
     Args:
         pipeline: of an engine that tells.
         work_of: counts what the nodes of a file ask for.
+        device_of: whose peaks the layers are held against.
 
     Raises:
         UsageError: the engine does not tell.
@@ -89,11 +86,15 @@ def measured_layers(pipeline: Pipeline, work_of: Callable[[Path], Mapping[str, N
     engine = pipeline.engine
     profile = engine.profile(np.repeat(pipeline.frame[None], engine.spec.batch or 1, axis=0), RUNS)
     graph = profile.graph
-    nodes = [] if graph is None else read_nodes(graph.read_bytes())
-    return layers_document(profile, nodes, work_of(graph) if work_of and graph else None)
+    if graph is None:
+        return layers_document(profile, [], None)
+    work = None if work_of is None else work_of(graph)
+    return layers_document(profile, read_nodes(graph.read_bytes()), work, None if work is None else device_of(engine))
 
 
-def layers_document(profile: Profile, nodes: Sequence[Node], work: Mapping[str, NodeWork] | None) -> dict[str, Any]:
+def layers_document(
+    profile: Profile, nodes: Sequence[Node], work: Mapping[str, NodeWork] | None, device: Device | None = None
+) -> dict[str, Any]:
     """JSON-ready, as `report.schema.json` describes it. Times are means over the faster half of the runs, in which
     nothing else came between; shares are those of the layers' sum.
 
@@ -101,11 +102,13 @@ def layers_document(profile: Profile, nodes: Sequence[Node], work: Mapping[str, 
         profile: an engine's.
         nodes: of the file, in order; none where it is not here.
         work: of its nodes by name; None where it was not counted.
+        device: whose peaks the layers are held against; None where they are not known.
     """
     blocks = blocks_of(nodes)
+    asked = LayerWork(work, device)
     fast = sorted(range(len(profile.ms)), key=profile.ms.__getitem__)[: (len(profile.ms) + 1) // 2]
     nowhere = _RUNTIME if nodes else _NETWORK
-    rows = [_row(layer, fast, blocks, nowhere, work) for layer in profile.layers]
+    rows = [_row(layer, fast, blocks, nowhere, asked) for layer in profile.layers]
     total = sum(row["ms"] for row in rows) or 1.0
     ran = {name for layer in profile.layers for name in layer.covers}
     order = [*dict.fromkeys(block for name, block in blocks.items() if name in ran), nowhere]
@@ -113,6 +116,7 @@ def layers_document(profile: Profile, nodes: Sequence[Node], work: Mapping[str, 
         "runs": len(fast),
         "run_ms": fmean(profile.ms[run] for run in fast),
         "layers_ms": total,
+        "roofline": None if device is None else roofline_document(device),
         "blocks": sorted(_grouped(rows, "block", total), key=lambda row: order.index(row["block"])),
         "kinds": sorted(_grouped(rows, "kind", total), key=lambda row: -row["ms"]),
         "layers": [{**row, "share": row["ms"] / total} for row in rows],
@@ -120,23 +124,16 @@ def layers_document(profile: Profile, nodes: Sequence[Node], work: Mapping[str, 
 
 
 def _row(
-    layer: Layer,
-    runs: Sequence[int],
-    blocks: Mapping[str, str],
-    nowhere: str,
-    work: Mapping[str, NodeWork] | None,
+    layer: Layer, runs: Sequence[int], blocks: Mapping[str, str], nowhere: str, asked: LayerWork
 ) -> dict[str, Any]:
-    # The last of what is computed in one is what the runtime named it after.
-    block = blocks[layer.covers[-1]] if layer.covers else nowhere
-    asked = None if work is None else [work[name] for name in layer.covers if name in work]
     return {
         "name": layer.name,
         "kind": layer.kind,
-        "block": block,
+        # The last of what is computed in one is what the runtime named it after.
+        "block": blocks[layer.covers[-1]] if layer.covers else nowhere,
         "nodes": list(layer.covers),
         "ms": fmean(layer.ms[run] for run in runs),
-        "macs": None if asked is None else sum(one.macs for one in asked),
-        "bytes": None if asked is None else sum(one.bytes for one in asked),
+        **asked.of(layer.covers),
     }
 
 
@@ -144,9 +141,9 @@ def _grouped(rows: Sequence[Mapping[str, Any]], key: str, total: float) -> list[
     """Sums over the rows of equal `key`, in order of their first."""
     found: dict[str, dict[str, Any]] = {}
     for row in rows:
-        one = found.setdefault(row[key], {key: row[key], "ms": 0.0, "macs": None, "bytes": None})
+        one = found.setdefault(row[key], {key: row[key], "ms": 0.0, **dict.fromkeys(_COUNTED)})
         one["ms"] += row["ms"]
-        for what in ("macs", "bytes"):
+        for what in _COUNTED:
             if row[what] is not None:
                 one[what] = (one[what] or 0) + row[what]
     return [{**one, "share": one["ms"] / total} for one in found.values()]
@@ -158,18 +155,32 @@ def layers_lines(document: Mapping[str, Any]) -> list[str]:
     lines = [
         f"where the time goes: {document['run_ms']:.2f} ms a run (mean of the faster {document['runs']}), "
         f"{document['layers_ms']:.2f} ms of it in layers, {outside:.2f} ms between them",
-        f"  {'block':<24} {'ms':>8} {'share':>7} {'M mult.':>9} {'G mult./s':>10}",
+        f"  {'block':<24} {'ms':>8} {'share':>7} {'M mult.':>9} {'G mult./s':>10} {'MB':>8} {'of roof':>8}",
         *(_line(row["block"], row) for row in document["blocks"]),
+        *_peaks_line(document["roofline"]),
         "  slowest layers",
     ]
     slowest = sorted(document["layers"], key=lambda row: -row["ms"])[:_SLOWEST]
     return [*lines, *(_line(row["kind"], row, f"  {row['block']}: {row['name']}") for row in slowest)]
 
 
+def _peaks_line(roofline: Mapping[str, Any] | None) -> list[str]:
+    if roofline is None:
+        return []
+    peaks = ", ".join(f"{value / 1e9:.0f} G in {name}" for name, value in roofline["operations_per_second"].items())
+    return [
+        f"  roof: {roofline['title']}, operations a second (two a multiplication): {peaks}; "
+        f"{roofline['bytes_per_second'] / 1e9:.1f} GB/s. Above 100 %: from caches, or fewer multiplications"
+    ]
+
+
 def _line(label: str, row: Mapping[str, Any], more: str = "") -> str:
-    macs = row["macs"]
-    counted = f"{'-':>9} {'-':>10}"
-    if macs is not None:
-        rate = f"{macs / row['ms'] / 1e6:10.1f}" if macs and row["ms"] else f"{'-':>10}"
-        counted = f"{macs / 1e6:9.1f} {rate}"
-    return f"  {label:<24} {row['ms']:8.3f} {row['share']:7.1%} {counted}{more}"
+    cells = [f"{'-':>9}", f"{'-':>10}", f"{'-':>8}", f"{'-':>8}"]
+    if row["macs"] is not None:
+        cells[0] = f"{row['macs'] / 1e6:9.1f}"
+        cells[2] = f"{row['bytes'] / 1e6:8.2f}"
+        if row["macs"] and row["ms"]:
+            cells[1] = f"{row['macs'] / row['ms'] / 1e6:10.1f}"
+    if row["roof_ms"] is not None and row["ms"]:
+        cells[3] = f"{row['roof_ms'] / row['ms']:8.0%}"
+    return f"  {label:<24} {row['ms']:8.3f} {row['share']:7.1%} {' '.join(cells)}{more}"

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from segface_edge.engines.base import cores
 from segface_edge.errors import UsageError
 from segface_edge.files import check_place, write_whole
 
@@ -17,7 +18,9 @@ from .options import check_drawing, check_json, check_plots, json_option, model_
 from .suite import check_suite_options, run, suite_options
 
 if TYPE_CHECKING:
-    from segface_edge.bench.layers import NodeWork
+    from segface_edge.bench.devices import Device
+    from segface_edge.bench.roofline import NodeWork
+    from segface_edge.engines.base import Engine
 
 
 class _Share(click.ParamType):  # type: ignore[type-arg] # older clicks cannot be subscripted
@@ -86,6 +89,12 @@ A gate that is not reached ends with exit code 6.""",
 @click.option("--min-fps", type=click.FloatRange(0, 1e9), help="Gate: least photos a second.")
 @click.option("--profile", is_flag=True, help="Also where the time goes: block by block, layer by layer.")
 @click.option("--profile-plot", "plot_to", type=click.Path(path_type=Path), help="The same as a picture (matplotlib).")
+@click.option(
+    "--roofline",
+    metavar="DEVICE",
+    help="With --profile: whose peaks the layers are held against, a device of `segface-edge estimate --all`; default: "
+    "this machine's CPUs, measured.",
+)
 @click.option("--max-p99", type=click.FloatRange(0, 1e9), metavar="MS", help="Gate: longest p99 in milliseconds.")
 @click.option("--power", is_flag=True, help="Measure joules a photo, watts of each rail, and idle before.")
 @click.option("--idle-s", type=click.FloatRange(0.1, 3600), help="Seconds of idling, with --power.  [default: 2]")
@@ -115,6 +124,7 @@ def command(
     min_fps: float | None,
     profile: bool,
     plot_to: Path | None,
+    roofline: str | None,
     max_p99: float | None,
     power: bool,
     idle_s: float | None,
@@ -158,7 +168,11 @@ def command(
     check_plots(plot_to)
     if html_to:
         check_drawing("--html", "bench_page", "html")
-    work_of = _work_of() if profile or plot_to else None
+    profile = profile or plot_to is not None
+    if roofline is not None and not profile:
+        raise UsageError("--roofline", "is about layers, which are not measured", "give --profile, too")
+    work_of = _work_of() if profile else None
+    device_of = _device_of(roofline)
     earlier = gates.read_report(base) if base else None
     scenario = Scenario(
         name=name,  # type: ignore[arg-type]
@@ -186,7 +200,7 @@ def command(
                 advance(step)
                 done += step
 
-        layers = partial(measured_layers, work_of=work_of) if profile or plot_to else None
+        layers = partial(measured_layers, work_of=work_of, device_of=device_of) if profile else None
         document = bench(
             named,
             content,
@@ -238,3 +252,28 @@ def _work_of() -> Callable[[Path], Mapping[str, NodeWork]] | None:
         click.echo("multiplications are not counted: pip install 'segface-edge[export]'", err=True)
         return None
     return lambda path: {cost.name: cost for cost in costs_of_file(path)}
+
+
+def _device_of(name: str | None) -> Callable[[Engine], Device | None]:
+    """Whose peaks an engine's layers are held against: those of a device of the table; without a name, of this machine
+    where the engine runs on its CPUs."""
+    from segface_edge.bench.devices import device, measured
+
+    if name is not None:
+        named = device(name)
+        return lambda _: named
+
+    @cache
+    def here(threads: int) -> Device:
+        from segface_edge.export.peaks import machine_peaks
+
+        peaks = machine_peaks(threads)
+        return measured(peaks.rates, peaks.bandwidth, peaks.cache)
+
+    def found(engine: Engine) -> Device | None:
+        if engine.device != "cpu":
+            return None
+        threads = engine.describe().get("threads")
+        return here(threads if isinstance(threads, int) else cores() or 1)
+
+    return found

@@ -138,7 +138,7 @@ class Engine(ABC):
             UsageError: the runtime does not tell.
         """
         raise UsageError(
-            self.source, "is run by an engine that does not tell its layers' times", "profile an ONNX file"
+            self.source, "is run by an engine that does not tell its layers' times", "profile an ONNX file or a plan"
         )
 
     def _in_calls(self, frames: UInt8Array) -> Iterator[tuple[UInt8Array, int]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +16,12 @@ from segface_edge.errors import ModelFileError
 
 # What a device's matrix units run; all other operators are passes over memory.
 PRODUCTS = ("Conv", "ConvTranspose", "MatMul", "Gemm")
+_PRECISIONS: dict[int, str] = {
+    TensorProto.FLOAT16: "fp16",
+    TensorProto.BFLOAT16: "fp16",
+    TensorProto.INT8: "int8",
+    TensorProto.UINT8: "int8",
+}
 # Elements of a folded tensor: shapes are small.
 _FOLD_LIMIT = 1024
 
@@ -27,7 +34,7 @@ class NodeCost:
         name, kind: of the node.
         macs: multiplications with accumulation; 0 for all but `PRODUCTS`.
         least: of them, what no algorithm saves (see `_needed`).
-        bytes: what it reads and writes, weights included; each operator for itself, as if nothing were fused.
+        reads, writes: {tensor: its bytes}, weights included.
         type: ONNX's element type of the factors, such as `TensorProto.FLOAT16`: behind DequantizeLinear, that of the
             integers which a runtime multiplies there.
     """
@@ -36,8 +43,20 @@ class NodeCost:
     kind: str
     macs: int
     least: int
-    bytes: int
+    reads: Mapping[str, int]
+    writes: Mapping[str, int]
     type: int
+
+    @property
+    def bytes(self) -> int:
+        """What it reads and writes: each operator for itself, as if nothing were fused."""
+        return sum(self.reads.values()) + sum(self.writes.values())
+
+    @property
+    def precision(self) -> str:
+        """What its factors are multiplied in, as a device's peaks are named; what is none of these types is multiplied
+        no quicker than fp32."""
+        return _PRECISIONS.get(self.type, "fp32")
 
 
 def node_costs(model: onnx.ModelProto, *, batch: int = 1) -> list[NodeCost]:
@@ -66,6 +85,10 @@ def node_costs(model: onnx.ModelProto, *, batch: int = 1) -> list[NodeCost]:
         unknown = [name for name in names if name not in shapes]
         if unknown:
             raise ModelFileError(node.name, f"has a tensor of unknown shape ({unknown[0]})", "export the model again")
+
+        def sizes(tensors: Iterable[str]) -> dict[str, int]:
+            return {name: math.prod(shapes[name]) * width(types[name]) for name in tensors if name}
+
         factors = [quantised.get(name, types[name]) for name in node.input[:2] if name]
         macs = _macs(node, shapes)
         costs.append(
@@ -74,7 +97,8 @@ def node_costs(model: onnx.ModelProto, *, batch: int = 1) -> list[NodeCost]:
                 kind=node.op_type,
                 macs=macs,
                 least=int(macs * _needed(node, shapes)),
-                bytes=sum(math.prod(shapes[name]) * width(types[name]) for name in names),
+                reads=sizes(node.input),
+                writes=sizes(node.output),
                 # Of two types, the wider is what the runtime multiplies in.
                 type=max(factors, key=width),
             )

@@ -14,13 +14,6 @@ from segface_edge.engines.ort.metadata import read_metadata
 
 from .cost import PRODUCTS, NodeCost, node_costs, of_batch, tensors, width
 
-# ONNX's types of factors, as precisions; what is not among them is multiplied no quicker than fp32.
-_PRECISIONS: dict[int, str] = {
-    TensorProto.FLOAT16: "fp16",
-    TensorProto.BFLOAT16: "fp16",
-    TensorProto.INT8: "int8",
-    TensorProto.UINT8: "int8",
-}
 _FLOATS = (TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.BFLOAT16, TensorProto.DOUBLE)
 _WIDTHS = {"fp32": 4, "fp16": 2, "int8": 1}
 # A multiplication and an addition.
@@ -93,7 +86,7 @@ def graph_work(model: onnx.ModelProto, *, faces: int, batch: int | None, precisi
     operations: dict[str, int] = {}
     for cost in costs:
         if cost.macs:
-            name = precision or _precision(cost)
+            name = precision or cost.precision
             operations[name] = operations.get(name, 0) + calls * _OPERATIONS * cost.least
     shapes, types = tensors(model)
     weights = {weight.name for weight in model.graph.initializer}
@@ -114,12 +107,8 @@ def graph_work(model: onnx.ModelProto, *, faces: int, batch: int | None, precisi
     )
 
 
-def _precision(cost: NodeCost) -> str:
-    return _PRECISIONS.get(cost.type, "fp32")
-
-
 def _pass(cost: NodeCost, precision: str | None) -> tuple[str, float, float]:
-    name, traffic = _precision(cost), float(cost.bytes)
+    name, traffic = cost.precision, float(cost.bytes)
     if precision is not None and cost.type in _FLOATS:
         traffic *= min(1.0, _WIDTHS[precision] / width(cost.type))
     return (precision or name) if cost.kind in PRODUCTS else name, float(_OPERATIONS * cost.macs), traffic

@@ -194,7 +194,7 @@ def _profile(row: Mapping[str, Any], key: int, kinds: Mapping[str, str]) -> dict
         "figure": figure,
         "slowest": slowest[:SLOWEST],
         "layers": len(slowest),
-        **{what: profile[what] for what in ("run_ms", "runs", "layers_ms")},
+        **{what: profile[what] for what in ("run_ms", "runs", "layers_ms", "roofline")},
     }
 
 

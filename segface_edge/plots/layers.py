@@ -17,7 +17,7 @@ OTHERS = "others"
 
 def layers_figure(profiles: Mapping[str, Mapping[str, Any]]) -> Figure:
     """A panel for each engine: a bar for each block of the network, in order, divided by kinds of operators; beside it
-    its share, and where they were counted its multiplications a second.
+    its share, and where they were counted its multiplications a second and its share of the roofline.
 
     Args:
         profiles: {title: `layers` of a report of `segface-edge bench --profile`}.
@@ -94,4 +94,7 @@ def _parts(
 
 
 def _rate(row: Mapping[str, Any]) -> str:
-    return f", {row['macs'] / row['ms'] / 1e6:.0f} G mult./s" if row["macs"] and row["ms"] else ""
+    rate = f", {row['macs'] / row['ms'] / 1e6:.0f} G mult./s" if row["macs"] and row["ms"] else ""
+    return rate + (
+        f", {row['roof_ms'] / row['ms']:.0%} of the roof" if row["roof_ms"] is not None and row["ms"] else ""
+    )

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import pytest
 
 from segface_edge import zoo
+from segface_edge.bench.devices import Device, Figure
 from segface_edge.bench.layers import blocks_of, layers_document, layers_lines
 from segface_edge.engines.layers import Layer, Profile
 from segface_edge.engines.ort.nodes import Node, read_nodes
@@ -68,7 +69,14 @@ def test_the_blocks_of_the_bundled_model_come_in_the_network_s_order() -> None:
 @dataclass(frozen=True)
 class Work:
     macs: int
-    bytes: int
+    reads: dict[str, int]
+    writes: dict[str, int]
+    precision: str = "fp32"
+
+
+def device(fp32: float, int8: float, bandwidth: float) -> Device:
+    figures = {name: Figure(value=value, source="test") for name, value in (("fp32", fp32), ("int8", int8))}
+    return Device(name="d", title="a device", peaks=figures, bandwidth=Figure(value=bandwidth, source="test"))
 
 
 NODES = [
@@ -78,9 +86,10 @@ NODES = [
     node("product", "f head.skip", "y"),
 ]
 WORK = {
-    "conv": Work(macs=2_000_000, bytes=10),
-    "norm": Work(macs=0, bytes=20),
-    "mix": Work(macs=0, bytes=5),
+    "conv": Work(macs=2_000_000, reads={"x": 3, "backbone.0.weight": 2}, writes={"c": 10}),
+    "norm": Work(macs=0, reads={"c": 10}, writes={"n": 25}),
+    "mix": Work(macs=0, reads={"n": 25, "fusion.weights.0": 1}, writes={"f": 4}),
+    "product": Work(macs=1_000_000, reads={"f": 4, "head.skip": 2}, writes={"y": 5}, precision="int8"),
 }
 
 
@@ -106,9 +115,10 @@ def test_blocks_and_kinds_sum_the_layers(profile: Profile) -> None:
     document = layers_document(profile, NODES, WORK)
     blocks = [(row["block"], row["ms"], row["share"], row["macs"], row["bytes"]) for row in document["blocks"]]
     assert blocks == [
-        ("backbone", 2.0, 0.5, 2_000_000, 30),
-        ("fusion", 1.0, 0.25, 0, 5),
-        ("head", 0.5, 0.125, 0, 0),
+        # What lies between the convolution and the norm, which run as one, is neither read nor written.
+        ("backbone", 2.0, 0.5, 2_000_000, 3 + 2 + 25),
+        ("fusion", 1.0, 0.25, 0, 25 + 1 + 4),
+        ("head", 0.5, 0.125, 1_000_000, 4 + 2 + 5),
         ("runtime", 0.5, 0.125, 0, 0),
     ]
     assert [(row["kind"], row["ms"]) for row in document["kinds"]] == [("Conv", 2.0), ("MatMul", 1.5), ("Reorder", 0.5)]
@@ -116,14 +126,33 @@ def test_blocks_and_kinds_sum_the_layers(profile: Profile) -> None:
 
 def test_what_was_not_counted_is_said_to_be_unknown(profile: Profile) -> None:
     document = layers_document(profile, NODES, None)
-    assert {row["macs"] for row in (*document["layers"], *document["blocks"])} == {None}
+    for what in ("macs", "bytes", "roof_ms"):
+        assert {row[what] for row in (*document["layers"], *document["blocks"], *document["kinds"])} == {None}
     lines = layers_lines(document)
     assert lines[0].startswith("where the time goes: 4.50 ms a run (mean of the faster 2), 4.00 ms of it in layers")
-    assert lines[2].split() == ["backbone", "2.000", "50.0%", "-", "-"]
+    assert lines[2].split() == ["backbone", "2.000", "50.0%", "-", "-", "-", "-"]
+
+
+def test_without_the_file_nothing_is_told_of_blocks() -> None:
+    layers = (Layer(name="fused", kind="kgen", covers=(), ms=(1.0,)),)
+    document = layers_document(Profile(layers=layers, ms=(1.0,), graph=None), [], None)
+    assert [(row["block"], row["ms"]) for row in document["blocks"]] == [("network", 1.0)]
+
+
+def test_a_layer_is_held_against_the_larger_of_arithmetic_and_memory(profile: Profile) -> None:
+    # 4 M operations at 4 G a second: 1 ms, and 30 bytes at 60,000 a second: 0.5 ms.
+    document = layers_document(profile, NODES, WORK, device(fp32=4e9, int8=8e9, bandwidth=60_000))
+    roofs = {row["name"]: row["roof_ms"] for row in document["layers"]}
+    assert roofs == pytest.approx({"c_nchwc": 1.0, "back": 0.0, "mix": 0.5, "product": 0.25})
+    assert [row["roof_ms"] for row in document["blocks"]] == pytest.approx([1.0, 0.5, 0.25, 0.0])
+    assert document["roofline"]["operations_per_second"] == {"fp32": 4e9, "int8": 8e9}
+    lines = layers_lines(document)
+    assert lines[2].split()[-1] == "50%"
+    assert "roof: a device, operations a second (two a multiplication): 4 G in fp32, 8 G in int8; 0.0 GB/s" in lines[6]
 
 
 def test_people_see_the_rate_of_multiplications(profile: Profile) -> None:
     lines = layers_lines(layers_document(profile, NODES, WORK))
-    assert lines[2].split() == ["backbone", "2.000", "50.0%", "2.0", "1.0"]
+    assert lines[2].split() == ["backbone", "2.000", "50.0%", "2.0", "1.0", "0.00", "-"]
     assert "slowest layers" in lines[6]
-    assert lines[7].split() == ["Conv", "2.000", "50.0%", "2.0", "1.0", "backbone:", "c_nchwc"]
+    assert lines[7].split() == ["Conv", "2.000", "50.0%", "2.0", "1.0", "0.00", "-", "backbone:", "c_nchwc"]

@@ -70,6 +70,9 @@ def test_profile_tells_where_the_time_goes(cli: Cli, tmp_path: Path) -> None:
     for group in ("blocks", "kinds", "layers"):
         assert sum(row["ms"] for row in layers[group]) == pytest.approx(layers["layers_ms"])
         assert sum(row["share"] for row in layers[group]) == pytest.approx(1)
+    # The machine's own peaks were measured: no block is many times quicker than they allow.
+    assert layers["roofline"]["device"] == "here"
+    assert 0 < sum(row["roof_ms"] for row in layers["layers"]) < 3 * layers["layers_ms"]
     assert "where the time goes" in result.out
     with Image.open(plot) as picture:
         assert picture.width > 800
@@ -79,7 +82,7 @@ def test_layers_of_a_checkpoint_are_refused(cli: Cli, tmp_path: Path) -> None:
     pytest.importorskip("torch", reason="a checkpoint is run with torch")
     result = cli(*BRIEF, "--engine", zoo.RELEASED["mobilenet"], "--profile", "--json", tmp_path / "b.json")
     assert result.code == 2
-    assert "does not tell its layers' times; profile an ONNX file" in result.err
+    assert "does not tell its layers' times; profile an ONNX file or a plan" in result.err
 
 
 @pytest.mark.parametrize(

@@ -131,12 +131,18 @@ def test_the_page_of_a_brief_run(cli: Callable[..., Any], tmp_path: Path, profil
 
 def test_a_profile_of_one_engine_has_a_figure_and_a_table(constant_engine: Callable[..., Any]) -> None:
     document = documents(constant_engine, ["one.onnx"])
-    part = {"ms": 1.0, "share": 0.5, "macs": 2_000_000, "bytes": 1}
+    part = {"ms": 1.0, "share": 0.5, "macs": 2_000_000, "bytes": 1, "roof_ms": 0.25}
     document["layers"] = {
         "runs": 3,
         "run_ms": 2.1,
         "layers_ms": 2.0,
-        "blocks": [{**part, "block": "backbone"}, {**part, "block": "head", "macs": None}],
+        "roofline": {
+            "device": "d",
+            "title": "a device",
+            "operations_per_second": {"fp32": 4e9},
+            "bytes_per_second": 1e9,
+        },
+        "blocks": [{**part, "block": "backbone"}, {**part, "block": "head", "macs": None, "roof_ms": None}],
         "kinds": [{**part, "kind": "Conv"}, {**part, "kind": "Gemm"}],
         "layers": [
             {**part, "name": "<b>first</b>", "kind": "Conv", "block": "backbone", "nodes": []},
@@ -148,6 +154,8 @@ def test_a_profile_of_one_engine_has_a_figure_and_a_table(constant_engine: Calla
     assert figures(page) == ["distribution", "timeline", "stages", "blocks-0"]
     assert "<b>first</b>" in page.text
     assert "The 2 slowest of 2 layers" in page.text
+    assert "25 %" in page.text
+    assert "The roof is what a device can do at best: 4 G operations a second in fp32" in page.text
 
 
 def test_what_a_report_says_is_escaped(constant_engine: Callable[..., Any]) -> None:

@@ -100,6 +100,21 @@ def test_a_convolution_in_blocks_of_channels_is_known_by_its_name() -> None:
     assert covers(ran, file, ["x"]) == {"u_nchwc": ["conv", "clip"], "next": ["next"]}
 
 
+def test_where_fp16_is_computed_in_fp32_the_layer_is_what_computes() -> None:
+    file = [node("conv", "x w", "t"), node("t.q", "t", "t8"), node("t.dq", "t8", "d"), node("next", "d", "y")]
+    wide = "InsertedPrecisionFreeCast_"
+    ran = [
+        node(f"{wide}x", "x", f"{wide}x", "Cast"),
+        node("conv", f"{wide}x w", f"{wide}t"),
+        node(f"{wide}t", f"{wide}t", "t", "Cast"),
+        # What it makes has another name than in the file, the operator has not.
+        node("t.q", "t", "quantised_anew"),
+        node("t.dq", "quantised_anew", f"{wide}d"),
+        node("next", f"{wide}d", "y"),
+    ]
+    assert covers(ran, file, ["x"]) == {name: [name] for name in ("conv", "t.q", "t.dq", "next")}
+
+
 def test_what_depends_on_weights_alone_is_in_no_layer() -> None:
     file = [node("widen", "w16", "w"), node("a", "x w", "y")]
     assert covers([node("a", "x w", "y")], file, ["x"]) == {"a": ["a"]}

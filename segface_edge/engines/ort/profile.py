@@ -2,7 +2,8 @@
 
 ONNX Runtime fuses, renames and lays out anew before it runs a graph. It can write the graph that it runs; there, what
 an operator makes is still called what the file calls it, but for convolutions in blocks of channels, which are named
-after it. A node whose result has gone from that graph is computed in the operator that makes what is read of it next.
+after it, and for fp16 that is computed in fp32, which has a prefix. Most operators keep their own names, too. A node
+whose result has gone from that graph is computed in the operator that makes what is read of it next.
 """
 
 from __future__ import annotations
@@ -18,6 +19,8 @@ from segface_edge.engines.layers import Layer, Profile
 from .nodes import Node, read_nodes
 
 _BLOCKED = "_nchwc"
+# Before what is made in fp32 for a node of fp16; and the operators that change the one into the other.
+_WIDENED, _CAST = "InsertedPrecisionFreeCast_", "Cast"
 _KERNEL = "_kernel_time"
 _RUN = "model_run"
 
@@ -62,6 +65,13 @@ def covers(ran: Sequence[Node], file: Sequence[Node], inputs: Collection[str]) -
     """
     makers = {name: node.name for node in ran for name in node.outputs}
     makers |= {node.name.removesuffix(_BLOCKED): node.name for node in ran if node.name.endswith(_BLOCKED)}
+    makers |= {
+        name.removeprefix(_WIDENED): node.name
+        for node in ran
+        for name in node.outputs
+        if name.startswith(_WIDENED) and node.operator != _CAST
+    }
+    names = {node.name for node in ran}
     readers: dict[str, list[str]] = defaultdict(list)
     varying = set(inputs)
     running = []
@@ -76,7 +86,8 @@ def covers(ran: Sequence[Node], file: Sequence[Node], inputs: Collection[str]) -
     for node in reversed(running):
         made = (makers.get(name) for name in node.outputs)
         later = (owners[reader] for name in node.outputs for reader in readers[name])
-        owners[node.name] = next((owner for owner in chain(made, later) if owner is not None), None)
+        named = (node.name,) if node.name in names else ()
+        owners[node.name] = next((owner for owner in chain(made, named, later) if owner is not None), None)
     found: dict[str, list[str]] = defaultdict(list)
     for node in running:
         if (owner := owners[node.name]) is not None:

@@ -20,6 +20,10 @@ to compare: absolute times move with the machine. A device's `record.json` holds
 OTHERS = ("training", "graph", "precision", "anywhere", "front", "robustness", "family", "bound")
 
 
+# Warnings that say what two columns of a record's table show.
+_IN_COLUMNS = ("latency varies by", "p99 is the slowest of them")
+
+
 def render(folder: Path) -> str:
     """The text of RESULTS.md.
 
@@ -77,21 +81,26 @@ def _record(document: dict[str, Any]) -> str:
         f"`segface-edge bench --suite`, {document['began'][:10]}, segface-edge {document['segface_edge']}. Rows were "
         "measured one after the other: a ratio of two is as good as the machine was steady.",
         "",
-        "| row | p50 ms | p90 ms | p99 ms | inference p50 ms | FPS | runtime | threads | file MB |",
-        "|---|---|---|---|---|---|---|---|---|",
+        "| row | p50 ms | p90 ms | p99 ms | varies by | queries | inference p50 | FPS | runtime | threads | file MB |",
+        "|---|---|---|---|---|---|---|---|---|---|---|",
     ]
     for row in document["rows"]:
         engine, latency = row["engine"], row["latency_ms"]
         cells = [row["name"], *(f"{latency[column]:.1f}" for column in ("p50", "p90", "p99"))]
+        cells += [f"{latency['cv']:.0%}", f"{row['scenario']['queries']}"]
         cells += [f"{row['stages_ms']['inference']['p50']:.1f}", f"{row['fps']:.1f}"]
         cells += [f"{engine['runtime']} {engine['version']}", f"{engine['threads']}"]
         cells.append(f"{row['file']['bytes'] / 1e6:.1f}")
         lines.append("| " + " | ".join(cells) + " |")
     remarks = [f"- failed: {entry['name']}: {entry['error']}" for entry in document["failed"]]
-    remarks += [f"- left out: {entry['name']}: {entry['reason']}" for entry in document["left_out"]]
+    reasons: dict[str, list[str]] = {}
+    for entry in document["left_out"]:
+        reasons.setdefault(entry["reason"], []).append(entry["name"])
+    remarks += [f"- left out, {reason}: {', '.join(names)}" for reason, names in reasons.items()]
     # Some name their row themselves, others speak of the machine meanwhile.
     for row in document["rows"]:
-        remarks += [f"- {row['name']}: {text.removeprefix(row['name'] + ': ')}" for text in row["warnings"]]
+        texts = [text.removeprefix(f"{row['name']}: ") for text in row["warnings"]]
+        remarks += [f"- {row['name']}: {text}" for text in texts if not any(one in text for one in _IN_COLUMNS)]
     return "\n".join([*lines, "", *remarks, *([""] if remarks else [])])
 
 

@@ -238,7 +238,7 @@ def test_results_md_shows_a_record(run: Run, folder: Path, fakes: Fakes, tmp_pat
     assert f"| {ROWS[0].name} | " in text
     assert " | fake 1 | 1 | 0.0 |" in text
     assert f"- failed: {ROWS[1].name}: MemoryError: no room\n" in text
-    assert f"- left out: {ROWS[4].name}: no TensorRT here\n" in text
+    assert f"- left out, no TensorRT here: {ROWS[4].name}" in text
     assert "Machine\n\n```\non: " in text
     (device / RECORD_NAME).write_text("{}")
     with pytest.raises(InputError, match=r"record\.json: is not a device record of version 1 \("):

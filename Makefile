@@ -30,8 +30,9 @@ demo: $(VENV)/ready
 test: $(VENV)/ready lint
 	$(RUN)/python -m pytest -m 'not slow'
 
+# Two files at a time, a thread each.
 test-slow: $(VENV)/ready
-	$(RUN)/python -m pytest -m slow
+	OMP_NUM_THREADS=1 $(RUN)/python -m pytest -m slow -n 2 --dist loadfile --durations=20
 
 # On a machine with an NVIDIA GPU, in an environment that is there already (a Jetson's, or one with CUDA's PyTorch).
 test-gpu:

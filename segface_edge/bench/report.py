@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from .doubts import doubts
 from .layers import layers_lines
 from .machine import UNKNOWN
 from .pipeline import Pipeline
@@ -20,12 +21,6 @@ from .statistics import MIN_OPENINGS, Ratio, paired_ratio, summary
 
 REPORT_VERSION = 1
 COLUMNS = ("p50", "p90", "p95", "p99", "mean")
-
-# Above these, a report warns.
-MAX_CV = 0.05
-MAX_CLOCK_MOVE = 0.05
-MAX_OTHERS = 0.10
-MAX_STOLEN = 0.02
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,7 +115,7 @@ def report(
         "comparisons": comparisons,
         "environment": {**machine, "load": watched["before"]["load"], "during": watched},
         "power": power,
-        "warnings": _warnings(rows, watched) + (result.warnings(power) if power else []),
+        "warnings": doubts(rows, watched) + (result.warnings(power) if power else []),
     }
 
 
@@ -142,31 +137,6 @@ def _comparison(engine: str, base: str, ratio: Ratio) -> dict[str, Any]:
         "rounds": ratio.rounds,
         "verdict": verdict,
     }
-
-
-def _warnings(rows: Sequence[dict[str, Any]], watched: dict[str, Any]) -> list[str]:
-    found = [
-        f"{row['engine']['name']}: latency varies by {row['latency_ms']['cv']:.0%} (coefficient of variation); "
-        "measure longer, or on a quieter machine"
-        for row in rows
-        if row["latency_ms"]["cv"] > MAX_CV
-    ]
-    for entry in rows:
-        frames, batch, name = entry["scenario"]["frames"], entry["engine"]["batch"], entry["engine"]["name"]
-        if batch is not None and frames % batch:
-            found.append(f"{name}: takes {batch} photos a call, a query has {frames}: part of each call is wasted")
-        elif batch is not None and frames > batch:
-            found.append(f"{name}: takes {batch} photos a call, a query of {frames} is {frames // batch} calls")
-        if entry["scenario"]["queries"] < 100:
-            found.append(f"{name}: {entry['scenario']['queries']} queries; p99 is the slowest of them, measure longer")
-    for key, what in (("cpu_mhz", "CPU"), ("gpu_mhz", "GPU")):
-        before, after = watched["before"][key], watched["after"][key]
-        if UNKNOWN not in (before, after) and abs(after - before) > MAX_CLOCK_MOVE * before:
-            found.append(f"the {what}'s clock moved from {before:.0f} to {after:.0f} MHz; fix it, or warm up longer")
-    for key, limit, who in (("others", MAX_OTHERS, "other processes"), ("stolen", MAX_STOLEN, "other machines")):
-        if watched[key] != UNKNOWN and watched[key] > limit:
-            found.append(f"{who} took {watched[key]:.0%} of this machine's CPU time while it ran")
-    return found
 
 
 def all_rows(document: dict[str, Any]) -> list[dict[str, Any]]:

@@ -7,6 +7,7 @@ import io
 import json
 from collections.abc import Callable
 from copy import deepcopy
+from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from segface_edge.bench.pipeline import Pipeline
 from segface_edge.bench.report import Startup, report, row, text, to_csv, to_markdown
 from segface_edge.bench.scenarios import Samples, Scenario, measure
 from segface_edge.engines import FakeEngine
+from segface_edge.spec import Precision
 
 from .power.test_result import measured
 
@@ -56,6 +58,7 @@ def document(portrait: Path) -> Document:
         *delays: Any,
         watched: dict[str, Any] | None = None,
         batch: int | None = None,
+        precision: Precision = "fp32",
         power: dict[str, Any] | None = None,
         **options: Any,
     ) -> dict[str, Any]:
@@ -70,6 +73,8 @@ def document(portrait: Path) -> Document:
             )
             for delay in delays
         ]
+        for pipeline in pipelines:
+            pipeline.engine.spec = replace(pipeline.engine.spec, precision=precision)
         found = [Samples() for _ in delays]
         for _ in range(scenario.openings):
             for samples, new in zip(found, measure(pipelines, scenario.of_one_opening(), clock), strict=True):
@@ -219,6 +224,12 @@ def test_a_batch_that_does_not_fit_the_query_is_said(
 def test_a_p99_of_few_queries_is_said_to_be_the_slowest(document: Document) -> None:
     (warning,) = document(0.010, duration_s=0, min_queries=12)["warnings"]
     assert "queries; p99 is the slowest" in warning
+
+
+@pytest.mark.parametrize("precision", ["fp16", "int8"])
+def test_a_file_for_gpus_on_a_cpu_is_said_to_be_one(document: Document, precision: str) -> None:
+    (warning,) = document(0.010, precision=precision)["warnings"]
+    assert f"on a CPU its {precision} is widened and computed in fp32" in warning
 
 
 def test_a_quiet_run_has_no_warnings(document: Document) -> None:

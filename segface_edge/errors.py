@@ -5,6 +5,7 @@
     SegFaceEdgeError                     1
     ├── InputError                       1   something that was given is bad
     │   ├── ImageError                       a picture that cannot be read or parsed
+    │   │   └── PictureSizeError             one of more pixels than are read
     │   ├── DataError                        a data set, folder or label map
     │   ├── CheckpointError                  weights
     │   ├── ModelFileError                   an ONNX file or engine that is damaged
@@ -50,6 +51,10 @@ class InputError(SegFaceEdgeError):
 
 class ImageError(InputError):
     """A picture that cannot be read or parsed."""
+
+
+class PictureSizeError(ImageError):
+    """A picture of more pixels than are read."""
 
 
 class DataError(InputError):

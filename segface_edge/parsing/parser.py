@@ -62,6 +62,9 @@ class FaceParser:
         spec: for a plan that says nothing of itself: the ONNX file, or another plan's `.json`, that tells.
         max_pixels: larger photos are refused before they are decoded.
 
+    Attributes:
+        stages: what is done with a photo, step by step: for who has threads of their own.
+
     Raises:
         SegFaceEdgeError: the model cannot be opened, see `segface_edge.errors`.
     """
@@ -86,11 +89,10 @@ class FaceParser:
             raise UsageError(f"locate={locate!r}", "is unknown", f"use one of: {', '.join(locating.NAMES)}")
         if max_faces is not None and max_faces < 1:
             raise UsageError(f"max_faces {max_faces}", "is below 1", "use 1 or more")
-        if in_flight < 1:
-            raise UsageError(f"in_flight {in_flight}", "is below 1", "use 1 or more")
+        for name, value in (("in_flight", in_flight), ("look", look)):
+            if value < 1:
+                raise UsageError(f"{name} {value}", "is below 1", "use 1 or more")
         self._in_flight = in_flight
-        if look < 1:
-            raise UsageError(f"look {look}", "is below 1", "use 1 or more, 1280 by default")
         yunet = finder(locate, detector, look)
         if not isinstance(model, Engine):
             path = zoo.DEFAULT_MODEL if model is None else model
@@ -99,7 +101,7 @@ class FaceParser:
             cure = "leave --locate out: YuNet finds them"
             raise UsageError("locate='self'", f"{model.source} warps faces by landmarks, and finds none itself", cure)
         self._engine = model
-        self._stages = Stages(
+        self.stages = Stages(
             engine=model,
             locate=locate,
             yunet=yunet,
@@ -185,9 +187,8 @@ class FaceParser:
         for name, given in (("boxes", boxes), ("landmarks", landmarks)):
             if given is not None and len(given) != len(photos):
                 raise UsageError(f"{name} of {len(given)} photos", f"do not fit {len(photos)} photos", "give as many")
-        stages = self._stages
         works = [
-            stages.take(
+            self.stages.take(
                 photo,
                 color=color,
                 boxes=None if boxes is None else boxes[index],
@@ -196,9 +197,9 @@ class FaceParser:
             for index, photo in enumerate(photos)
         ]
         for work in works:
-            stages.find(work)
-        stages.infer(works)
-        return [stages.finish(work) for work in works]
+            self.stages.find(work)
+        self.stages.infer(works)
+        return [self.stages.finish(work) for work in works]
 
     def stream(
         self,
@@ -243,7 +244,6 @@ class FaceParser:
             raise UsageError("steady", "is for videos and cameras", "leave it out, or give a video")
         if every != 1 and (name is None or not of_video):
             raise UsageError(f"every {every}", "is for videos by their names", "say it where it is opened: Video(…)")
-
         if landmarks is not None and (of_video or boxes is not None):
             raise UsageError("landmarks", "are of photos, and without boxes", "leave them or the others out")
 
@@ -258,7 +258,7 @@ class FaceParser:
                     found = find(name, recursive=recursive)
                 smoothing = Steady() if steady is True else steady or None
                 yield from streamed(
-                    self._stages,
+                    self.stages,
                     found,
                     limit=limit,
                     boxes=boxes,

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from segface_edge.errors import ImageError, UsageError
+from segface_edge.errors import ImageError, PictureSizeError, UsageError
 
 from .address import fetch, is_address
 from .depth import bits_of, check_planes, deep_colors, has_deep_colors, of_8_bits
@@ -111,15 +111,15 @@ def _from_file(name: str, content: bytes, max_pixels: int) -> UInt8Array:
 def _too_large(name: str) -> ImageError:
     """Pillow opens some formats (WebP, TIFF in one piece) up to its own limit only."""
     problem = f"has over {2 * (Image.MAX_IMAGE_PIXELS or 0)} pixels, and Pillow reads no more of this format"
-    return ImageError(name, problem, "save it as JPEG or PNG, or scale it down")
+    return PictureSizeError(name, problem, "save it as JPEG or PNG, or scale it down")
 
 
 def _check_size(name: str, size: tuple[int, int], max_pixels: int) -> None:
     width, height = size
     if width * height > LARGEST_MAX_PIXELS:
-        raise ImageError(name, f"has {width} x {height} pixels, over {LARGEST_MAX_PIXELS}", "scale it down")
+        raise PictureSizeError(name, f"has {width} x {height} pixels, over {LARGEST_MAX_PIXELS}", "scale it down")
     if width * height > max_pixels:
-        raise ImageError(
+        raise PictureSizeError(
             name,
             f"has {width} x {height} pixels, over the limit of {max_pixels}",
             "raise --max-pixels or scale it down",

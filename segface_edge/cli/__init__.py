@@ -20,6 +20,7 @@ from segface_edge.errors import InputError, MissingDependencyError, SegFaceEdgeE
 # Name -> help, so that `segface-edge --help` imports no command.
 COMMANDS = {
     "parse": "Parse photos to overlays, masks or cut-outs.",
+    "serve": "Serve a model over HTTP: photos, a live page, KServe.",
     "export": "Export a checkpoint to ONNX, checked against PyTorch.",
     "build": "Build a TensorRT engine of an ONNX file.",
     "quantize": "Make an fp16 or int8 file of an fp32 ONNX file.",

@@ -42,6 +42,11 @@ HOMES: dict[str, tuple[str, ...]] = {
     "click": ("cli",),
     "requests": ("zoo.download",),
     "pynvml": ("bench.power.nvml",),
+    "starlette": ("serving",),
+    "uvicorn": ("serving",),
+    "h11": ("serving",),
+    "python_multipart": ("serving",),
+    "prometheus_client": ("serving",),
 }
 
 

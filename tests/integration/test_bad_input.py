@@ -447,6 +447,9 @@ PATHS_TO_READ = {
     "parse model": ("parse", "photo.png", "-o", "out.png", "--model", "{}.onnx"),
     "parse detector": ("parse", "photo.png", "-o", "out.png", "--detector", "{}.onnx"),
     "parse landmarks": ("parse", "photo.png", "-o", "out.png", "--landmarks", "{}.txt"),
+    "serve model": ("serve", "--port", "0", "--model", "{}.onnx"),
+    "serve detector": ("serve", "--port", "0", "--detector", "{}.onnx"),
+    "serve spec": ("serve", "--port", "0", "--model", "x.plan", "--spec", "{}.onnx"),
     "eval landmarks": ("eval", "--data", "labelled", "--landmarks", "{}.txt"),
     "parse spec": ("parse", "photo.png", "-o", "out.png", "--model", "x.plan", "--spec", "{}.onnx"),
     "eval spec": ("eval", "--data", "labelled", "--model", "x.plan", "--spec", "{}.json"),
@@ -527,6 +530,7 @@ NEEDS = {
     "train": ("torch", "dacite", "matplotlib"),
     "data": ("matplotlib",),
     "import": ("torch",),
+    "serve": ("starlette", "uvicorn", "websockets", "python_multipart", "prometheus_client"),
     "estimate": ("onnx", "onnxscript"),
     "longtail": ("torch", "dacite", "matplotlib"),
 }

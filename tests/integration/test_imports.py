@@ -15,7 +15,8 @@ from segface_edge import zoo
 
 HEAVY = ("torch", "onnx", "onnxsim", "onnxscript", "onnx_ir", "onnxconverter_common", "safetensors", "tensorrt")
 HEAVY += ("pycuda", "cuda", "torchvision", "requests", "pynvml", "jinja2")
-NEED_HEAVY = ("segface_edge.network", "segface_edge.training", "segface_edge.export")
+HEAVY += ("starlette", "uvicorn", "h11", "python_multipart", "prometheus_client")
+NEED_HEAVY = ("segface_edge.network", "segface_edge.training", "segface_edge.export", "segface_edge.serving")
 # Modules that are one heavy package's own home.
 HOMES = (
     "segface_edge.zoo.download",

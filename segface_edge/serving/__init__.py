@@ -1,0 +1,1 @@
+"""One engine for callers over HTTP: `segface-edge serve`. What it answers, and how: docs/serve.md."""

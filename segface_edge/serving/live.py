@@ -1,0 +1,210 @@
+"""/v1/live: a page's camera over a WebSocket, frame by frame; the newest counts. The protocol is in docs/serve.md."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from time import perf_counter
+from typing import Any
+
+import cv2
+import numpy as np
+from starlette.websockets import WebSocket, WebSocketDisconnect
+
+from segface_edge import __version__
+from segface_edge.errors import SegFaceEdgeError
+from segface_edge.faces.finder import Watch
+from segface_edge.parsing.stages import Stages, Work
+from segface_edge.pictures.geometry import UInt8Array
+
+from .guard import LIVE_PROTOCOL
+from .metrics import Metrics
+from .places import Places
+from .settings import Settings
+
+# A camera's frames are no larger; a page that sends photos may use /v1/parse.
+MAX_PIXELS = 20_000_000
+BUSY, RETRY_AFTER = 1013, 5
+# Frames in work: while the engine has one, the next is decoded and its faces are found.
+_IN_WORK = 2
+
+
+@dataclass(frozen=True)
+class _Frame:
+    """As it came: its number, the picture's bytes, when, and how many were dropped before it."""
+
+    number: int
+    content: bytes
+    came: float
+    dropped: int
+
+
+def live_endpoint(
+    stages: Stages, pool: ThreadPoolExecutor, places: Places, settings: Settings, metrics: Metrics
+) -> Callable[[WebSocket], Awaitable[None]]:
+    """The endpoint; arguments as of `parse_endpoint`, `places` are those of live pages."""
+    stages = replace(stages, max_pixels=min(stages.max_pixels, MAX_PIXELS))
+
+    async def live(websocket: WebSocket) -> None:
+        offered = websocket.scope.get("subprotocols") or []
+        await websocket.accept(LIVE_PROTOCOL if LIVE_PROTOCOL in offered else None)
+        with suppress(WebSocketDisconnect):  # it may go at any time
+            if places.full:
+                text = f"{places.most} pages are live already"
+                await websocket.send_json({"type": "busy", "message": text, "retry_after": RETRY_AFTER})
+                await websocket.close(BUSY)
+                return
+            with places.one():
+                await websocket.send_json(hello(stages))
+                await _Talk(websocket, stages, pool, settings, metrics).run()
+
+    return live
+
+
+def hello(stages: Stages) -> dict[str, Any]:
+    """What a page is told first: the model, where it runs, and the classes with their colours."""
+    engine = stages.engine
+    order = engine.spec.labels
+    return {
+        "type": "hello",
+        "model": engine.source.replace("\\", "/").rpartition("/")[2],
+        "backbone": engine.spec.backbone,
+        "device": engine.device,
+        "engine": str(engine.describe()["runtime"]),
+        "version": __version__,
+        "classes": [
+            {"id": label, "name": name, "color": "#{:02x}{:02x}{:02x}".format(*color)}
+            for label, (name, color) in enumerate(zip(order.classes, order.palette.tolist(), strict=True))
+        ],
+    }
+
+
+class _Talk:
+    """With one page."""
+
+    def __init__(
+        self, websocket: WebSocket, stages: Stages, pool: ThreadPoolExecutor, settings: Settings, metrics: Metrics
+    ) -> None:
+        self._socket, self._stages, self._pool = websocket, stages, pool
+        self._settings, self._metrics = settings, metrics
+        self._newest: _Frame | None = None
+        self._came = asyncio.Event()
+        self._dropped = 0
+        self._watch = Watch()
+        self._free = asyncio.Semaphore(_IN_WORK)
+
+    async def run(self) -> None:
+        """Answers frames until the page goes, or does not take its answers."""
+        ready: asyncio.Queue[tuple[_Frame, Work | SegFaceEdgeError]] = asyncio.Queue()
+        listening = asyncio.ensure_future(self._listen())
+        working = [asyncio.ensure_future(one) for one in (self._prepare(ready), self._answer(ready))]
+        try:
+            await asyncio.wait([listening, *working], return_when=asyncio.FIRST_COMPLETED)
+            if not listening.done():
+                for task in working:
+                    if task.done():
+                        task.result()
+        finally:
+            for task in (listening, *working):
+                task.cancel()
+            await asyncio.gather(listening, *working, return_exceptions=True)
+
+    async def _listen(self) -> None:
+        while (message := await self._socket.receive())["type"] != "websocket.disconnect":
+            content = message.get("bytes")
+            if content is None or len(content) < 4:
+                await self._say_error(None, "a frame is a binary message: 4 bytes of its number, then the picture")
+                continue
+            if self._newest is not None:
+                self._dropped += 1
+                self._metrics.live_frames.labels("dropped").inc()
+            number = int.from_bytes(content[:4], "little")
+            self._newest = _Frame(number, content[4:], perf_counter(), self._dropped)
+            self._came.set()
+            await asyncio.sleep(0)  # whoever has nothing in work takes it, before a newer one comes
+
+    async def _prepare(self, ready: asyncio.Queue[tuple[_Frame, Work | SegFaceEdgeError]]) -> None:
+        while True:
+            await self._free.acquire()
+            await self._came.wait()
+            self._came.clear()
+            frame, self._newest = self._newest, None
+            assert frame is not None
+            try:
+                ready.put_nowait((frame, await self._in_thread(self._prepared, frame)))
+            except SegFaceEdgeError as error:
+                ready.put_nowait((frame, error))
+
+    async def _answer(self, ready: asyncio.Queue[tuple[_Frame, Work | SegFaceEdgeError]]) -> None:
+        while True:
+            frame, work = await ready.get()
+            try:
+                if isinstance(work, SegFaceEdgeError):
+                    raise work
+                answer = await self._in_thread(self._parsed, frame, work)
+            except SegFaceEdgeError as error:
+                self._metrics.live_frames.labels("bad").inc()
+                await self._say_error(frame.number, str(error))
+            else:
+                self._metrics.live_frames.labels("answered").inc()
+                # Who does not take what it asked for makes place for others.
+                try:
+                    await asyncio.wait_for(self._socket.send_bytes(answer), self._settings.timeout)
+                except asyncio.TimeoutError:
+                    return
+            self._free.release()
+
+    async def _in_thread(self, do: Callable[..., Any], *arguments: Any) -> Any:
+        return await asyncio.get_running_loop().run_in_executor(self._pool, do, *arguments)
+
+    async def _say_error(self, number: int | None, message: str) -> None:
+        await self._socket.send_json({"type": "error", "frame": number, "message": message})
+
+    def _prepared(self, frame: _Frame) -> Work:
+        return self._stages.fit(self._stages.find(self._stages.take(frame.content), self._watch))
+
+    def _parsed(self, frame: _Frame, work: Work) -> bytes:
+        self._stages.infer([work])
+        face = self._stages.finish(work)
+        start = perf_counter()
+        picture = _png(face.labels)
+        end = perf_counter()
+        took = face.timings
+        self._metrics.parsed(took)
+        milliseconds = {
+            "decode": took["decode"],
+            "faces": took["locate"] + took["fit"],
+            "inference": took["inference"],
+            "restore": took["restore"],
+            "encode": 1000 * (end - start),
+            "total": 1000 * (end - frame.came),
+        }
+        height, width = face.labels.shape
+        head = {
+            "frame": frame.number,
+            "width": width,
+            "height": height,
+            "faces": [
+                {
+                    "box": [round(edge, 1) for edge in (box.left, box.top, box.right, box.bottom)],
+                    "score": round(box.score, 3),
+                }
+                for box in face.faces
+            ],
+            "ms": {name: round(value, 2) for name, value in milliseconds.items()},
+            "dropped": frame.dropped,
+        }
+        text = json.dumps(head, separators=(",", ":")).encode()
+        return len(text).to_bytes(4, "little") + text + picture
+
+
+def _png(labels: UInt8Array) -> bytes:
+    """(H, W) uint8 as an 8-bit grey PNG, quickly: label maps are runs of equal pixels."""
+    options = [cv2.IMWRITE_PNG_COMPRESSION, 1, cv2.IMWRITE_PNG_STRATEGY, cv2.IMWRITE_PNG_STRATEGY_RLE]
+    done, content = cv2.imencode(".png", labels, options)
+    assert done
+    return np.asarray(content).tobytes()

@@ -61,6 +61,7 @@ export class Drawing {
   #layer = canvas(1, 1);
   #soft = canvas(1, 1);
   #levels = Array.from({length: 6}, () => canvas(1, 1));
+  #image = new ImageData(1, 1);
   #labels = null;
   #key = "";
 
@@ -109,11 +110,11 @@ export class Drawing {
     resize(layer, labels.width, labels.height);
     const table = new Uint32Array(256);
     for (const id of chosen) table[id] = pixelOf(effect === "dye" ? dye : colours[id]);
-    const image = context.createImageData(labels.width, labels.height);
-    const painted = new Uint32Array(image.data.buffer);
-    const {pixels} = labels;
+    const {width, height, pixels} = labels;
+    if (this.#image.width !== width || this.#image.height !== height) this.#image = new ImageData(width, height);
+    const painted = new Uint32Array(this.#image.data.buffer);
     for (let index = 0; index < pixels.length; index++) painted[index] = table[pixels[index] & 255];
-    context.putImageData(image, 0, 0);
+    context.putImageData(this.#image, 0, 0);
     // At half the size and back, edges are a little softer.
     const [soft, softContext] = this.#soft;
     resize(soft, Math.ceil(labels.width / 2), Math.ceil(labels.height / 2));

@@ -117,11 +117,12 @@ def wait_for(page: Page, condition: str, seconds: float = 20) -> None:
 
 
 def live(context: BrowserContext, address: str) -> Page:
-    """The page with its camera, after some answers."""
+    """The page with its camera, each picture with its own labels, after some answers."""
     page = context.new_page()
     page.goto(address)
     page.get_by_role("button", name="Start the camera").click()
-    wait_for(page, "document.getElementById('rate').dataset.answers >= 30", 120)
+    page.get_by_label("In step").check()
+    wait_for(page, "document.getElementById('rate').dataset.answers >= 6", 120)
     return page
 
 
@@ -139,6 +140,8 @@ def no_camera(page: Page) -> None:
 
 def keep(page: Page, name: str) -> None:
     """A picture of the page as a small file: with the exact colours of its controls, and fewer for the photo."""
+    page.mouse.move(0, 0)
+    page.wait_for_timeout(1500)
     picture = Image.open(io.BytesIO(page.screenshot())).convert("RGB")
     box = page.locator("#stage").bounding_box()
     assert box is not None
@@ -161,10 +164,8 @@ def main() -> None:
             for name, scheme in (("live.png", "light"), ("live-dark.png", "dark")):
                 with chromium.new_context(viewport=DESKTOP, color_scheme=scheme) as context:
                     page = live(context, address)
-                    page.get_by_label("In step").check()
                     if scheme == "dark":
                         page.get_by_text("Recolour", exact=True).click()
-                    page.wait_for_timeout(1500)
                     keep(page, name)
             with chromium.new_context(viewport=PHONE) as context:
                 keep(live(context, address), "live-phone.png")

@@ -94,6 +94,50 @@ def model_options(function: _Command) -> _Command:
     return device(threads(spec(function)))
 
 
+def face_options(function: _Command) -> _Command:
+    """`--locate`, `--detector`, `--look`, `--max-faces`, `--min-face`, `--max-pixels`: what `FaceParser` takes."""
+    from segface_edge.pictures.reading import DEFAULT_MAX_PIXELS, LARGEST_MAX_PIXELS
+
+    options = (
+        click.option(
+            "--locate",
+            type=click.Choice(["auto", "yunet", "self", "whole"]),
+            default="auto",
+            show_default=True,
+            help="Where the faces are: found by YuNet, by the model itself, or the photo is one.",
+        ),
+        click.option(
+            "--detector",
+            type=click.Path(path_type=Path),
+            help="YuNet's model file; default: the fetched one, else the bundled.",
+        ),
+        click.option(
+            "--look",
+            type=click.IntRange(1),
+            default=1280,
+            show_default=True,
+            help="Pixels of a photo's longer side that YuNet looks at; more find smaller faces, and take longer.",
+        ),
+        click.option("--max-faces", type=click.IntRange(1), help="So many at most, the surest first."),
+        click.option(
+            "--min-face",
+            type=click.FloatRange(0),
+            default=0.0,
+            help="Leave smaller ones out: pixels of their box.",
+        ),
+        click.option(
+            "--max-pixels",
+            type=click.IntRange(1, LARGEST_MAX_PIXELS),
+            default=DEFAULT_MAX_PIXELS,
+            show_default=True,
+            help="Refuse larger pictures before decoding.",
+        ),
+    )
+    for option in reversed(options):
+        function = option(function)
+    return function
+
+
 def say(document: Any, json_to: str | None, text: str) -> None:
     """Prints `text`, or `document` as JSON where that was asked for."""
     if json_to == "-":

@@ -10,9 +10,8 @@ import click
 
 from segface_edge.engines.base import cores
 from segface_edge.errors import UsageError
-from segface_edge.pictures.reading import DEFAULT_MAX_PIXELS, LARGEST_MAX_PIXELS
 
-from .options import ModelFile, json_option, model_options, say
+from .options import ModelFile, face_options, json_option, model_options, say
 
 if TYPE_CHECKING:
     from segface_edge.parsing.result import FaceParse
@@ -55,33 +54,13 @@ where the output is one (-o out.mp4) or --every, --frames, --steady or --show is
 @click.option("--classes", help="Show these only, comma-separated (eyes,lips,hair); default: all but background.")
 @click.option("--order", help="Label order of the result (see `segface-edge labels`); default: the model's.")
 @click.option("--model", type=ModelFile(), help="ONNX file, plan, checkpoint, or a name; default: the bundled.")
-@click.option(
-    "--locate",
-    type=click.Choice(["auto", "yunet", "self", "whole"]),
-    default="auto",
-    show_default=True,
-    help="Where the faces are: found by YuNet, by the model itself, or the photo is one.",
-)
-@click.option(
-    "--detector",
-    type=click.Path(path_type=Path),
-    help="YuNet's model file; default: the fetched one, else the bundled.",
-)
-@click.option(
-    "--look",
-    type=click.IntRange(1),
-    default=1280,
-    show_default=True,
-    help="Pixels of a photo's longer side that YuNet looks at; more find smaller faces, and take longer.",
-)
+@face_options
 @click.option("--boxes", help="Faces that are known: left,top,right,bottom in pixels; several with ; between.")
 @click.option(
     "--landmarks",
     type=click.Path(path_type=Path),
     help="Faces by five points, in a text file (LaPa's of 106 too); of several photos a folder with NAME.txt of each.",
 )
-@click.option("--max-faces", type=click.IntRange(1), help="So many at most, the surest first.")
-@click.option("--min-face", type=click.FloatRange(0), default=0.0, help="Leave smaller ones out: pixels of their box.")
 @click.option("--recursive", is_flag=True, help="Of a folder, the pictures of its folders too.")
 @click.option("--skip-existing", is_flag=True, help="Leave photos out whose result is there: goes on where it stopped.")
 @click.option("--every", type=click.IntRange(1), default=1, help="Of a video, only each so many-th frame.")
@@ -94,13 +73,6 @@ where the output is one (-o out.mp4) or --every, --frames, --steady or --show is
 )
 @click.option("--steady", is_flag=True, help="Of a video, follow faces and let 5 frames vote on labels: less flicker.")
 @click.option("--show", is_flag=True, help="Of a video, show it in a window.")
-@click.option(
-    "--max-pixels",
-    type=click.IntRange(1, LARGEST_MAX_PIXELS),
-    default=DEFAULT_MAX_PIXELS,
-    show_default=True,
-    help="Refuse larger pictures before decoding.",
-)
 @model_options
 @json_option
 def command(

@@ -13,6 +13,7 @@ from segface_edge.errors import missing_extra
 from segface_edge.files import check_place
 
 from .options import check_json, json_option, progress_bar, say
+from .triton import check_triton, triton_options, write_existing, write_triton
 
 if TYPE_CHECKING:
     from segface_edge.export.pipeline import Export
@@ -28,7 +29,9 @@ Examples:
   segface-edge export --precision int8 --calib-data photos/
   segface-edge export --weights model_299.pt --imgsz 512 -o segface_512.onnx
   segface-edge export --recipe export/jetson-orin-nano.toml
-  segface-edge export --precision fp16 --engine model.plan""",
+  segface-edge export --precision fp16 --engine model.plan
+  segface-edge export --dynamic --triton repository
+  segface-edge export --triton repository --model model.onnx""",
 )
 @click.option("--backbone", help=f"Backbone; default: the weights' own, or {zoo.DEFAULT_BACKBONE}.")
 @click.option("--weights", type=click.Path(path_type=Path), help="Checkpoint, or the name of one; default: released.")
@@ -54,13 +57,27 @@ Examples:
     type=click.Path(path_type=Path),
     help="Build a TensorRT engine of the file too; options: segface-edge build.",
 )
+@triton_options
 @click.option("-o", "out", type=click.Path(path_type=Path), help="Output file; default: segface_BACKBONE_SIZE.onnx.")
 @json_option
-def command(recipe: Path | None, out: Path | None, engine: Path | None, json_to: str | None, **options: Any) -> None:
+def command(
+    recipe: Path | None,
+    out: Path | None,
+    engine: Path | None,
+    triton_to: Path | None,
+    model: Path | None,
+    json_to: str | None,
+    **options: Any,
+) -> None:
     """Export a checkpoint to one ONNX file and compare it with PyTorch on real faces.
 
     Nothing is written unless every comparison passes (exit code 4).
     """
+    check_triton(triton_to, model, out)
+    if triton_to is not None and model is not None:
+        check_json(json_to)
+        write_existing(triton_to, model, json_to)
+        return
     try:
         from segface_edge.export.config import ExportConfig, read_recipe
         from segface_edge.export.pipeline import run_export
@@ -92,6 +109,9 @@ def command(recipe: Path | None, out: Path | None, engine: Path | None, json_to:
         built = build_checked(result.path, engine, BuildConfig())
         document["engine"] = {"path": str(engine), **json.loads(built.info.to_json())}
         text = "\n".join([text, *summary(engine, built)])
+    if triton_to is not None:
+        text = "\n".join([text, *write_triton(triton_to, [result.path, *([] if engine is None else [engine])])])
+        document["triton"] = str(triton_to)
     say(document, json_to, text)
 
 

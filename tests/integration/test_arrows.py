@@ -47,6 +47,7 @@ HOMES: dict[str, tuple[str, ...]] = {
     "h11": ("serving",),
     "python_multipart": ("serving",),
     "prometheus_client": ("serving",),
+    "tritonclient": ("export.triton",),
 }
 
 

@@ -469,6 +469,7 @@ PATHS_TO_READ = {
     "export recipe": ("export", "-o", "out.onnx", "--recipe", "{}.toml"),
     "export parity_data": ("export", "-o", "out.onnx", "--random-weights", "--imgsz", "64", "--data", "{}"),
     "export calib_data": ("export", "-o", "out.onnx", "--precision", "int8", "--calib-data", "{}"),
+    "export model": ("export", "--triton", "out", "--model", "{}.onnx"),
     "quantize model": ("quantize", "{}.onnx", "--precision", "fp16", "-o", "out.onnx"),
     "quantize calib_data": ("quantize", MODEL, "-o", "out.onnx", "--calib-data", "{}"),
     "quantize parity_data": ("quantize", MODEL, "--precision", "fp16", "-o", "out.onnx", "--data", "{}"),
@@ -522,10 +523,11 @@ FOLDERS_TO_MAKE = {
     "train out": ("train", "--config", "recipe.toml", "-o", "{}"),
     "eval plots_to": ("eval", "--data", "labelled", "--plots", "{}"),
     "bench out": ("bench", "--suite", SUITE, "-o", "{}"),
+    "export triton_to": ("export", "-o", "out.onnx", "--triton", "{}"),
 }
 # What a command needs besides the runtime.
 NEEDS = {
-    "export": ("torch", "onnx"),
+    "export": ("torch", "onnx", "tritonclient"),
     "quantize": ("torch", "onnx", "matplotlib"),
     "train": ("torch", "dacite", "matplotlib"),
     "data": ("matplotlib",),

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import numpy as np
@@ -72,3 +76,57 @@ def test_the_background_is_another(root: Path, tmp_path: Path, portrait: np.ndar
         assert np.abs(made - portrait)[nose].max() == 0
         wanted = np.array([0x20, 0x40, 0x60]) if behind.startswith("#") else reading.load(zoo.ASTRONAUT)[:40, :40]
         assert np.abs(made[:40, :40] - wanted).max() <= 1
+
+
+@pytest.fixture
+def server(parser: FaceParser) -> Iterator[str]:
+    """The address of a server with the bundled model, which answers as the protocol says that Triton speaks too: Open
+    Inference Protocol, version 2, with binary tensors."""
+    side = parser.spec.size
+
+    class Answer(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+        def do_GET(self) -> None:
+            assert self.path == "/v2/models/faces"
+            frames = {"name": "frames", "datatype": "UINT8", "shape": [-1, side, side, 3]}
+            labels = {"name": "labels", "datatype": "UINT8", "shape": [-1, side, side]}
+            document = {"name": "faces", "platform": "", "versions": ["1"], "inputs": [frames], "outputs": [labels]}
+            self.answer(json.dumps(document).encode())
+
+        def do_POST(self) -> None:
+            assert self.path == "/v2/models/faces/infer"
+            content = self.rfile.read(int(self.headers["Content-Length"]))
+            length = int(self.headers["Inference-Header-Content-Length"])
+            (asked,) = json.loads(content[:length])["inputs"]
+            assert (asked["name"], asked["datatype"], asked["shape"]) == ("frames", "UINT8", [1, side, side, 3])
+            frames = np.frombuffer(content[length:], np.uint8).reshape(asked["shape"])
+            tensor = parser.engine.infer(frames).labels.tobytes()
+            output = {"name": "labels", "datatype": "UINT8", "shape": [1, side, side]}
+            output["parameters"] = {"binary_data_size": len(tensor)}
+            head = json.dumps({"model_name": "faces", "model_version": "1", "outputs": [output]}).encode()
+            self.answer(head + tensor, {"Inference-Header-Content-Length": str(len(head))})
+
+        def answer(self, content: bytes, headers: dict[str, str] | None = None) -> None:
+            self.send_response(200)
+            for name, value in {"Content-Length": str(len(content)), **(headers or {})}.items():
+                self.send_header(name, value)
+            self.end_headers()
+            self.wfile.write(content)
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Answer) as listening:
+        thread = threading.Thread(target=listening.serve_forever)
+        thread.start()
+        yield f"127.0.0.1:{listening.server_port}"
+        listening.shutdown()
+        thread.join()
+
+
+def test_a_client_of_triton_gets_the_parser_s_labels(root: Path, tmp_path: Path, server: str) -> None:
+    pytest.importorskip("tritonclient.http", reason="tritonclient is not installed")
+    made = run(root, "triton_client", tmp_path / "mask.png", server, "faces", "TARGET")
+    with FaceParser(locate="whole") as parser:
+        assert np.array_equal(made, parser(zoo.PORTRAIT).labels)

@@ -1,0 +1,86 @@
+"""`segface-edge export --triton`: a model repository for NVIDIA Triton. What is in it is `export.triton`'s."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from segface_edge.errors import InputError, UsageError, missing_extra
+
+from .options import say
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+_Command = TypeVar("_Command", bound=Callable[..., Any])
+# Parameters that go with a file that is there.
+_OPEN = ("triton_to", "model", "json_to")
+
+
+def triton_options(function: _Command) -> _Command:
+    """`--triton`, `--model`."""
+    triton = click.option(
+        "--triton",
+        "triton_to",
+        type=click.Path(path_type=Path),
+        metavar="DIR",
+        help="Make a model repository that NVIDIA Triton serves.",
+    )
+    model = click.option(
+        "--model", type=click.Path(path_type=Path), help="For --triton, an ONNX file or plan that is there: no export."
+    )
+    return triton(model(function))
+
+
+def check_triton(folder: Path | None, model: Path | None, out: Path | None) -> None:
+    """Raises before the work where a repository could not be made of it; None as the folder is none.
+
+    Raises:
+        UsageError: options contradict each other, or the name of the file is none for Triton.
+        MissingDependencyError: what writes the configuration is not installed.
+        InputError: the folder cannot be made.
+    """
+    if folder is None:
+        if model is not None:
+            raise UsageError("--model", "is for a model repository", "give --triton DIR, or --weights for an export")
+        return
+    if model is not None:
+        context = click.get_current_context()
+        for param in context.command.params:
+            default = context.get_parameter_source(param.name or "") is click.core.ParameterSource.DEFAULT
+            if param.name not in _OPEN and not default:
+                raise UsageError(f"--model and {param.opts[0]}", "contradict each other", "give one of them")
+    module = _module()
+    named = model or out
+    if named is not None:
+        module.triton_name(named)
+    nearest = next((one for one in (folder, *folder.parents) if one.exists()), None)
+    if nearest is not None and not nearest.is_dir():
+        raise InputError(folder, "cannot be made (not a directory)", "choose another folder")
+
+
+def write_triton(folder: Path, models: Iterable[Path]) -> list[str]:
+    """Puts models into a repository. Returns a line about each. Raises as `export.triton.write_repository`."""
+    return [
+        f"wrote {_module().write_repository(model, folder)}: for NVIDIA Triton (docs/triton.md)" for model in models
+    ]
+
+
+def write_existing(folder: Path, model: Path, json_to: str | None) -> None:
+    """The same of a file that is there, and says so."""
+    lines = write_triton(folder, [model])
+    say({"path": str(model), "triton": str(folder / _module().triton_name(model))}, json_to, "\n".join(lines))
+
+
+def _module() -> ModuleType:
+    try:
+        from segface_edge.export import triton
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] not in ("tritonclient", "google", "grpc"):
+            raise
+        raise missing_extra(str(error.name), "triton", "--triton") from error
+    return triton

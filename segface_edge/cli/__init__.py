@@ -21,6 +21,7 @@ from segface_edge.errors import InputError, MissingDependencyError, SegFaceEdgeE
 COMMANDS = {
     "parse": "Parse photos to overlays, masks or cut-outs.",
     "serve": "Serve a model over HTTP: photos, a live page, KServe.",
+    "label": "Label photos by the million into Parquet files.",
     "export": "Export a checkpoint to ONNX, checked against PyTorch.",
     "build": "Build a TensorRT engine of an ONNX file.",
     "quantize": "Make an fp16 or int8 file of an fp32 ONNX file.",
@@ -37,8 +38,8 @@ COMMANDS = {
     "labels": "Show label orders, colours and left/right pairs.",
     "doctor": "Check what is installed, and say what mends it.",
 }
-# What is a word of Python's cannot be the name of a module.
-_MODULES = {"import": "import_checkpoint"}
+# What is a word of Python's cannot be the name of a module, nor what a letter tells from another's.
+_MODULES = {"import": "import_checkpoint", "label": "bulk"}
 CTRL_C = 130
 # What the runtime imports -> what installs it.
 _PACKAGES = {"PIL": "Pillow"}

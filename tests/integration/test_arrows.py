@@ -47,6 +47,8 @@ HOMES: dict[str, tuple[str, ...]] = {
     "h11": ("serving",),
     "python_multipart": ("serving",),
     "prometheus_client": ("serving",),
+    "pyarrow": ("labelling",),
+    "ray": ("labelling.ray_pool",),
     "tritonclient": ("export.triton",),
 }
 

@@ -450,6 +450,10 @@ PATHS_TO_READ = {
     "serve model": ("serve", "--port", "0", "--model", "{}.onnx"),
     "serve detector": ("serve", "--port", "0", "--detector", "{}.onnx"),
     "serve spec": ("serve", "--port", "0", "--model", "x.plan", "--spec", "{}.onnx"),
+    "label source": ("label", "{}.jpg", "-o", "out"),
+    "label model": ("label", "photo.png", "-o", "out", "--model", "{}.onnx"),
+    "label detector": ("label", "photo.png", "-o", "out", "--detector", "{}.onnx"),
+    "label spec": ("label", "photo.png", "-o", "out", "--model", "x.plan", "--spec", "{}.onnx"),
     "eval landmarks": ("eval", "--data", "labelled", "--landmarks", "{}.txt"),
     "parse spec": ("parse", "photo.png", "-o", "out.png", "--model", "x.plan", "--spec", "{}.onnx"),
     "eval spec": ("eval", "--data", "labelled", "--model", "x.plan", "--spec", "{}.json"),
@@ -486,6 +490,7 @@ PATHS_TO_WRITE = {
     "parse out": ("parse", "photo.png", "-o", "{}.png"),
     "export out": ("export", "-o", "{}.onnx"),
     "parse lines_to": ("parse", "clip.mp4", "--jsonl", "{}.jsonl"),
+    "label json_to": ("label", "photo.png", "-o", "out", "--json", "{}.json"),
     "parse json_to": ("parse", "photo.png", "--json", "{}.json"),
     "eval json_to": ("eval", "--data", "labelled", "--json", "{}.json"),
     "bench json_to": ("bench", "--json", "{}.json"),
@@ -523,11 +528,13 @@ FOLDERS_TO_MAKE = {
     "train out": ("train", "--config", "recipe.toml", "-o", "{}"),
     "eval plots_to": ("eval", "--data", "labelled", "--plots", "{}"),
     "bench out": ("bench", "--suite", SUITE, "-o", "{}"),
+    "label out": ("label", "photo.png", "-o", "{}"),
     "export triton_to": ("export", "-o", "out.onnx", "--triton", "{}"),
 }
 # What a command needs besides the runtime.
 NEEDS = {
     "export": ("torch", "onnx", "tritonclient"),
+    "label": ("pyarrow",),
     "quantize": ("torch", "onnx", "matplotlib"),
     "train": ("torch", "dacite", "matplotlib"),
     "data": ("matplotlib",),

@@ -15,8 +15,9 @@ from segface_edge import zoo
 
 HEAVY = ("torch", "onnx", "onnxsim", "onnxscript", "onnx_ir", "onnxconverter_common", "safetensors", "tensorrt")
 HEAVY += ("pycuda", "cuda", "torchvision", "requests", "pynvml", "jinja2")
-HEAVY += ("starlette", "uvicorn", "h11", "python_multipart", "prometheus_client")
-NEED_HEAVY = ("segface_edge.network", "segface_edge.training", "segface_edge.export", "segface_edge.serving")
+HEAVY += ("starlette", "uvicorn", "h11", "python_multipart", "prometheus_client", "pyarrow", "ray", "tritonclient")
+NEED_HEAVY = ("segface_edge.network", "segface_edge.training", "segface_edge.export")
+NEED_HEAVY += ("segface_edge.serving", "segface_edge.labelling")
 # Modules that are one heavy package's own home.
 HOMES = (
     "segface_edge.zoo.download",
@@ -142,6 +143,36 @@ def test_a_missing_package_is_answered_with_the_command_that_installs_it(
     (line,) = done.stderr.splitlines()
     assert line.startswith(f"error: {subject}: the package '")
     assert line.endswith("is not installed; install it with: pip install 'segface-edge[export]'")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("command", "blocked", "said"),
+    [
+        (
+            ["label", "photos", "-o", "out"],
+            "pyarrow",
+            "segface-edge label: {missing}; {label}",
+        ),
+        (["label", "p", "-o", "out", "--ray", "local"], "ray", "--ray: {missing}; {ray}"),
+        (
+            ["export", "--triton", "out", "-o", "x.onnx"],
+            "tritonclient",
+            "--triton: {missing}; {triton}",
+        ),
+    ],
+)
+def test_what_only_one_use_needs_is_asked_for_there(
+    tmp_path: Path, command: list[str], blocked: str, said: str
+) -> None:
+    if blocked == "ray":
+        pytest.importorskip("pyarrow", reason="without pyarrow, that is what is missing first")
+    if blocked == "tritonclient":
+        pytest.importorskip("google.protobuf", reason="without protobuf, that is what is missing first")
+    done = python(f"from segface_edge.cli import main; main({command})", tmp_path, blocked=(blocked,))
+    missing = f"the package '{blocked}' is not installed"
+    cures = {name: f"install it with: pip install 'segface-edge[{name}]'" for name in ("label", "ray", "triton")}
+    assert (done.returncode, done.stdout, done.stderr) == (3, "", f"error: {said.format(missing=missing, **cures)}\n")
     assert list(tmp_path.iterdir()) == []
 
 

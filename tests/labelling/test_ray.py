@@ -1,0 +1,102 @@
+"""Labelling by Ray's actors: what dies is done again, and every photo has one row."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pa = pytest.importorskip("pyarrow", reason="label needs pyarrow")
+pq = pytest.importorskip("pyarrow.parquet")
+pytest.importorskip("ray", reason="Ray is not installed")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="workers are found in /proc"),
+]
+
+MAIN = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); import segface_edge.cli as c; c.main()"
+RAY = ("--locate", "whole", "--ray", "local", "--workers", "2")
+
+
+def rows_of(folder: Path) -> list[dict[str, Any]]:
+    found = pa.concat_tables(pq.read_table(path) for path in sorted(folder.glob("part-*.parquet")))
+    return sorted(found.to_pylist(), key=lambda row: row["path"])
+
+
+def descendants(of: int) -> Iterator[tuple[int, str]]:
+    """(process, name) of all that a process has started."""
+    parents: dict[int, tuple[int, str]] = {}
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            head, _, rest = path.read_text().rpartition(")")
+        except OSError:  # it has ended
+            continue
+        parents[int(path.parent.name)] = (int(rest.split()[1]), head.partition("(")[2])
+    for process, (parent, name) in parents.items():
+        while parent not in (0, 1, of):
+            parent = parents.get(parent, (0, ""))[0]
+        if parent == of:
+            yield process, name
+
+
+def start(*arguments: object) -> subprocess.Popen[str]:
+    command = [sys.executable, "-c", MAIN, "label", *map(str, arguments)]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def wait_for(what: Callable[[], Any], process: subprocess.Popen[str]) -> Any:
+    end = time.monotonic() + 120
+    while not (found := what()):
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < end
+        time.sleep(0.02)
+    return found
+
+
+def test_a_worker_is_killed_and_the_run_is_stopped_and_started_again(
+    cli: Callable[..., Any], make_photos: Callable[..., Path], tmp_path: Path
+) -> None:
+    photos, whole, out = make_photos("photos", 60, bad=4), tmp_path / "whole", tmp_path / "out"
+    assert cli("label", photos, "-o", whole, "--locate", "whole").code == 0
+    process = start(photos, "-o", out, "--part-rows", 3, *RAY)
+
+    def parts() -> int:
+        return len(list(out.glob("part-*.parquet")))
+
+    wait_for(lambda: parts() >= 2, process)
+    workers = [worker for worker, name in descendants(process.pid) if name.startswith("ray::MapWorker")]
+    assert workers
+    os.kill(workers[0], signal.SIGKILL)
+    killed_at = parts()
+    wait_for(lambda: parts() > killed_at, process)
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=120)
+    assert process.returncode == 130
+    assert "Traceback" not in said
+    kept = len(rows_of(out))
+    assert 9 <= kept < 60
+    process = start(photos, "-o", out, "--part-rows", 3, *RAY, "--json", "-")
+    summary, said = process.communicate(timeout=120)
+    assert process.returncode == 0, said
+    document = json.loads(summary)
+    assert (document["there_already"], document["labelled"]) == (kept, 60 - kept)
+    assert rows_of(out) == rows_of(whole)
+    assert sum(row["error"] is not None for row in rows_of(out)) == 4
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1:1", "127.0.0.1:99999", "nonsense"])
+def test_a_cluster_that_is_not_there_is_said_in_one_line(
+    cli: Callable[..., Any], tmp_path: Path, make_photos: Callable[..., Path], address: str
+) -> None:
+    result = cli("label", make_photos("photos", 1), "-o", tmp_path / "out", "--ray", address)
+    assert (result.code, result.out) == (1, "")
+    assert result.err.splitlines()[-1].startswith(f"error: --ray {address}: cannot be reached")
+    assert "Traceback" not in result.err

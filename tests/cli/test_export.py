@@ -77,7 +77,10 @@ def test_each_option_reaches_the_export(
 
 def test_options_and_recipe_keys_are_one_and_the_same() -> None:
     options = {param.name for param in command.params if isinstance(param, click.Option)}
-    assert options - {"recipe", "out", "engine", "json_to"} == ExportConfig.__dataclass_fields__.keys()
+    assert (
+        options - {"recipe", "out", "engine", "triton_to", "model", "json_to"}
+        == ExportConfig.__dataclass_fields__.keys()
+    )
 
 
 def test_options_overrule_the_recipe(cli: Cli, asked: SimpleNamespace, tmp_path: Path) -> None:

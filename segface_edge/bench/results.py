@@ -17,7 +17,19 @@ to compare: absolute times move with the machine. A device's `record.json` holds
 """
 
 # Folders of results that are no benchmark reports.
-OTHERS = ("training", "graph", "precision", "anywhere", "front", "robustness", "family", "bound", "serve", "live", "label")
+OTHERS = (
+    "training",
+    "graph",
+    "precision",
+    "anywhere",
+    "front",
+    "robustness",
+    "family",
+    "bound",
+    "serve",
+    "live",
+    "label",
+)
 
 
 # Warnings that say what two columns of a record's table show.

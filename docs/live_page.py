@@ -76,7 +76,10 @@ def server(*options: object, port: int, seconds: float = 60) -> Iterator[str]:
             yield address
         finally:
             process.terminate()
-            process.wait(30)
+            try:
+                process.wait(30)
+            except subprocess.TimeoutExpired:
+                process.kill()
 
 
 def _answers(address: str) -> bool:

@@ -70,25 +70,26 @@ def _said(name: str) -> str | None:
 
 def measured_layers(
     pipeline: Pipeline,
-    work_of: Callable[[Path], Mapping[str, NodeWork]] | None,
+    work_of: Callable[[Path, int], Mapping[str, NodeWork]] | None,
     device_of: Callable[[Engine], Device | None],
 ) -> dict[str, Any]:
     """`layers_document` of an engine's runs on its pipeline's frame.
 
     Args:
         pipeline: of an engine that tells.
-        work_of: counts what the nodes of a file ask for.
+        work_of: counts what the nodes of a file ask for in a call on so many frames.
         device_of: whose peaks the layers are held against.
 
     Raises:
         UsageError: the engine does not tell.
     """
     engine = pipeline.engine
-    profile = engine.profile(np.repeat(pipeline.frame[None], engine.spec.batch or 1, axis=0), RUNS)
+    frames = np.repeat(pipeline.frame[None], engine.spec.batch or engine.min_batch, axis=0)
+    profile = engine.profile(frames, RUNS)
     graph = profile.graph
     if graph is None:
         return layers_document(profile, [], None)
-    work = None if work_of is None else work_of(graph)
+    work = None if work_of is None else work_of(graph, len(frames))
     return layers_document(profile, read_nodes(graph.read_bytes()), work, None if work is None else device_of(engine))
 
 

@@ -124,9 +124,14 @@ def _run(arguments: list[str] | None) -> int:
         return failed.exit_code
 
 
+_TRACES = logging.Formatter()
+
+
 class _Said(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         click.echo(f"note: {record.getMessage()}", err=True)
+        if record.exc_info:
+            click.echo(_TRACES.formatException(record.exc_info), err=True)
 
 
 @contextmanager

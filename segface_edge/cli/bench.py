@@ -172,6 +172,8 @@ def command(
     if roofline is not None and not profile:
         raise UsageError("--roofline", "is about layers, which are not measured", "give --profile, too")
     work_of = _work_of() if profile else None
+    if roofline is not None and work_of is None:
+        raise UsageError("--roofline", "needs the multiplications", "pip install 'segface-edge[export]'")
     device_of = _device_of(roofline)
     earlier = gates.read_report(base) if base else None
     scenario = Scenario(
@@ -244,14 +246,14 @@ def command(
     return None
 
 
-def _work_of() -> Callable[[Path], Mapping[str, NodeWork]] | None:
+def _work_of() -> Callable[[Path, int], Mapping[str, NodeWork]] | None:
     """What counts a file's multiplications; None where the packages that read one are not installed, which it says."""
     try:
         from segface_edge.export.cost import costs_of_file
     except ModuleNotFoundError:
         click.echo("multiplications are not counted: pip install 'segface-edge[export]'", err=True)
         return None
-    return lambda path: {cost.name: cost for cost in costs_of_file(path)}
+    return lambda path, frames: {cost.name: cost for cost in costs_of_file(path, batch=frames)}
 
 
 def _device_of(name: str | None) -> Callable[[Engine], Device | None]:
@@ -274,6 +276,11 @@ def _device_of(name: str | None) -> Callable[[Engine], Device | None]:
         if engine.device != "cpu":
             return None
         threads = engine.describe().get("threads")
-        return here(threads if isinstance(threads, int) else cores() or 1)
+        try:
+            return here(threads if isinstance(threads, int) else cores() or 1)
+        except MemoryError:
+            # What was measured is not to be lost for it.
+            click.echo("this machine's peaks are not measured: its memory does not hold a stream", err=True)
+            return None
 
     return found

@@ -11,13 +11,14 @@ from pathlib import Path
 import click
 
 from segface_edge.errors import missing_extra
-from segface_edge.pictures.reading import DEFAULT_MAX_PIXELS, LARGEST_MAX_PIXELS
 
-from .options import ModelFile, model_options
+from .options import ModelFile, face_options, model_options
 
 # What the extra brings.
 _SERVING = ("starlette", "uvicorn", "h11", "websockets", "python_multipart", "prometheus_client")
 _CTRL_C = 130
+# Of a photo, unless --max-faces says otherwise: a caller's crowd is not to keep others waiting.
+MAX_FACES = 20
 
 
 @click.command(
@@ -34,9 +35,10 @@ Then, from another terminal:
 
 \b
 The page for a browser's camera is at /, the API's description at /openapi.json, figures for Prometheus at /metrics,
-the Open Inference Protocol (KServe's, for NVIDIA's tritonclient too) under /v2: docs/serve.md has all of it. A token is
-better given as SEGFACE_EDGE_TOKEN, since others see command lines. SIGTERM and Ctrl-C end it when what is in work is
-answered (exit codes 0 and 130); a host or port that cannot be had ends it with 1.""",
+the Open Inference Protocol (KServe's, for NVIDIA's tritonclient too) under /v2: docs/serve.md has all of it. Of a photo
+20 faces are parsed at most, unless --max-faces says otherwise. A token is better given as SEGFACE_EDGE_TOKEN, since
+others see command lines. SIGTERM and Ctrl-C end it when what is in work is answered (exit codes 0 and 130); a host or
+port that cannot be had ends it with 1.""",
 )
 @click.option("--model", type=ModelFile(), help="ONNX file, plan, checkpoint, or a name; default: the bundled.")
 @click.option("--host", default="127.0.0.1", show_default=True, help="Where to listen; 0.0.0.0: at all addresses.")
@@ -68,32 +70,7 @@ answered (exit codes 0 and 130); a host or port that cannot be had ends it with 
     "--max-body-mb", type=click.FloatRange(0.001, 2000), default=32.0, show_default=True, help="More gets 413."
 )
 @click.option("--live", type=click.IntRange(1, 64), default=4, show_default=True, help="Live pages at a time.")
-@click.option(
-    "--locate",
-    type=click.Choice(["auto", "yunet", "self", "whole"]),
-    default="auto",
-    show_default=True,
-    help="Where the faces are: found by YuNet, by the model itself, or the photo is one.",
-)
-@click.option("--detector", type=click.Path(path_type=Path), help="YuNet's model file; default: as of parse.")
-@click.option(
-    "--look",
-    type=click.IntRange(1),
-    default=1280,
-    show_default=True,
-    help="Pixels of a photo's longer side that YuNet looks at; more find smaller faces, and take longer.",
-)
-@click.option(
-    "--max-faces", type=click.IntRange(1), default=20, show_default=True, help="Of a photo, the surest first."
-)
-@click.option("--min-face", type=click.FloatRange(0), default=0.0, help="Leave smaller ones out: pixels of their box.")
-@click.option(
-    "--max-pixels",
-    type=click.IntRange(1, LARGEST_MAX_PIXELS),
-    default=DEFAULT_MAX_PIXELS,
-    show_default=True,
-    help="Larger pictures get 413, before they are decoded.",
-)
+@face_options
 @model_options
 def command(
     model: Path | None,
@@ -111,7 +88,7 @@ def command(
     locate: str,
     detector: Path | None,
     look: int,
-    max_faces: int,
+    max_faces: int | None,
     min_face: float,
     max_pixels: int,
     device: str,
@@ -138,7 +115,7 @@ def command(
             max_body=int(max_body_mb * MEGABYTE),
             live=live,
             token=token,
-            names=allow_host if loopback else (*allow_host, host, socket.gethostname()),
+            names=(*allow_host, host, *([] if loopback else [socket.gethostname()])),
             model_name=name,
         )
         metrics = Metrics()
@@ -150,7 +127,7 @@ def command(
             locate=locate,
             detector=detector,
             look=look,
-            max_faces=max_faces,
+            max_faces=MAX_FACES if max_faces is None else max_faces,
             min_face=min_face,
             max_pixels=max_pixels,
         )

@@ -73,7 +73,7 @@ def write_triton(folder: Path, models: Iterable[Path]) -> list[str]:
 def write_existing(folder: Path, model: Path, json_to: str | None) -> None:
     """The same of a file that is there, and says so."""
     lines = write_triton(folder, [model])
-    say({"path": str(model), "triton": str(folder / _module().triton_name(model))}, json_to, "\n".join(lines))
+    say({"path": str(model), "triton": str(folder)}, json_to, "\n".join(lines))
 
 
 def _module() -> ModuleType:

@@ -106,13 +106,13 @@ def node_costs(model: onnx.ModelProto, *, batch: int = 1) -> list[NodeCost]:
     return costs
 
 
-def costs_of_file(path: Path) -> list[NodeCost]:
-    """`node_costs` of a call on as many frames as the file takes, one where it takes any number.
+def costs_of_file(path: Path, *, batch: int = 1) -> list[NodeCost]:
+    """`node_costs` of a call on as many frames as the file takes, `batch` where it takes any number.
 
     Raises:
         ModelFileError: a shape cannot be told.
     """
-    return node_costs(onnx.load(path))
+    return node_costs(onnx.load(path), batch=batch)
 
 
 def macs_by_type(model: onnx.ModelProto) -> dict[str, int]:

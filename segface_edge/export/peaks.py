@@ -67,11 +67,15 @@ def cache_bytes() -> float:
     """Bytes of this machine's caches together, as Linux tells them; 0 where it does not."""
     total, seen = 0, set()
     for place in sorted(Path("/sys/devices/system/cpu").glob("cpu[0-9]*/cache/index*")):
-        told = {name: (place / name).read_text().strip() for name in ("size", "level", "type", "shared_cpu_list")}
+        try:
+            told = {name: (place / name).read_text().strip() for name in ("size", "level", "type", "shared_cpu_list")}
+            size = int(told["size"].removesuffix("K")) * 1024
+        except (OSError, ValueError):  # some boards tell no sizes
+            continue
         one = (told["level"], told["type"], told["shared_cpu_list"])
         if one not in seen and told["type"] != "Instruction":
             seen.add(one)
-            total += int(told["size"].removesuffix("K")) * 1024
+            total += size
     return float(total)
 
 

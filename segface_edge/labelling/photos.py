@@ -215,13 +215,21 @@ def _of_table(name: str, places: Places) -> Iterator[Photos]:
                 if kind is None:
                     yield Photos(tuple(_beside(name, one, places) for one in paths if one))
                 else:
-                    names = [one or f"{name}#{first + index}" for index, one in enumerate(paths)]
+                    names = [_called(f"{name}#{first + row}", one, columns) for row, one in enumerate(paths)]
                     yield Photos(tuple(names), name, group, tuple(range(rows)))
                 first += rows
     except FileNotFoundError as error:
         raise DataError(name, "no such file", "check the name") from error
     except (OSError, ArrowException) as error:
         raise DataError(name, f"is no Parquet file ({first_line(error)})", "give another file") from error
+
+
+def _called(row: str, path: str | None, columns: list[str]) -> str:
+    """A row of bytes: as its own column of paths calls it; else by its place, for paths within a column of images are
+    often no more than the names of files, the same in many tables."""
+    if path is None:
+        return row
+    return path if columns == [PATH] else f"{row}/{path}"
 
 
 def columns_of(name: str, table: ParquetFile) -> tuple[str | None, list[str]]:

@@ -146,34 +146,24 @@ class Labeller:
         def sources() -> Iterator[Source]:
             for one in load(photos, self._places):
                 waiting.append(replace(one, content=b""))
-                if one.error is None:
-                    yield Source(one.name, one.content)
+                # What could not be read goes along without a byte, which is no picture either: results stay in order.
+                yield Source(one.name, one.content)
 
         made: list[dict[str, Any]] = []
         with closing(self._parser.stream(sources())) as results:
             for result in results:
-                made += self._unread(waiting)
                 photo = waiting.popleft()
-                if result.face is None:
-                    assert result.error is not None
-                    made.append(row_of_failed(photo, result.error, self._model))
+                error = photo.error or result.error
+                if error is not None:
+                    made.append(row_of_failed(photo, error, self._model))
                 else:
+                    assert result.face is not None
                     made.append(row_of(photo, result.face, self._model))
                 while len(made) >= rows:
                     yield pa.Table.from_pylist(made[:rows], self._schema)
                     made = made[rows:]
-        made += self._unread(waiting)
         if made:
             yield pa.Table.from_pylist(made, self._schema)
-
-    def _unread(self, waiting: deque[Loaded]) -> list[dict[str, Any]]:
-        """The rows of the photos that come next and could not be read."""
-        found = []
-        while waiting and waiting[0].error is not None:
-            photo = waiting.popleft()
-            assert photo.error is not None
-            found.append(row_of_failed(photo, photo.error, self._model))
-        return found
 
     def close(self) -> None:
         """Frees the engine."""

@@ -19,6 +19,8 @@ from .answers import Refused
 
 # Of a request's head, or a response's: how many bytes of the body are JSON.
 JSON_LENGTH = "Inference-Header-Content-Length"
+# Of a tensor in JSON: each takes some hundred bytes while it is written down.
+MOST_NUMBERS = 4_000_000
 _DTYPES: dict[str, np.dtype[Any]] = {"UINT8": np.dtype(np.uint8), "FP32": np.dtype("<f4")}
 _NAMES = {dtype: name for name, dtype in _DTYPES.items()}
 
@@ -94,6 +96,8 @@ def answered(document: Mapping[str, Any], outputs: Mapping[str, tuple[npt.NDArra
             content = np.ascontiguousarray(values).tobytes()
             tensor["parameters"] = {"binary_data_size": len(content)}
             parts.append(content)
+        elif values.size > MOST_NUMBERS:
+            raise Refused(413, f"output {name!r} has {values.size} numbers, too many for JSON; ask for binary_data")
         else:
             tensor["data"] = values.reshape(-1).tolist()
         tensors.append(tensor)

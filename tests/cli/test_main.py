@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import pty
 import re
@@ -24,7 +25,7 @@ from PIL import Image
 from segface_edge import __version__, zoo
 from segface_edge.bench import scenarios
 from segface_edge.bench.power.table import open_sensors
-from segface_edge.cli import COMMANDS, app
+from segface_edge.cli import COMMANDS, _log_said, app
 from segface_edge.evaluation import photos, plan_parity
 from segface_edge.sources.video_out import VideoWriter
 
@@ -349,3 +350,14 @@ def test_progress_goes_to_a_terminal_on_standard_error_only(workshop: Path) -> N
     assert len(json.loads(out)["photos"]) == 2
     quiet = subprocess.run(arguments, cwd=workshop, capture_output=True, check=True)
     assert quiet.stderr == b""
+
+
+def test_a_fault_that_is_logged_is_told_with_its_trace(capsys: pytest.CaptureFixture[str]) -> None:
+    with _log_said():
+        try:
+            raise ValueError("what it was")
+        except ValueError:
+            logging.getLogger("segface_edge.anywhere").exception("a request failed")
+    said = capsys.readouterr().err
+    assert said.startswith("note: a request failed\nTraceback")
+    assert "ValueError: what it was" in said

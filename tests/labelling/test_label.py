@@ -28,7 +28,7 @@ pq = pytest.importorskip("pyarrow.parquet")
 from segface_edge.cli.bulk import Lines
 from segface_edge.errors import DataError
 from segface_edge.labelling import parts, run, worker
-from segface_edge.labelling.photos import find, split, without
+from segface_edge.labelling.photos import Photos, find, split, without
 from segface_edge.labelling.places import Places
 from segface_edge.labelling.rows import schema_of
 
@@ -328,6 +328,17 @@ def test_rows_that_wait_are_bounded_by_their_bytes(tmp_path: Path, monkeypatch: 
             written.add(table)
         assert written.written == 1
     assert written.written == 2
+
+
+def test_photos_that_cannot_be_read_wait_for_none_that_can(tiny: Path, tmp_path: Path) -> None:
+    labeller = worker.Labeller(worker.Options(model=tiny, locate="whole", look=1280, max_pixels=10**8), Places())
+    missing = Photos(tuple(f"{tmp_path}/{index}.jpg" for index in range(5)))
+    tables = list(labeller.tables([missing], rows=2))
+    labeller.close()
+    assert [len(table) for table in tables] == [2, 2, 1]
+    rows = pa.concat_tables(tables).to_pylist()
+    assert [row["path"] for row in rows] == list(missing.names)
+    assert all("no such file" in row["error"] for row in rows)
 
 
 def test_rows_that_come_twice_are_written_once(make_photos: MakePhotos, tiny: Path, tmp_path: Path) -> None:

@@ -83,7 +83,7 @@ def test_parquet_files_as_hugging_face_s_datasets_write_them(make_photos: MakePh
     image = [{"bytes": content, "path": path} for content, path in zip(photos, ("a.jpg", None, "c.jpg"), strict=True)]
     pq.write_table(pa.table({"image": image, "label": [0, 1, 2]}), tmp_path / "train.parquet")
     assert contents(tmp_path / "train.parquet") == dict(
-        zip(("a.jpg", f"{tmp_path}/train.parquet#1", "c.jpg"), photos, strict=True)
+        zip((f"{tmp_path}/train.parquet#{row}" for row in ("0/a.jpg", "1", "2/c.jpg")), photos, strict=True)
     )
     pq.write_table(pa.table({"image": image, "path": ["x", "y", "z"]}), tmp_path / "train.parquet")
     assert contents(tmp_path / "train.parquet") == dict(zip("xyz", photos, strict=True))

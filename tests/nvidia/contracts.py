@@ -17,6 +17,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from segface_edge import zoo
+from segface_edge.bench.layers import measured_layers
+from segface_edge.bench.pipeline import Pipeline
 from segface_edge.engines import open_engine
 from segface_edge.engines.nvidia.build import Built, build
 from segface_edge.engines.nvidia.config import BuildConfig
@@ -235,6 +238,14 @@ def layers_tell_their_times(world: World, folder: Path) -> None:
         assert (blind.graph, {layer.covers for layer in blind.layers}) == (None, {()})
 
 
+def layers_of_a_plan_for_several_frames(world: World, folder: Path) -> None:
+    _, plan, _ = make(folder, BuildConfig(min_batch=2, opt_batch=2, max_batch=3))
+    with TensorRTEngine(plan) as engine:
+        pipeline = Pipeline(engine, zoo.PORTRAIT.read_bytes(), span="engine")
+        document = measured_layers(pipeline, None, lambda _: None)
+    assert document["run_ms"] == pytest.approx(document["layers_ms"])
+
+
 def threads_have_contexts_of_their_own(world: World, folder: Path) -> None:
     """Eight threads on one engine, several calls each; then a second generation of threads."""
     onnx, plan, _ = make(folder)
@@ -283,6 +294,7 @@ CONTRACTS: dict[str, Callable[[World, Path], None]] = {
         a_foreign_plan_is_read_by_its_inputs_and_outputs,
         stages_add_up,
         layers_tell_their_times,
+        layers_of_a_plan_for_several_frames,
         threads_have_contexts_of_their_own,
     )
 }

@@ -125,6 +125,15 @@ def infer(server: Running, document: Any, binary: bytes = b"", **headers: str) -
     return server.client.post("/v2/models/segface/infer", content=content + binary, headers=headers)
 
 
+def test_json_has_a_limit_that_bytes_have_not(server: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("segface_edge.serving.tensors.MOST_NUMBERS", 32 * 32)
+    frames = np.zeros((2, 32, 32, 3), np.uint8)
+    reply = infer(server, asked(frames, outputs=[{"name": "labels"}]))
+    assert (reply.status_code, "ask for binary_data" in problem(reply)) == (413, True)
+    binary = [{"name": "labels", "parameters": {"binary_data": True}}]
+    assert infer(server, asked(frames, outputs=binary)).status_code == 200
+
+
 def test_every_output_in_json_and_as_bytes(server: Running) -> None:
     frames = np.random.default_rng(0).integers(0, 256, (2, 32, 32, 3), np.uint8)
     wanted = EverythingEngine().run(frames)

@@ -86,9 +86,9 @@ def test_callers_share_calls_of_the_engine_and_each_gets_its_own() -> None:
 
 def test_work_that_takes_too_long() -> None:
     engine = GatedEngine()
-    with running(engine, timeout=0.3) as server:
+    with running(engine, timeout=2) as server:
         reply = server.client.post("/v1/parse", content=picture())
-        assert (reply.status_code, "not done within 0.3 seconds" in problem(reply)) == (504, True)
+        assert (reply.status_code, "not done within 2 seconds" in problem(reply)) == (504, True)
         assert server.figure(IN_WORK) == 0
         engine.gate.set()
         assert server.client.post("/v1/parse", content=picture()).status_code == 200
@@ -109,19 +109,19 @@ def test_a_body_that_is_cut_off() -> None:
 
 
 def test_heads_that_are_too_long_too_slow_or_no_http(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("segface_edge.serving.connections.HEAD_SECONDS", 0.3)
+    monkeypatch.setattr("segface_edge.serving.connections.HEAD_SECONDS", 1.0)
     with running() as server:
         status, body = server.raw(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nX: ", b"x" * 40_000)
         assert (status, b"over 32768 bytes" in body) == (431, True)
-        status, body = server.raw(b"GET /healthz HTTP/1.1\r\n", *[b"X: x\r\n"] * 20, pause=0.05)
-        assert (status, b"was not there within 0.3 seconds" in body) == (408, True)
+        status, body = server.raw(b"GET /healthz HTTP/1.1\r\n", *[b"X: x\r\n"] * 30, pause=0.1)
+        assert (status, b"was not there within 1 seconds" in body) == (408, True)
         status, body = server.raw(b"")
-        assert (status, b"was not there within 0.3 seconds" in body) == (408, True)
+        assert (status, b"was not there within 1 seconds" in body) == (408, True)
         status, body = server.raw(b"\x16\x03\x01 no http\r\n\r\n")
         assert (status, body) == (400, b'{"error": "invalid http request received."}')
         # A connection that is kept for more is no slow head.
         assert server.client.get("/healthz").status_code == 200
-        time.sleep(0.5)
+        time.sleep(1.2)
         assert server.client.get("/healthz").status_code == 200
 
 

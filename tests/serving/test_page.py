@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import json
+import re
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -36,7 +37,7 @@ _SPEC.loader.exec_module(live_page)
 
 pytestmark = pytest.mark.slow
 
-TOKEN = "a-token-of-the-tests"
+TOKEN = "a-token+of/the-tests=="
 # A name of this machine that is not loopback's: a browser gives its pages no camera over http.
 NAME = "face.test"
 HAIR = (64, 160, 72)
@@ -356,14 +357,14 @@ def test_a_busy_server_is_tried_again(visit: Callable[..., Visit]) -> None:
     def serve(socket: WebSocketRoute) -> None:
         opened.append(socket)
         if len(opened) == 1:
-            socket.send(json.dumps({"type": "busy", "message": "full", "retry_after": 2}))
+            socket.send(json.dumps({"type": "busy", "message": "full", "retry_after": 5}))
             socket.close(code=1013)
         else:
             socket.send(json.dumps(HELLO))
 
     seen = visit(before=lambda page: page.route_web_socket("**/v1/live", serve))
     expect(seen.page.locator("#notice h2")).to_have_text("The server is busy")
-    expect(seen.page.locator("#wait")).to_have_text("Next try in 2 s")
+    expect(seen.page.locator("#wait")).to_have_text(re.compile(r"Next try in \d s"))
     expect(seen.page.locator("#status")).to_have_text("Connected")
     expect(seen.page.locator("#classes li")).to_have_count(2)
     assert len(opened) == 2

@@ -315,8 +315,8 @@ for (const name of ["dragover", "dragleave", "drop"]) {
 }
 
 // A token may come in the address behind #, which browsers send to nobody; it is taken out of sight, and kept for as
-// long as this tab is open.
-connection.token = new URLSearchParams(location.hash.slice(1)).get("token") ?? remembered();
+// long as this tab is open. A plus sign in it is no space.
+connection.token = new URLSearchParams(location.hash.slice(1).replaceAll("+", "%2B")).get("token") ?? remembered();
 if (location.hash) history.replaceState(null, "", location.pathname + location.search);
 setEffect("colour");
 if (!("WebSocket" in window)) {

@@ -27,12 +27,14 @@ demo: $(VENV)/ready
 	@echo "Go on with your own photo:  $(RUN)/segface-edge parse photo.jpg -o overlay.png"
 	@echo "Every command has examples: $(RUN)/segface-edge parse --help"
 
-test: $(VENV)/ready lint
-	$(RUN)/python -m pytest -m 'not slow'
-
 # Two files at a time, a thread each.
+PARALLEL := -n 2 --dist loadfile
+
+test: $(VENV)/ready lint
+	OMP_NUM_THREADS=1 $(RUN)/python -m pytest -m 'not slow' $(PARALLEL)
+
 test-slow: $(VENV)/ready
-	OMP_NUM_THREADS=1 $(RUN)/python -m pytest -m slow -n 2 --dist loadfile --durations=20
+	OMP_NUM_THREADS=1 $(RUN)/python -m pytest -m slow $(PARALLEL) --durations=20
 
 # On a machine with an NVIDIA GPU, in an environment that is there already (a Jetson's, or one with CUDA's PyTorch).
 test-gpu:
@@ -46,8 +48,8 @@ lint: $(VENV)/ready
 # The suite without torch, on another Python: make test-runtime PYTHON=python3.10 VENV=.venv-3.10
 test-runtime:
 	$(PYTHON) -m venv $(VENV)
-	$(RUN)/python -m pip install --quiet -c $(PINS) -e . pytest hypothesis
-	$(RUN)/python -m pytest -m 'not slow'
+	$(RUN)/python -m pip install --quiet -c $(PINS) -e . pytest pytest-xdist hypothesis
+	OMP_NUM_THREADS=1 $(RUN)/python -m pytest -m 'not slow' $(PARALLEL)
 
 # The same with the lowest versions that are allowed: make test-lowest PYTHON=python3.10 VENV=.venv-lowest
 test-lowest: PINS := constraints-lowest.txt

@@ -18,6 +18,7 @@ import numpy as np
 import pytest
 
 from segface_edge import zoo
+from segface_edge.bench.clock import SystemClock
 from segface_edge.bench.layers import measured_layers
 from segface_edge.bench.pipeline import Pipeline
 from segface_edge.engines import open_engine
@@ -241,7 +242,7 @@ def layers_tell_their_times(world: World, folder: Path) -> None:
 def layers_of_a_plan_for_several_frames(world: World, folder: Path) -> None:
     _, plan, _ = make(folder, BuildConfig(min_batch=2, opt_batch=2, max_batch=3))
     with TensorRTEngine(plan) as engine:
-        pipeline = Pipeline(engine, zoo.PORTRAIT.read_bytes(), span="engine")
+        pipeline = Pipeline(engine, zoo.PORTRAIT.read_bytes(), span="engine", clock=SystemClock())
         document = measured_layers(pipeline, None, lambda _: None)
     assert document["run_ms"] == pytest.approx(document["layers_ms"])
 

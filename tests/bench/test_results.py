@@ -19,6 +19,7 @@ def results(root: Path) -> Path:
 
 
 def test_results_md_is_what_the_reports_say(results: Path) -> None:
+    pytest.importorskip("jsonschema", reason="device records are checked with jsonschema")
     assert results.with_name("RESULTS.md").read_text(encoding="utf-8") == render(results)
 
 

@@ -12,10 +12,11 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import Any
 
-import httpx
 import numpy as np
 import pytest
 from PIL import Image
+
+httpx = pytest.importorskip("httpx", reason="serving needs the extra serve, its tests httpx")
 
 from segface_edge.engines import FakeEngine
 from segface_edge.engines.base import cores
@@ -34,7 +35,7 @@ def posting(server: Running, reds: list[int]) -> tuple[ThreadPoolExecutor, list[
 def test_two_hundred_at_once_with_sixteen_places_are_all_answered() -> None:
     engine = FakeEngine(delay=0.02)
 
-    async def all_at_once(url: str) -> list[httpx.Response]:
+    async def all_at_once(url: str) -> list[Any]:
         limits = httpx.Limits(max_connections=None)
         async with httpx.AsyncClient(base_url=url, timeout=20, trust_env=False, limits=limits) as client:
             return await asyncio.gather(*(client.post("/v1/parse", content=picture()) for _ in range(200)))

@@ -1,6 +1,6 @@
 """Pictures of the page that `segface-edge bench --html` writes, for the README: needs Chromium, Pillow and pypdfium2.
 
-    segface-edge bench --engine segface_stride4.onnx --engine segface_stride8.onnx --threads 1 --openings 6 \
+    segface-edge bench --engine segface_deploy.onnx --engine segface_reference.onnx --threads 1 --openings 6 \
         --profile --html bench.html
     python docs/bench_page.py bench.html
 

@@ -37,6 +37,8 @@ _SPEC.loader.exec_module(live_page)
 
 pytestmark = pytest.mark.slow
 
+# Of everything that is waited for: a machine may be busy.
+expect.set_options(timeout=20_000)
 TOKEN = "a-token+of/the-tests=="
 # A name of this machine that is not loopback's: a browser gives its pages no camera over http.
 NAME = "face.test"
@@ -365,7 +367,7 @@ def test_a_busy_server_is_tried_again(visit: Callable[..., Visit]) -> None:
     seen = visit(before=lambda page: page.route_web_socket("**/v1/live", serve))
     expect(seen.page.locator("#notice h2")).to_have_text("The server is busy")
     expect(seen.page.locator("#wait")).to_have_text(re.compile(r"Next try in \d s"))
-    expect(seen.page.locator("#status")).to_have_text("Connected", timeout=20_000)
+    expect(seen.page.locator("#status")).to_have_text("Connected")
     expect(seen.page.locator("#classes li")).to_have_count(2)
     assert len(opened) == 2
 

@@ -24,12 +24,13 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import click
+import psutil
 import pyarrow as pa
 import pyarrow.parquet as pq
 from PIL import Image
@@ -186,22 +187,6 @@ def scale(rows: int, names: int) -> None:
     )
 
 
-def descendants(of: int) -> Iterator[tuple[int, str]]:
-    """(process, name) of all that a process has started (Linux)."""
-    parents: dict[int, tuple[int, str]] = {}
-    for path in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            head, _, rest = path.read_text().rpartition(")")
-        except OSError:  # it has ended
-            continue
-        parents[int(path.parent.name)] = (int(rest.split()[1]), head.partition("(")[2])
-    for process, (parent, name) in parents.items():
-        while parent not in (0, 1, of):
-            parent = parents.get(parent, (0, ""))[0]
-        if parent == of:
-            yield process, name
-
-
 @main.command()
 @click.option("--photos", "count", default=2000, show_default=True)
 @click.option("--bad", default=40, show_default=True)
@@ -237,7 +222,8 @@ def survive(count: int, bad: int, side: int, workers: int, part_rows: int) -> No
         quarter = count // part_rows // 4
         process = start(out, *ray)
         wait_for(quarter)
-        killed = next(worker for worker, name in descendants(process.pid) if name.startswith("ray::MapWorker"))
+        started = psutil.Process(process.pid).children(recursive=True)
+        killed = next(one.pid for one in started if one.name().startswith("ray::MapWorker"))
         os.kill(killed, signal.SIGKILL)
         wait_for(2 * quarter)
         process.send_signal(signal.SIGINT)

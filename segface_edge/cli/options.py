@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
@@ -43,6 +43,20 @@ def json_option(function: _Command) -> _Command:
     return click.option(
         "--json", "json_to", metavar="FILE", help="Write the result as JSON; - for standard output instead of text."
     )(function)
+
+
+def check_alone(option: str, others: Collection[str]) -> None:
+    """Raises UsageError where an option of this command is given that says nothing beside `option`.
+
+    Args:
+        option: as users write it.
+        others: names of the parameters that may be given with it, its own among them.
+    """
+    context = click.get_current_context()
+    for param in context.command.params:
+        default = context.get_parameter_source(param.name or "") is click.core.ParameterSource.DEFAULT
+        if param.name not in others and not default:
+            raise UsageError(f"{option} and {param.opts[0]}", "contradict each other", "give one of them")
 
 
 def check_json(json_to: str | None) -> None:

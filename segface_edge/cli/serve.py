@@ -16,7 +16,6 @@ from .options import ModelFile, face_options, model_options
 
 # What the extra brings.
 _SERVING = ("starlette", "uvicorn", "h11", "websockets", "python_multipart", "prometheus_client")
-_CTRL_C = 130
 # Of a photo, unless --max-faces says otherwise: a caller's crowd is not to keep others waiting.
 MAX_FACES = 20
 
@@ -94,7 +93,7 @@ def command(
     device: str,
     threads: int | None,
     spec: Path | None,
-) -> int:
+) -> None:
     """Serve a model over HTTP: photos, a live page for the browser's camera, the Open Inference Protocol."""
     _check_packages()
     from segface_edge import zoo
@@ -139,9 +138,7 @@ def command(
         click.echo(f"serving {Path(engine.source).name} on {engine.device} at {at}")
         stopped_by = server.serve(app, listening, settings)
     if stopped_by == signal.SIGINT:
-        click.echo("stopped", err=True)
-        return _CTRL_C
-    return 0
+        raise KeyboardInterrupt
 
 
 def _check_packages() -> None:

@@ -15,7 +15,7 @@ import click
 from segface_edge.errors import ModelFileError, SegFaceEdgeError, UsageError, missing_extra
 from segface_edge.files import make_folder
 
-from .options import check_json, progress_bar, say
+from .options import check_alone, check_json, progress_bar, say
 
 if TYPE_CHECKING:
     from segface_edge.bench.choice import Opener
@@ -49,11 +49,7 @@ def check_suite_options(suite: Path | None, out: Path | None, calib_data: Path |
             if given is not None:
                 raise UsageError(option, "is for suites", "give --suite export/suite.toml, or leave it out")
         return
-    context = click.get_current_context()
-    for param in context.command.params:
-        default = context.get_parameter_source(param.name or "") is click.core.ParameterSource.DEFAULT
-        if param.name not in _OPEN and not default:
-            raise UsageError(f"--suite and {param.opts[0]}", "contradict each other", "give one of them")
+    check_alone("--suite", _OPEN)
     if out is None:
         raise UsageError("--suite", "has no folder to write to", "give -o DIR")
 

@@ -11,7 +11,7 @@ import click
 
 from segface_edge.errors import InputError, UsageError, missing_extra
 
-from .options import say
+from .options import check_alone, say
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -49,11 +49,7 @@ def check_triton(folder: Path | None, model: Path | None, out: Path | None) -> N
             raise UsageError("--model", "is for a model repository", "give --triton DIR, or --weights for an export")
         return
     if model is not None:
-        context = click.get_current_context()
-        for param in context.command.params:
-            default = context.get_parameter_source(param.name or "") is click.core.ParameterSource.DEFAULT
-            if param.name not in _OPEN and not default:
-                raise UsageError(f"--model and {param.opts[0]}", "contradict each other", "give one of them")
+        check_alone("--model", _OPEN)
     module = _module()
     named = model or out
     if named is not None:

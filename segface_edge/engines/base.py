@@ -141,6 +141,14 @@ class Engine(ABC):
             self.source, "is run by an engine that does not tell its layers' times", "profile an ONNX file or a plan"
         )
 
+    def check(self, frames: UInt8Array) -> None:
+        """Raises UsageError where frames have another shape or type than `infer` takes."""
+        size = self.spec.size
+        if frames.ndim != 4 or frames.shape[1:] != (size, size, 3) or frames.dtype != np.uint8 or not len(frames):
+            raise UsageError(
+                f"frames {frames.shape} {frames.dtype}", f"are not (N, {size}, {size}, 3) uint8", "use fitting.fit"
+            )
+
     def _in_calls(self, frames: UInt8Array) -> Iterator[tuple[UInt8Array, int]]:
         """The frames in calls of the size that the model takes, and how many of each are meant: the last one of too
         few is repeated.
@@ -148,11 +156,7 @@ class Engine(ABC):
         Raises:
             UsageError: another shape or type than `infer` takes.
         """
-        size = self.spec.size
-        if frames.ndim != 4 or frames.shape[1:] != (size, size, 3) or frames.dtype != np.uint8 or not len(frames):
-            raise UsageError(
-                f"frames {frames.shape} {frames.dtype}", f"are not (N, {size}, {size}, 3) uint8", "use fitting.fit"
-            )
+        self.check(frames)
         step = self.spec.batch or max(self.min_batch, min(len(frames), self.max_batch))
         least = self.spec.batch or self.min_batch
         for start in range(0, len(frames), step):

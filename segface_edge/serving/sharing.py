@@ -69,7 +69,7 @@ class SharedEngine(Engine):
         Raises:
             UsageError: another shape or type; it is closed.
         """
-        self._check(frames)
+        self.check(frames)  # what is wrong with one caller's frames must not fail the others' call
         asked = _Asked(frames, landmarks)
         with self._changed:
             if self._closed:
@@ -97,13 +97,6 @@ class SharedEngine(Engine):
             self._changed.notify_all()
         self._thread.join()
         self._engine.close()
-
-    def _check(self, frames: UInt8Array) -> None:
-        # What is wrong with one caller's frames must not fail the others' call.
-        size = self.spec.size
-        if frames.ndim != 4 or frames.shape[1:] != (size, size, 3) or frames.dtype != np.uint8 or not len(frames):
-            shape = f"{frames.shape} {frames.dtype}"
-            raise UsageError(f"frames {shape}", f"are not (N, {size}, {size}, 3) uint8", "use fitting.fit")
 
     def _work(self) -> None:
         while calls := self._next():

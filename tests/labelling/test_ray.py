@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +17,8 @@ import pytest
 pa = pytest.importorskip("pyarrow", reason="label needs pyarrow")
 pq = pytest.importorskip("pyarrow.parquet")
 pytest.importorskip("ray", reason="Ray is not installed")
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="workers are found in /proc"),
-]
+psutil = pytest.importorskip("psutil", reason="workers are found with psutil")
+pytestmark = pytest.mark.slow
 
 MAIN = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); import segface_edge.cli as c; c.main()"
 RAY = ("--locate", "whole", "--ray", "local", "--workers", "2")
@@ -29,22 +27,6 @@ RAY = ("--locate", "whole", "--ray", "local", "--workers", "2")
 def rows_of(folder: Path) -> list[dict[str, Any]]:
     found = pa.concat_tables(pq.read_table(path) for path in sorted(folder.glob("part-*.parquet")))
     return sorted(found.to_pylist(), key=lambda row: row["path"])
-
-
-def descendants(of: int) -> Iterator[tuple[int, str]]:
-    """(process, name) of all that a process has started."""
-    parents: dict[int, tuple[int, str]] = {}
-    for path in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            head, _, rest = path.read_text().rpartition(")")
-        except OSError:  # it has ended
-            continue
-        parents[int(path.parent.name)] = (int(rest.split()[1]), head.partition("(")[2])
-    for process, (parent, name) in parents.items():
-        while parent not in (0, 1, of):
-            parent = parents.get(parent, (0, ""))[0]
-        if parent == of:
-            yield process, name
 
 
 def start(*arguments: object) -> subprocess.Popen[str]:
@@ -72,7 +54,8 @@ def test_a_worker_is_killed_and_the_run_is_stopped_and_started_again(
         return len(list(out.glob("part-*.parquet")))
 
     wait_for(lambda: parts() >= 2, process)
-    workers = [worker for worker, name in descendants(process.pid) if name.startswith("ray::MapWorker")]
+    started = psutil.Process(process.pid).children(recursive=True)
+    workers = [one.pid for one in started if one.name().startswith("ray::MapWorker")]
     assert workers
     os.kill(workers[0], signal.SIGKILL)
     killed_at = parts()

@@ -23,6 +23,7 @@ RANDOM_WEIGHTS = "random"
 Graph = Literal["deploy", "reference"]
 OutputKind = Literal["labels", "confidence", "logits"]
 Precision = Literal["fp32", "fp16", "int8"]
+MadeFor = Literal["gpu", "cpu"]
 Warp = Literal["none", "outside", "inside"]
 
 # ImageNet statistics, RGB, in [0, 1]: what SegFace's backbones were trained with.
@@ -54,6 +55,8 @@ class ModelSpec:
             input, `landmarks` (N, 5, 2) float32, pixels of the square.
         trained_size: the input side that the weights were trained at; None where the checkpoint does not say.
         precision: the arithmetic of the file.
+        made_for: whose kernels an int8 file is for: `gpu`, int8 convolutions amid fp16, as TensorRT reads them; `cpu`,
+            int8 from layer to layer amid fp32.
         mean, std: per-channel normalisation of RGB in [0, 1].
         terms: terms of use of the weights, one line.
         provenance: where the weights came from and what wrote the file (sha256, versions).
@@ -69,6 +72,7 @@ class ModelSpec:
     warp: Warp = "none"
     trained_size: int | None = None
     precision: Precision = "fp32"
+    made_for: MadeFor = "gpu"
     mean: tuple[float, float, float] = IMAGENET_MEAN
     std: tuple[float, float, float] = IMAGENET_STD
     terms: str = "not stated"
@@ -89,6 +93,8 @@ class ModelSpec:
         document = {"version": SPEC_VERSION, **asdict(self)}
         if self.warp == "none":  # as it was before there were warps: whoever reads no warp need not know the word
             del document["warp"]
+        if self.made_for == "gpu":  # likewise
+            del document["made_for"]
         return json.dumps(document, sort_keys=True)
 
     @classmethod
@@ -167,6 +173,7 @@ def _problem(document: dict[str, Any]) -> str | None:
         "warp": get("warp", "none") in get_args(Warp),
         "trained_size": get("trained_size") is None or whole(get("trained_size"), range(1, 4097)),
         "precision": get("precision", "fp32") in get_args(Precision),
+        "made_for": get("made_for", "gpu") in get_args(MadeFor),
         "mean": "mean" not in document or numbers(document["mean"]),
         "std": "std" not in document or (numbers(document["std"]) and all(item > 0 for item in document["std"])),
         "terms": isinstance(get("terms", ""), str),

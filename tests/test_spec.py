@@ -62,6 +62,14 @@ def test_who_knows_of_no_warp_reads_what_does_not_warp() -> None:
     assert ModelSpec.from_json(SPEC.to_json(), source="x.onnx").warp == "none"
 
 
+def test_whose_kernels_int8_is_for_is_said_where_it_is_not_as_ever() -> None:
+    assert "made_for" not in json.loads(SPEC.to_json())
+    spec = replace(SPEC, precision="int8", made_for="cpu")
+    assert ModelSpec.from_json(spec.to_json(), source="x.onnx") == spec
+    with pytest.raises(IncompatibleEngineError, match="made_for is 'npu'"):
+        ModelSpec.from_json(document(made_for="npu"), source="x.onnx")
+
+
 def test_the_document_states_version_1() -> None:
     assert json.loads(SPEC.to_json())["version"] == 1
 

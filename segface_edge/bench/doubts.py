@@ -12,8 +12,8 @@ MAX_CV = 0.05
 MAX_CLOCK_MOVE = 0.05
 MAX_OTHERS = 0.10
 MAX_STOLEN = 0.02
-# Precisions whose files ONNX Runtime computes in fp32 on a CPU: it has few kernels of fp16, and none of int8 for what
-# has fp16 around it (docs/precision.md, "On a CPU").
+# Precisions whose files ONNX Runtime computes in fp32 on a CPU, unless they are made for one: it has few kernels of
+# fp16, and none of int8 for what has fp16 around it (docs/precision.md, "On a CPU").
 ON_GPUS = ("fp16", "int8")
 
 
@@ -33,7 +33,7 @@ def doubts(rows: Sequence[dict[str, Any]], watched: dict[str, Any]) -> list[str]
     for entry in rows:
         engine = entry["engine"]
         frames, batch, name = entry["scenario"]["frames"], engine["batch"], engine["name"]
-        if engine["device"] == "cpu" and engine["precision"] in ON_GPUS:
+        if engine["device"] == "cpu" and engine["precision"] in ON_GPUS and engine.get("made_for") != "cpu":
             found.append(
                 f"{name}: is for GPUs; on a CPU its {engine['precision']} is widened and computed in fp32, which as a "
                 "rule takes longer than the fp32 file"

@@ -48,6 +48,7 @@ def row(name: str, pipeline: Pipeline, scenario: Scenario, samples: Samples, sta
             **engine.describe(),
             "graph": engine.spec.graph,
             "precision": engine.spec.precision,
+            **({} if engine.spec.made_for == "gpu" else {"made_for": engine.spec.made_for}),
             "size": engine.spec.size,
             "batch": engine.spec.batch,
         },

@@ -27,6 +27,7 @@ Examples:
   segface-edge export --dynamic --output confidence -o faces.onnx
   segface-edge export --precision fp16
   segface-edge export --precision int8 --calib-data photos/
+  segface-edge export --precision int8 --for cpu --calib-data photos/
   segface-edge export --weights model_299.pt --imgsz 512 -o segface_512.onnx
   segface-edge export --recipe export/jetson-orin-nano.toml
   segface-edge export --precision fp16 --engine model.plan
@@ -44,6 +45,7 @@ Examples:
 @click.option("--opset", type=int, help="ONNX opset, 18 to 20; default: 18, for int8 19.")
 @click.option("--output", help="labels, confidence (labels and confidence) or logits; default: labels.")
 @click.option("--precision", help="fp32, fp16 or int8 (the backbone; the rest fp16); default: fp32.")
+@click.option("--for", "made_for", help="Whose kernels int8 is for: gpu (TensorRT) or cpu; default: gpu.")
 @click.option("--calib-data", type=click.Path(path_type=Path), help="Folder of photos for the ranges of int8.")
 @click.option("--calib-images", type=int, help="How many of them; default: 64.")
 @click.option("--calib-method", help="percentile, minmax or entropy; default: percentile.")

@@ -30,6 +30,14 @@ Examples:
 @click.option(
     "--precision", type=click.Choice(["fp16", "int8"]), default="int8", show_default=True, help="What to make."
 )
+@click.option(
+    "--for",
+    "made_for",
+    type=click.Choice(["gpu", "cpu"]),
+    default="gpu",
+    show_default=True,
+    help="Whose kernels int8 is for: gpu (TensorRT), or cpu (ONNX Runtime).",
+)
 @click.option("--calib-data", type=click.Path(path_type=Path), help="Folder of photos for the ranges of int8.")
 @click.option("--calib-images", type=click.IntRange(1, 4096), default=64, show_default=True, help="How many of them.")
 @click.option(
@@ -53,7 +61,8 @@ def command(
 
     Which nodes stay in higher precision follows from what each of them alone does to the logits. The result is compared
     with the fp32 file on real faces, class by class; nothing is written unless it passes (exit code 4). int8 is for the
-    backbone's convolutions, the rest is fp16; its ranges come from photos, which need no labels.
+    backbone's convolutions, the rest is fp16 (with --for cpu it stays fp32); its ranges come from photos, which need no
+    labels.
     """
     try:
         from segface_edge.export.quantize import QuantizeConfig, run_quantize
@@ -61,7 +70,8 @@ def command(
         raise missing_extra(str(error.name), "export", "segface-edge quantize") from error
     config = QuantizeConfig(**options)
     if out is None and not sensitivity:
-        out = model.with_name(f"{model.stem}_{config.precision}.onnx")
+        kind = config.precision if config.made_for == "gpu" else f"{config.precision}_{config.made_for}"
+        out = model.with_name(f"{model.stem}_{kind}.onnx")
     if out is not None and out.suffix != ".onnx":
         raise UsageError(out, "is not an .onnx file name", "name the output FILE.onnx")
     check_json(json_to)
@@ -86,8 +96,15 @@ def _draw(path: Path, result: Quantized) -> None:
     tables: dict[str, tuple[Mapping[str, float], Collection[str], str, str]] = {}
     if lowered.int8:
         left = {one.name for one in lowered.int8} - set(lowered.int8_layers)
-        tables["Each convolution alone in int8"] = ({one.name: one.error for one in lowered.int8}, left, "int8", "fp16")
-    tables["Each node alone in fp16"] = ({one.name: one.error for one in lowered.half}, lowered.islands, "fp16", "fp32")
+        rest = "fp16" if lowered.half else "fp32"
+        tables["Each convolution alone in int8"] = ({one.name: one.error for one in lowered.int8}, left, "int8", rest)
+    if lowered.half:
+        tables["Each node alone in fp16"] = (
+            {one.name: one.error for one in lowered.half},
+            lowered.islands,
+            "fp16",
+            "fp32",
+        )
     save_figure(sensitivity_figure(tables), path)
 
 
@@ -96,8 +113,9 @@ def _text(result: Quantized, *, tables: bool) -> str:
     if tables:
         if lowered.int8:
             left = {one.name for one in lowered.int8} - set(lowered.int8_layers)
-            lines += _table("convolution alone in int8", lowered.int8, left, "fp16")
-        lines += _table("node alone in fp16", lowered.half, lowered.islands, "fp32")
+            lines += _table("convolution alone in int8", lowered.int8, left, "fp16" if lowered.half else "fp32")
+        if lowered.half:
+            lines += _table("node alone in fp16", lowered.half, lowered.islands, "fp32")
     lines += lowered.summary()
     if result.parity is not None:
         lines.append(result.parity.summary())

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from segface_edge.errors import InputError, UsageError
-from segface_edge.spec import Graph, OutputKind, Precision
+from segface_edge.spec import Graph, MadeFor, OutputKind, Precision
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -24,6 +24,16 @@ CalibrationMethod = Literal["percentile", "minmax", "entropy"]
 WarpPlace = Literal["outside", "inside"]
 MAX_CALIBRATION = 4096
 MAX_BATCH = 256
+
+
+def check_made_for(made_for: MadeFor, precision: Precision) -> None:
+    """Raises UsageError where a precision has no kernels on a CPU."""
+    if made_for == "cpu" and precision != "int8":
+        raise UsageError(
+            f"--for cpu --precision {precision}",
+            "is for int8: fp32 runs on any CPU as it is, and x86 has no products of fp16",
+            "use --precision int8, or leave --for out",
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,6 +56,8 @@ class ExportConfig:
             the same numbers. Sessions fold the Casts when they load.
         precision: `fp32`; `fp16`, with islands of fp32 where the labels need them; or `int8`, which is the backbone's
             convolutions, the rest fp16. Only of the deploy graph.
+        made_for: whose kernels int8 is for: `gpu` (TensorRT's); or `cpu` (ONNX Runtime's: int8 from layer to layer, the
+            rest fp32).
         calib_data: folder of photos for the ranges of int8.
         calib_images: how many of them, chosen so that rare classes are among them.
         calib_method: `percentile`, `minmax` or `entropy`.
@@ -67,6 +79,7 @@ class ExportConfig:
     simplify: bool = True
     compact: bool = False
     precision: Precision = "fp32"
+    made_for: MadeFor = "gpu"
     calib_data: Path | None = None
     calib_images: int = 64
     calib_method: CalibrationMethod = "percentile"
@@ -82,6 +95,10 @@ class ExportConfig:
             f"precision {self.precision!r}": (
                 self.precision not in get_args(Precision),
                 f"use one of {', '.join(get_args(Precision))}",
+            ),
+            f"made_for {self.made_for!r}": (
+                self.made_for not in get_args(MadeFor),
+                f"use {' or '.join(get_args(MadeFor))}",
             ),
             f"calibration by {self.calib_method!r}": (
                 self.calib_method not in get_args(CalibrationMethod),
@@ -123,6 +140,7 @@ class ExportConfig:
             raise UsageError("--precision int8", "needs photos for its ranges", "give a folder: --calib-data DIR")
         if self.precision != "int8" and self.calib_data is not None:
             raise UsageError("--calib-data", f"has no use with {self.precision}", "add --precision int8")
+        check_made_for(self.made_for, self.precision)
         if self.precision == "int8" and self.opset is not None and self.opset not in INT8_OPSETS:
             known = f"use {INT8_OPSETS.start} or {INT8_OPSETS.stop - 1}"
             raise UsageError(f"opset {self.opset}", "is none for int8 of fp16 values", known)

@@ -86,7 +86,7 @@ def default_path(config: ExportConfig, backbone: str, size: int) -> Path:
     elif config.output not in (None, "labels"):
         parts.append(str(config.output))
     if config.precision != "fp32":
-        parts.append(config.precision)
+        parts.append(config.precision if config.made_for == "gpu" else f"{config.precision}_{config.made_for}")
     if config.warp == "inside":
         parts.append("warping")
     return Path("_".join(parts) + ".onnx")
@@ -173,6 +173,7 @@ def run_export(
                 chain["simplified ONNX"] = wide
             asked = QuantizeConfig(
                 precision=config.precision,
+                made_for=config.made_for,
                 calib_data=config.calib_data,
                 calib_images=config.calib_images,
                 calib_method=config.calib_method,
@@ -182,7 +183,7 @@ def run_export(
             frames = frames + calibration  # the bundled faces wear nothing
             lowered = lower_file(wide, asked, frames, calibration, progress=progress, bar=bar)
             onnx.save(lowered.model, final)
-            spec = replace(spec, precision=config.precision)
+            spec = replace(spec, precision=config.precision, made_for=config.made_for)
             _finish(final, final, spec, compacted=config.compact)
             chain[f"{config.precision} ONNX"] = final
         with bar(len(frames), f"comparing with PyTorch on {len(frames)} faces") as advance:

@@ -11,14 +11,15 @@ from typing import Any
 import onnx
 
 from segface_edge.pictures.geometry import UInt8Array
-from segface_edge.spec import Precision
+from segface_edge.spec import MadeFor, Precision
 
 from .config import CalibrationMethod
 from .constants import fold_batch_norm, plain_weights
 from .cost import macs_by_type, node_costs
 from .half import half_candidates, to_half
 from .int8 import int8_candidates, quantise
-from .ranges import calibrate, calibration_steps
+from .int8_cpu import cpu_candidates, quantise_chains, tensors_to_range
+from .ranges import calibrate, calibration_steps, inputs
 from .sensitivity import Candidate, Sensitivity, sensitivities
 
 Bar = Callable[[int, str], AbstractContextManager[Callable[[int], None]]]
@@ -53,7 +54,7 @@ class Lowered:
         islands: nodes that stay in fp32.
         int8_layers: convolutions in int8.
         together: every node in fp16 but the islands, every result rounded. ONNX Runtime keeps some of them in fp32 on a
-            CPU, which has no kernels for half of all operators; a GPU does not.
+            CPU, which has no kernels for half of all operators; a GPU does not. None where nothing is fp16.
         macs: multiplications of a call by type.
         calibration_sha256: of the frames that int8 was calibrated on.
     """
@@ -63,7 +64,7 @@ class Lowered:
     int8: tuple[Sensitivity, ...]
     islands: tuple[str, ...]
     int8_layers: tuple[str, ...]
-    together: Sensitivity
+    together: Sensitivity | None
     macs: Mapping[str, int]
     calibration_sha256: str | None = None
 
@@ -74,15 +75,17 @@ class Lowered:
             "int8": [asdict(found) for found in self.int8],
             "islands": list(self.islands),
             "int8_layers": list(self.int8_layers),
-            "together": asdict(self.together),
+            "together": self.together and asdict(self.together),
             "macs": dict(self.macs),
             "calibration_sha256": self.calibration_sha256,
         }
 
     def summary(self) -> list[str]:
-        """Two lines for people."""
+        """A line or two for people."""
         total = sum(self.macs.values())
         shares = ", ".join(f"{kind.lower()} {count / total:.1%}" for kind, count in sorted(self.macs.items()))
+        if self.together is None:
+            return [f"multiplications: {total / 1e9:.2f} G, {shares}"]
         return [
             f"multiplications: {total / 1e9:.2f} G, {shares}; {len(self.islands)} nodes stay in fp32",
             f"every fp16 result rounded, as on a GPU: {self.together.turned:.3%} of the labels turn",
@@ -94,16 +97,18 @@ def lower(
     precision: Precision,
     frames: Sequence[UInt8Array],
     *,
+    made_for: MadeFor = "gpu",
     calibration: Sequence[UInt8Array] = (),
     method: CalibrationMethod = "percentile",
     bar: Bar = no_bar,
 ) -> Lowered:
-    """`model` in fp16 with islands of fp32, or with convolutions in int8 and the rest in that fp16.
+    """`model` in fp16 with islands of fp32, or with convolutions in int8 and the rest in that fp16 (for a CPU in fp32).
 
     Args:
         model: a deploy graph in fp32; it is not changed.
         precision: `fp16` or `int8`.
         frames: (S, S, 3) uint8 RGB each, for the sensitivities: a few.
+        made_for: whose kernels int8 is for.
         calibration: likewise, for the ranges of int8: many.
         method: of the calibration.
         bar: makes a progress bar for a length and a label.
@@ -118,13 +123,26 @@ def lower(
     chosen: tuple[str, ...] = ()
     ranges: dict[str, float] = {}
     if precision == "int8":
-        steps = calibration_steps(plain, len(calibration), method)
+        tensors = tensors_to_range(plain) if made_for == "cpu" else inputs(plain)
+        steps = calibration_steps(len(tensors), len(calibration), method)
         with bar(steps, f"calibrating on {len(calibration)} photos") as advance:
-            ranges = calibrate(plain, calibration, method, advance)
-        candidates = int8_candidates(plain, ranges)
+            ranges = calibrate(plain, calibration, method, advance, tensors=tensors)
+        candidates = cpu_candidates(plain, ranges) if made_for == "cpu" else int8_candidates(plain, ranges)
         with bar((len(candidates) + 1) * len(frames), "each convolution in int8") as advance:
             int8 = sensitivities(plain, candidates, frames, advance)
         chosen = choose_layers(int8, macs)
+    if made_for == "cpu":
+        lowered = quantise_chains(plain, chosen, ranges)
+        return Lowered(
+            model=lowered,
+            half=(),
+            int8=tuple(int8),
+            islands=(),
+            int8_layers=chosen,
+            together=None,
+            macs=macs_by_type(lowered),
+            calibration_sha256=_sha256(calibration),
+        )
     candidates = half_candidates(plain)
     groups = grouped(candidates, macs)
     with bar((len(groups) + 1) * len(frames), "each node in fp16") as advance:

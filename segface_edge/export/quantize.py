@@ -21,9 +21,9 @@ from segface_edge.evaluation.calibration import candidates, chosen
 from segface_edge.evaluation.parity import Parity, compare
 from segface_edge.evaluation.photos import Faces, bundled_faces, own_faces
 from segface_edge.files import write_whole
-from segface_edge.spec import METADATA_KEY, PARITY_KEY, PRECISION_KEY, ModelSpec, Precision
+from segface_edge.spec import METADATA_KEY, PARITY_KEY, PRECISION_KEY, MadeFor, ModelSpec, Precision
 
-from .config import INT8_OPSETS, CalibrationMethod
+from .config import INT8_OPSETS, CalibrationMethod, check_made_for
 from .finish import set_metadata
 from .precision import Bar, Lowered, lower, no_bar
 
@@ -37,6 +37,7 @@ class QuantizeConfig:
 
     Attributes:
         precision: `fp16` or `int8`.
+        made_for: whose kernels int8 is for: `gpu`, or `cpu`.
         calib_data: folder of photos for the ranges of int8.
         calib_images: how many of them, chosen so that rare classes are among them.
         calib_method: `percentile`, `minmax` or `entropy`.
@@ -44,6 +45,7 @@ class QuantizeConfig:
     """
 
     precision: Precision = "int8"
+    made_for: MadeFor = "gpu"
     calib_data: Path | None = None
     calib_images: int = 64
     calib_method: CalibrationMethod = "percentile"
@@ -56,6 +58,7 @@ class QuantizeConfig:
             raise UsageError("--precision int8", "needs photos for its ranges", "give a folder: --calib-data DIR")
         if self.precision == "fp16" and self.calib_data is not None:
             raise UsageError("--calib-data", "has no use with fp16", "leave it out, or use --precision int8")
+        check_made_for(self.made_for, self.precision)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -125,7 +128,7 @@ def run_quantize(
         calibration = photos_to_calibrate_on(config, reference, bar)
         frames = Faces(held, spec.size) + calibration  # the bundled faces wear nothing
         lowered = lower_file(source, config, frames, calibration, progress=progress, bar=bar)
-        spec = replace(spec, precision=config.precision)
+        spec = replace(spec, precision=config.precision, made_for=config.made_for)
         content = serialised(lowered.model, spec, lowered, [])
         parity = None
         if path is not None:
@@ -178,8 +181,16 @@ def lower_file(
         model = version_converter.convert_version(model, INT8_OPSETS.start)
     progress(f"fp32 to {config.precision}")
     few = (calibration or frames)[:SENSITIVITY_FACES]
-    lowered = lower(model, config.precision, few, calibration=calibration, method=config.calib_method, bar=bar)
-    if not math.isfinite(lowered.together.error):
+    lowered = lower(
+        model,
+        config.precision,
+        few,
+        made_for=config.made_for,
+        calibration=calibration,
+        method=config.calib_method,
+        bar=bar,
+    )
+    if lowered.together is not None and not math.isfinite(lowered.together.error):
         raise ParityError(
             source,
             "has values that half precision does not hold: with every result rounded, as on a GPU, its logits are "

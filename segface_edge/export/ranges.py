@@ -39,9 +39,9 @@ def layers(model: onnx.ModelProto) -> list[onnx.NodeProto]:
     return [node for node in model.graph.node if node.op_type == "Conv"]
 
 
-def calibration_steps(model: onnx.ModelProto, photos: int, method: CalibrationMethod) -> int:
+def calibration_steps(tensors: int, photos: int, method: CalibrationMethod) -> int:
     """How many steps `calibrate` takes: each pass over a photo is one, and each tensor whose range is searched for."""
-    return photos if method == "minmax" else 2 * photos + len(_tensors(model))
+    return photos if method == "minmax" else 2 * photos + tensors
 
 
 def calibrate(
@@ -49,20 +49,24 @@ def calibrate(
     frames: Sequence[UInt8Array],
     method: CalibrationMethod,
     progress: Callable[[int], None] = lambda _: None,
+    *,
+    tensors: Sequence[str] | None = None,
 ) -> dict[str, float]:
-    """The largest magnitude that each convolution's input shall hold: {tensor: magnitude}.
+    """The largest magnitude that each tensor shall hold: {tensor: magnitude}.
 
     Args:
         model: a deploy graph in fp32.
         frames: (S, S, 3) uint8 RGB each, of the kind that the model will see; looked at twice, one at a time.
         method: `minmax`: the largest seen; `percentile`, `entropy`: see the functions of these names.
         progress: called with the number of steps since the last call; there are `calibration_steps`.
+        tensors: which; None: the inputs of all convolutions.
 
     Raises:
         ParityError: a value is not finite.
     """
-    run = _probe(model)
-    largest = dict.fromkeys(_tensors(model), 0.0)
+    tensors = inputs(model) if tensors is None else tensors
+    run = _probe(model, tensors)
+    largest = dict.fromkeys(tensors, 0.0)
     for frame in frames:
         for name, values in run(frame):
             largest[name] = max(largest[name], _largest(name, values))
@@ -161,7 +165,8 @@ def _smooth(counts: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     return np.asarray(shares / shares.sum())
 
 
-def _tensors(model: onnx.ModelProto) -> list[str]:
+def inputs(model: onnx.ModelProto) -> list[str]:
+    """Of the convolutions, each once."""
     return sorted({node.input[0] for node in layers(model)})
 
 
@@ -173,15 +178,14 @@ def _largest(name: str, values: Array) -> float:
     return max(-low, high)
 
 
-def _probe(model: onnx.ModelProto) -> Callable[[UInt8Array], Iterator[tuple[str, Array]]]:
-    """What runs a frame and gives the convolutions' inputs. The rest of the graph is left out."""
-    tensors = _tensors(model)
+def _probe(model: onnx.ModelProto, tensors: Sequence[str]) -> Callable[[UInt8Array], Iterator[tuple[str, Array]]]:
+    """What runs a frame and gives these tensors. The rest of the graph is left out."""
     source = model.graph.input[0]
     probed = onnx.ModelProto()
     probed.CopyFrom(model)
     del probed.graph.value_info[:]
     probed.graph.value_info.extend(helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in tensors)
-    backbone = Extractor(probed).extract_model([source.name], tensors)
+    backbone = Extractor(probed).extract_model([source.name], list(tensors))
     options = ort.SessionOptions()
     options.log_severity_level = 4
     session = cpu_session(backbone.SerializeToString(), options)

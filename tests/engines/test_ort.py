@@ -389,3 +389,8 @@ def test_biases_of_int8_files_stay_as_they_are(kind: str) -> None:
     assert "WeightBiasQuantization" in words
     assert allowed("fp32", kind) == ([], {}, "all")
     assert "WeightBiasQuantization" not in allowed("fp16", kind)[0]
+
+
+def test_what_is_for_a_cpu_has_fp32_around_it_which_may_be_laid_out_for_one() -> None:
+    assert "NchwcTransformer" in allowed("int8", "cpu")[0]
+    assert allowed("int8", "cpu", "cpu")[0] == ["WeightBiasQuantization"]

@@ -130,6 +130,7 @@ def test_int8_of_a_file_of_a_higher_opset_is_refused(source: Path, tmp_path: Pat
         ({"precision": "fp32"}, "is what the file has"),
         ({"precision": "int8"}, "--calib-data DIR"),
         ({"precision": "fp16", "calib_data": Path("photos")}, "has no use"),
+        ({"precision": "fp16", "made_for": "cpu"}, "--for cpu --precision fp16: is for int8"),
     ],
 )
 def test_options_that_do_not_fit(options: dict[str, object], words: str) -> None:

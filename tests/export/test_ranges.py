@@ -106,7 +106,7 @@ def test_ranges_by_method(method: CalibrationMethod) -> None:
     assert model.SerializeToString() == before
     assert set(found) == {"x", "b"}
     # A bar that is full when all is done, and never before.
-    assert sum(seen) == calibration_steps(model, 5, method) == (5 if method == "minmax" else 12)
+    assert sum(seen) == calibration_steps(len(found), 5, method) == (5 if method == "minmax" else 12)
     assert set(seen) == {1}
     largest = float(np.abs(np.stack(frames) / 127.5 - 1).max())
     assert found["x"] == pytest.approx(largest, rel=1e-5 if method == "minmax" else 0.3)

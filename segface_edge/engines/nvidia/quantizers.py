@@ -8,7 +8,7 @@ from segface_edge.engines.ort.nodes import read_nodes, with_outputs
 from segface_edge.engines.ort.session import plain_session
 from segface_edge.errors import IncompatibleEngineError
 
-_CURE = "quantise it symmetrically, zero points int8 and 0: segface-edge quantize"
+_CURE = "quantise it symmetrically, zero points int8 and 0: segface-edge quantize --for gpu"
 
 
 def check_quantizers(content: bytes, path: Path) -> None:

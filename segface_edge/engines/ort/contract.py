@@ -23,10 +23,12 @@ def entry(session: Any, key: str) -> Any:
         return None
 
 
-def precision(session: Any) -> str:
-    """The precision that the file's metadata names, "fp32" where there is none: what is wrong is said later."""
+def precision(session: Any) -> tuple[str, str]:
+    """The precision that the file's metadata names, and whose kernels it is for; "fp32" and "gpu" where nothing is
+    said: what is wrong is said later."""
     document = entry(session, METADATA_KEY)
-    return str(document.get("precision")) if isinstance(document, dict) else "fp32"
+    document = document if isinstance(document, dict) else {}
+    return str(document.get("precision", "fp32")), str(document.get("made_for", "gpu"))
 
 
 def spec_of(session: Any, source: str) -> ModelSpec:

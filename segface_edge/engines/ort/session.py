@@ -84,7 +84,8 @@ def open_session(
     content = content_of(path)
     try:
         content = shown(content)
-        left_out, entries, optimisation = allowed(precision(plain_session(content)), "cpu" if index is None else "cuda")
+        kept, made_for = precision(plain_session(content))
+        left_out, entries, optimisation = allowed(kept, "cpu" if index is None else "cuda", made_for)
         for key, value in entries.items():
             options.add_session_config_entry(key, value)
         if index is None:

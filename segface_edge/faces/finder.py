@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 
 from segface_edge.pictures.framing import iou
 from segface_edge.pictures.geometry import FaceBox, UInt8Array
 
 from .levels import SIDES, Levels
 from .tiles import closer, in_four_turns
+from .watch import Watch, around
 from .yunet import YuNet
 
 # What is looked at, in pixels of the photo's longer side.
@@ -21,27 +21,14 @@ _PLAIN = 0.8
 # A whole face is surer than its parts, which larger levels have. One that is this large on a smaller level, in pixels
 # there, is rather taken from there: that level is the same for a photo and its smaller copy.
 _LARGE, _RATHER = 80, 0.05
+# One that is so sure there is not taken from a larger level.
+_NO_LARGER = 0.9
 # Two boxes are of one face where they share so much of the smaller one.
 _ONE = 0.5
 # So many of a photo's doubts are looked at, the surest first; and so many of its smallest level's.
 _DOUBTS, _GUESSES = 8, 2
 # Of a video, all turns are looked at in each so many-th frame; between them, faces are where they were (IoU).
 _EVERY, _SAME = 15, 0.3
-
-
-@dataclass
-class Watch:
-    """What a video's frames so far say of the next one.
-
-    Attributes:
-        quarters: of most of its faces.
-        faces: of the frame before.
-        frames: so far.
-    """
-
-    quarters: int = 0
-    faces: Sequence[FaceBox] = ()
-    frames: int = 0
 
 
 class Finder:
@@ -65,13 +52,26 @@ class Finder:
         levels = Levels.of(image, self._look)
         if watch is None:
             return self._anywhere(levels, *self._guessed(levels))[0]
-        if watch.frames % _EVERY:
-            watch.faces = self._turned(levels, watch.quarters, known=watch.faces)
-        else:
-            first = self._guessed(levels) if watch.frames == 0 else (watch.quarters, None)
-            watch.faces, watch.quarters = self._anywhere(levels, *first)
+        watch.faces = self._next(levels, watch)
         watch.frames += 1
         return list(watch.faces)
+
+    def _next(self, levels: Levels, watch: Watch) -> list[FaceBox]:
+        """The faces of a video's next frame: around those of the frame before, and everywhere where that is due, or one
+        is not where it was."""
+        is_due = watch.is_due(levels)
+        if watch.frames % _EVERY == 0:
+            first = self._guessed(levels) if watch.frames == 0 else (watch.quarters, None)
+            faces, watch.quarters = self._anywhere(levels, *first)
+        else:
+            known, quarters = watch.faces, watch.quarters
+            smallest = self._level(levels.upright(quarters), len(levels.pixels) - 1)
+            faces = [] if is_due else self._turned(levels, quarters, known=known, smallest=smallest, follow=True)
+            if not is_due and not watch.has_lost(faces, levels):
+                return faces
+            faces = self._turned(levels, quarters, known=known, smallest=smallest)
+        watch.looked(faces, levels)
+        return faces
 
     def _anywhere(self, levels: Levels, quarters: int, smallest: Sequence[FaceBox] | None) -> tuple[list[FaceBox], int]:
         """The faces and the turn of most, beginning with a turn that is likely, and what was seen in it already."""
@@ -101,6 +101,7 @@ class Finder:
         *,
         known: Sequence[FaceBox] | None = None,
         smallest: Sequence[FaceBox] | None = None,
+        follow: bool = False,
     ) -> list[FaceBox]:
         """The faces of a photo whose faces are mostly turned by these; of doubtful ones each turn is looked at.
 
@@ -109,11 +110,12 @@ class Finder:
             quarters: clockwise.
             known: the faces of the frame before; what is elsewhere, and would be no face so turned, is none.
             smallest: what was seen on the smallest level, so turned.
+            follow: look for smaller faces around the known ones alone.
         """
         upright = levels.upright(quarters)
         found, doubts = [], []
         before = [face.turned(-quarters, levels.height, levels.width) for face in known or ()]
-        for face in self._seen(upright, smallest):
+        for face in self._seen(upright, smallest, before if follow else None):
             same = next((one for one in before if iou(one, face) >= _SAME), None)
             if same is not None and same.turn:
                 found.append(closer(self._yunet, upright, face, same.turn // 90) or face)
@@ -132,21 +134,38 @@ class Finder:
         faces = joined(found)
         return [face.turned(quarters, upright.height, upright.width) for face in faces]
 
-    def _seen(self, levels: Levels, smallest: Sequence[FaceBox] | None = None) -> list[FaceBox]:
-        """What may be upright faces, the surest first, in the photo's pixels; the photo is turned as the levels are."""
-        found = []
+    def _seen(
+        self, levels: Levels, smallest: Sequence[FaceBox] | None = None, known: Sequence[FaceBox] | None = None
+    ) -> list[FaceBox]:
+        """What may be upright faces, the surest first, in the photo's pixels; the photo is turned as the levels are.
+
+        Args:
+            levels: the photo.
+            smallest: what was seen on the smallest level.
+            known: on larger levels, only what is around these is looked at.
+        """
         last = len(levels.pixels) - 1
-        for level in range(len(levels.pixels)):
-            seen = smallest if level == last and smallest is not None else self._level(levels, level)
+        found: list[tuple[float, FaceBox]] = []
+        for level in range(last, -1, -1):
+            if level == last:
+                seen = self._level(levels, level) if smallest is None else smallest
+            else:
+                seen = self._level(levels, level, known)
+            rated = []
             for face in seen:
                 large = level > 0 and (face.bottom - face.top) / levels.scale(level)[1] >= _LARGE
-                found.append((face.score + large * _RATHER, face))
+                rated.append((face.score + large * _RATHER, face))
+                if large and face.score >= _NO_LARGER and known is not None:
+                    known = [one for one in known if iou(one, face) < _SAME]
+            found = rated + found
         faces = joined(face for _, face in sorted(found, key=lambda one: -one[0]))
         return sorted(faces, key=lambda face: -face.score)
 
-    def _level(self, levels: Levels, level: int) -> list[FaceBox]:
-        """What may be faces on one of the levels, the surest first, in the photo's pixels."""
-        return [face.scaled(*levels.scale(level)) for face in self._yunet(levels.pixels[level])]
+    def _level(self, levels: Levels, level: int, near: Sequence[FaceBox] | None = None) -> list[FaceBox]:
+        """What may be faces on one of the levels, the surest first, in the photo's pixels; near others, where given."""
+        parts = [(levels.pixels[level], 0, 0)] if near is None else around(near, levels, level)
+        faces = [face.moved(left, top) for part, left, top in parts for face in self._yunet(part)]
+        return [face.scaled(*levels.scale(level)) for face in sorted(faces, key=lambda face: -face.score)]
 
 
 def joined(faces: Iterable[FaceBox]) -> list[FaceBox]:

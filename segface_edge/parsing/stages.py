@@ -13,9 +13,10 @@ import numpy as np
 from segface_edge.engines import Engine
 from segface_edge.engines.warped import infer_squares, needs_landmarks
 from segface_edge.faces import locate as locating
-from segface_edge.faces.finder import Finder, Watch
+from segface_edge.faces.finder import Finder
 from segface_edge.faces.locate import Located
 from segface_edge.faces.steady import Steady
+from segface_edge.faces.watch import Watch
 from segface_edge.pictures import fitting, reading
 from segface_edge.pictures.framing import fit_square, square_of
 from segface_edge.pictures.geometry import FaceBox, Fitted, UInt8Array

@@ -10,8 +10,8 @@ from itertools import islice, repeat
 from typing import Any
 
 from segface_edge.errors import ImageError
-from segface_edge.faces.finder import Watch
 from segface_edge.faces.steady import Steady
+from segface_edge.faces.watch import Watch
 from segface_edge.sources.ahead import Ahead
 from segface_edge.sources.photos import Source
 from segface_edge.sources.video import Video
@@ -126,6 +126,8 @@ def _photos(stages: Stages, photos: Iterable[Source], boxes: Any, landmarks: Ite
 
 def _prepared(stages: Stages, job: _Job, watch: Watch | None, *, fit: bool) -> _Job:
     def prepare(work: Work) -> None:
+        if watch is not None:
+            watch.now = job.seconds
         stages.find(work, watch)
         if fit:
             stages.fit(work)

@@ -17,7 +17,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from segface_edge import __version__
 from segface_edge.errors import SegFaceEdgeError
-from segface_edge.faces.finder import Watch
+from segface_edge.faces.watch import Watch
 from segface_edge.parsing.stages import Stages, Work
 from segface_edge.pictures.geometry import UInt8Array
 
@@ -165,7 +165,9 @@ class _Talk:
         await self._socket.send_json({"type": "error", "frame": number, "message": message})
 
     def _prepared(self, frame: _Frame) -> Work:
-        return self._stages.fit(self._stages.find(self._stages.take(frame.content), self._watch))
+        work = self._stages.take(frame.content)
+        self._watch.now = frame.came
+        return self._stages.fit(self._stages.find(work, self._watch))
 
     def _parsed(self, frame: _Frame, work: Work) -> bytes:
         self._stages.infer([work])

@@ -12,7 +12,8 @@ from PIL import Image
 
 from segface_edge import FaceParser, zoo
 from segface_edge.errors import UsageError
-from segface_edge.faces.finder import Finder, Watch, joined
+from segface_edge.faces.finder import Finder, joined
+from segface_edge.faces.watch import Watch
 from segface_edge.faces.yunet import YuNet
 from segface_edge.pictures import reading
 from segface_edge.pictures.framing import square_of

@@ -23,6 +23,7 @@ from segface_edge.pictures.geometry import UInt8Array
 
 from .guard import LIVE_PROTOCOL
 from .metrics import Metrics
+from .photos import Photo, taken
 from .places import Places
 from .settings import Settings
 
@@ -165,7 +166,7 @@ class _Talk:
         await self._socket.send_json({"type": "error", "frame": number, "message": message})
 
     def _prepared(self, frame: _Frame) -> Work:
-        work = self._stages.take(frame.content)
+        work = taken(self._stages, Photo("picture", frame.content))
         self._watch.now = frame.came
         return self._stages.fit(self._stages.find(work, self._watch))
 

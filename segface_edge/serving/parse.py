@@ -16,7 +16,7 @@ from segface_edge.parsing.stages import Stages
 from .answers import Refused, refusal
 from .metrics import Metrics
 from .outputs import Wish, answer_of, coco_json, parsed_json, view_of, wish_of
-from .photos import Photo, check_kind, photos_of
+from .photos import Photo, check_kind, photos_of, taken
 from .places import Places
 from .settings import Settings
 from .waiting import Waited
@@ -78,10 +78,7 @@ def parsed(stages: Stages, photo: Photo, check: Callable[[], None]) -> FaceParse
     Raises:
         ImageError: it cannot be read; names the client's file.
     """
-    try:
-        work = stages.take(photo.content)
-    except ImageError as error:
-        raise type(error)(photo.name, error.problem, error.cure) from error
+    work = taken(stages, photo)
     check()
     stages.find(work)
     check()

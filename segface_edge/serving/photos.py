@@ -1,4 +1,4 @@
-"""The pictures of a request: its body, or the files of a form."""
+"""The pictures of a request: its body, or the files of a form; and what is said of those that cannot be read."""
 
 from __future__ import annotations
 
@@ -8,6 +8,9 @@ from dataclasses import dataclass
 from python_multipart.exceptions import FormParserError
 from starlette.datastructures import Headers, UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
+
+from segface_edge.errors import ImageError, PictureSizeError
+from segface_edge.parsing.stages import Stages, Work
 
 from .answers import Refused
 
@@ -28,6 +31,21 @@ class Photo:
 
     name: str
     content: bytes
+
+
+def taken(stages: Stages, photo: Photo) -> Work:
+    """A picture that is read, its errors in a caller's terms: who sends it has no options of the server's.
+
+    Raises:
+        ImageError: it cannot be read; names the client's file.
+    """
+    try:
+        return stages.take(photo.content)
+    except PictureSizeError as error:
+        cure = f"send a smaller picture, of at most {stages.max_pixels} pixels"
+        raise PictureSizeError(photo.name, error.problem, cure) from error
+    except ImageError as error:
+        raise type(error)(photo.name, error.problem, error.cure) from error
 
 
 class _Form(MultiPartParser):

@@ -216,3 +216,10 @@ def test_the_server_s_end_ends_pages() -> None:
         with pytest.raises(ConnectionClosed):
             websocket.recv(PATIENCE_S)
         assert websocket.close_code == 1012
+
+
+def test_a_frame_of_too_many_pixels_is_told_what_it_may_have() -> None:
+    with running(GatedEngine(is_open=True), parsing={"max_pixels": 5_000}) as server, page(server) as websocket:
+        greeted(websocket)
+        send(websocket, 3, picture(side=96))
+        assert text(websocket)["message"].endswith("; send a smaller picture, of at most 5000 pixels")

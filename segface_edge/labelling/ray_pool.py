@@ -7,19 +7,22 @@ import logging
 import os
 import socket
 import tempfile
+from collections import Counter
 from collections.abc import Generator
 from contextlib import closing
 from dataclasses import asdict, dataclass, replace
 from typing import Any
+from uuid import uuid4
 
 import pyarrow as pa
 import ray
 import ray.data
 from ray.exceptions import RayError
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from segface_edge import __version__
 from segface_edge.engines.base import cores
-from segface_edge.errors import IncompatibleEngineError, InputError, SegFaceEdgeError
+from segface_edge.errors import ImageError, IncompatibleEngineError, InputError, SegFaceEdgeError
 
 from .photos import Photos, split
 from .places import Places, first_line
@@ -31,6 +34,8 @@ _FEWEST, _MOST, _TASKS_EACH = 2, 32, 16
 _PATIENCE_S = 10.0
 # More tasks than this are a burden to Ray: their photos are more then.
 _MOST_TASKS = 50_000
+# A photo that was in work when so many workers died is given up.
+_DEATHS = 3
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,7 +57,8 @@ class Pool:
     def __call__(
         self, photos: list[Photos], options: Options, what: dict[str, Any], places: Places
     ) -> Generator[pa.Table, None, None]:
-        """Tables of rows, in any order. A worker that is lost is started again, and its task given to another.
+        """Tables of rows, in any order. A worker that is lost is started again, and its task given to another; a photo
+        that was in work when three were lost is a row with an error.
 
         Raises:
             InputError: there is no such cluster, or it breaks off.
@@ -98,8 +104,12 @@ class Pool:
         threads = self.num_cpus if options.device == "cpu" else None
         # A worker's current folder is another.
         files = {name: path.absolute() for name in ("model", "detector", "spec") if (path := getattr(options, name))}
+        # With this process, and not with a worker's machine, ends what is known of workers that died.
+        here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
+        ledger = f"segface-edge-{uuid4()}"
+        kept = ray.remote(_Begun).options(name=ledger, num_cpus=0, scheduling_strategy=here).remote()
         data = ray.data.from_items(tasks, override_num_blocks=len(tasks)).map_batches(
-            _actor(replace(options, threads=threads, **files), what, places),
+            _actor(replace(options, threads=threads, **files), what, places, ledger),
             batch_size=None,
             batch_format="pyarrow",
             compute=ray.data.ActorPoolStrategy(size=min(workers, len(tasks))),
@@ -107,6 +117,7 @@ class Pool:
             num_gpus=self.num_gpus or None,
         )
         yield from data.iter_batches(batch_size=None, batch_format="pyarrow")
+        del kept  # as long as it is held, it is there
 
     def _room(self) -> int:
         """How many actors the cluster has room for."""
@@ -125,13 +136,30 @@ class Pool:
         return InputError(f"--ray {self.address}", f"broke off ({first_line(error)})", cure)
 
 
-def _actor(options: Options, what: dict[str, Any], places: Places) -> type:
+class _Begun:
+    """What was begun and never ended, how often: its worker died each time. An actor, beside who started the run."""
+
+    def __init__(self) -> None:
+        self._times: Counter[str] = Counter()
+
+    def begin(self, name: str) -> int:
+        """How often it was begun before."""
+        self._times[name] += 1
+        return self._times[name] - 1
+
+    def end(self, name: str) -> None:
+        """It is done."""
+        del self._times[name]
+
+
+def _actor(options: Options, what: dict[str, Any], places: Places, ledger: str) -> type:
     """The class of an actor. What it knows travels with the class: arguments of its constructor would lie in Ray's
     store, and be lost with the machine that they lie on."""
 
     class LabellingActor:
         def __init__(self) -> None:
             self.labeller: Labeller | None = None
+            self.begun = ray.get_actor(ledger)
 
         def __call__(self, task: pa.Table) -> pa.Table:
             # Not when it is made: what goes wrong there reaches nobody as an error of ours.
@@ -140,15 +168,35 @@ def _actor(options: Options, what: dict[str, Any], places: Places) -> type:
                     cure = "install the same on every machine"
                     raise IncompatibleEngineError("segface-edge", f"is {here} on a worker, {__version__} here", cure)
                 self.labeller = Labeller(options, places, what)
-            document = json.loads(task.column("photos")[0].as_py())
+            name = task.column("photos")[0].as_py()
+            document = json.loads(name)
             photos = Photos(
                 names=tuple(document["names"]),
                 table=document["table"],
                 group=document["group"],
                 rows=tuple(document["rows"]),
             )
+            died = ray.get(self.begun.begin.remote(name))
+            made = self.labelled(photos) if not died else [self.alone(one) for one in split([photos], 1)]
+            self.begun.end.remote(name)
+            return pa.concat_tables(made)
+
+        def labelled(self, photos: Photos) -> list[pa.Table]:
+            assert self.labeller is not None
             with closing(self.labeller.tables([photos])) as tables:
-                return pa.concat_tables(list(tables))
+                return list(tables)
+
+        def alone(self, photo: Photos) -> pa.Table:
+            """The row of one, of a task whose worker died: which of them it was will be seen."""
+            assert self.labeller is not None
+            (name,) = photo.names
+            # The first death was of all that were in work; of the others, those when it was in work alone.
+            if (times := 1 + ray.get(self.begun.begin.remote(f"photo {name}"))) >= _DEATHS:
+                problem = f"was in work each time when {times} workers died"
+                return self.labeller.given_up(name, ImageError(name, problem, "parse it alone, with more memory"))
+            (row,) = self.labelled(photo)
+            self.begun.end.remote(f"photo {name}")
+            return row
 
     return LabellingActor
 

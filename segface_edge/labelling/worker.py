@@ -15,7 +15,7 @@ from segface_edge import zoo
 from segface_edge.engines import PLAN_SUFFIXES, open_engine
 from segface_edge.engines.base import cores
 from segface_edge.engines.nvidia.plan import read_plan_info
-from segface_edge.errors import IncompatibleEngineError, InputError
+from segface_edge.errors import IncompatibleEngineError, InputError, SegFaceEdgeError
 from segface_edge.files import sha256_of
 from segface_edge.labels import LabelSet
 from segface_edge.parsing.parser import FaceParser
@@ -164,6 +164,10 @@ class Labeller:
                     made = made[rows:]
         if made:
             yield pa.Table.from_pylist(made, self._schema)
+
+    def given_up(self, name: str, error: SegFaceEdgeError) -> pa.Table:
+        """The row of a photo that is not tried again, and not even read."""
+        return pa.Table.from_pylist([row_of_failed(Loaded(name), error, self._model)], self._schema)
 
     def close(self) -> None:
         """Frees the engine."""

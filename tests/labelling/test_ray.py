@@ -75,6 +75,44 @@ def test_a_worker_is_killed_and_the_run_is_stopped_and_started_again(
     assert sum(row["error"] is not None for row in rows_of(out)) == 4
 
 
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # Ray's of itself
+def test_a_photo_that_ends_its_worker_each_time_becomes_a_row(
+    make_photos: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Photos that were in work beside it have theirs."""
+    from segface_edge.labelling import ray_pool
+    from segface_edge.labelling.photos import find
+    from segface_edge.labelling.places import Places
+    from segface_edge.labelling.run import label
+    from segface_edge.labelling.worker import Labeller, Options
+
+    deaths = tmp_path / "deaths"
+    deaths.mkdir()
+
+    class Deadly(Labeller):  # local: it travels to the workers, which have no tests
+        def tables(self, photos: Any, rows: int = 16) -> Any:
+            photos = list(photos)
+            if any(name.endswith("0003.jpg") for one in photos for name in one.names):
+                (deaths / str(time.monotonic_ns())).touch()
+                os._exit(1)
+            return super().tables(photos, rows)
+
+    photos, places = make_photos("photos", 12), Places()
+    options = Options(locate="whole", look=1280, max_pixels=10**8)
+    label(find(str(photos), places), str(tmp_path / "whole"), options, places)
+    monkeypatch.setattr(ray_pool, "Labeller", Deadly)
+    pool = ray_pool.Pool(address="local", workers=2)
+    summary = label(find(str(photos), places), str(tmp_path / "out"), options, places, pool=pool)
+    assert (summary.labelled, summary.failed) == (12, 1)
+    assert len(list(deaths.iterdir())) == 3
+    for row, wanted in zip(rows_of(tmp_path / "out"), rows_of(tmp_path / "whole"), strict=True):
+        if not row["path"].endswith("0003.jpg"):
+            assert row == wanted
+            continue
+        assert row["error"].endswith("was in work each time when 3 workers died; parse it alone, with more memory")
+        assert {name for name, value in row.items() if value is not None} == {"path", "model_sha256", "error"}
+
+
 @pytest.mark.parametrize("address", ["127.0.0.1:1", "127.0.0.1:99999", "nonsense"])
 def test_a_cluster_that_is_not_there_is_said_in_one_line(
     cli: Callable[..., Any], tmp_path: Path, make_photos: Callable[..., Path], address: str

@@ -98,12 +98,14 @@ def command(
     _check_packages()
     from segface_edge import zoo
     from segface_edge.engines import open_engine
+    from segface_edge.engines.base import cores
     from segface_edge.parsing.parser import FaceParser
+    from segface_edge.parsing.stream import lanes
     from segface_edge.serving import server
     from segface_edge.serving.app import make_app
     from segface_edge.serving.metrics import Metrics
     from segface_edge.serving.settings import MEGABYTE, Settings
-    from segface_edge.serving.sharing import SharedEngine
+    from segface_edge.serving.sharing import Lanes, SharedEngine
 
     with ExitStack() as stack:
         listening = stack.enter_context(server.bind(host, port))
@@ -118,8 +120,15 @@ def command(
             model_name=name,
         )
         metrics = Metrics()
-        opened = open_engine(zoo.DEFAULT_MODEL if model is None else model, device=device, threads=threads, spec=spec)
-        engine = SharedEngine(opened, batch=batch, window=window_ms / 1000, called=metrics.frames.observe)
+        source = zoo.DEFAULT_MODEL if model is None else model
+        opened = open_engine(source, device=device, threads=threads, spec=spec)
+        side_by_side = None
+        count, each = lanes(threads or cores() or 1)
+        if device == "cpu" and opened.max_batch == 1 and count > 1:
+            side_by_side = Lanes(open_engine(source, device=device, threads=each, spec=spec), count)
+        engine = SharedEngine(
+            opened, batch=batch, window=window_ms / 1000, called=metrics.frames.observe, lanes=side_by_side
+        )
         stack.callback(engine.close)
         parser = FaceParser(
             engine,

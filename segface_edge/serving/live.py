@@ -30,7 +30,7 @@ from .settings import Settings
 # A camera's frames are no larger; a page that sends photos may use /v1/parse.
 MAX_PIXELS = 20_000_000
 BUSY, RETRY_AFTER = 1013, 5
-# Frames in work: while the engine has one, the next is decoded and its faces are found.
+# Frames in work: while the engine has one, the next is decoded and its faces are found, and then both are parsed.
 _IN_WORK = 2
 
 
@@ -100,7 +100,7 @@ class _Talk:
 
     async def run(self) -> None:
         """Answers frames until the page goes, or does not take its answers."""
-        ready: asyncio.Queue[tuple[_Frame, Work | SegFaceEdgeError]] = asyncio.Queue()
+        ready: asyncio.Queue[tuple[_Frame, asyncio.Future[bytes]]] = asyncio.Queue()
         listening = asyncio.ensure_future(self._listen())
         working = [asyncio.ensure_future(one) for one in (self._prepare(ready), self._answer(ready))]
         try:
@@ -110,9 +110,11 @@ class _Talk:
                     if task.done():
                         task.result()
         finally:
-            for task in (listening, *working):
-                task.cancel()
-            await asyncio.gather(listening, *working, return_exceptions=True)
+            left: list[asyncio.Future[Any]] = [listening, *working]
+            left += [ready.get_nowait()[1] for _ in range(ready.qsize())]
+            for one in left:
+                one.cancel()
+            await asyncio.gather(*left, return_exceptions=True)
 
     async def _listen(self) -> None:
         while (message := await self._socket.receive())["type"] != "websocket.disconnect":
@@ -128,25 +130,29 @@ class _Talk:
             self._came.set()
             await asyncio.sleep(0)  # whoever has nothing in work takes it, before a newer one comes
 
-    async def _prepare(self, ready: asyncio.Queue[tuple[_Frame, Work | SegFaceEdgeError]]) -> None:
+    async def _prepare(self, ready: asyncio.Queue[tuple[_Frame, asyncio.Future[bytes]]]) -> None:
+        """Frames in turn, as faces are followed from one to the next."""
         while True:
             await self._free.acquire()
             await self._came.wait()
             self._came.clear()
             frame, self._newest = self._newest, None
             assert frame is not None
+            answer: asyncio.Future[bytes]
             try:
-                ready.put_nowait((frame, await self._in_thread(self._prepared, frame)))
+                work = await self._in_thread(self._prepared, frame)
             except SegFaceEdgeError as error:
-                ready.put_nowait((frame, error))
+                answer = asyncio.get_running_loop().create_future()
+                answer.set_exception(error)
+            else:
+                answer = asyncio.ensure_future(self._in_thread(self._parsed, frame, work))
+            ready.put_nowait((frame, answer))
 
-    async def _answer(self, ready: asyncio.Queue[tuple[_Frame, Work | SegFaceEdgeError]]) -> None:
+    async def _answer(self, ready: asyncio.Queue[tuple[_Frame, asyncio.Future[bytes]]]) -> None:
         while True:
-            frame, work = await ready.get()
+            frame, coming = await ready.get()
             try:
-                if isinstance(work, SegFaceEdgeError):
-                    raise work
-                answer = await self._in_thread(self._parsed, frame, work)
+                answer = await coming
             except SegFaceEdgeError as error:
                 self._metrics.live_frames.labels("bad").inc()
                 await self._say_error(frame.number, str(error))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from concurrent.futures import Future, ThreadPoolExecutor
 
 import numpy as np
@@ -9,7 +10,7 @@ import pytest
 
 from segface_edge.engines import FakeEngine, Output
 from segface_edge.errors import UsageError
-from segface_edge.serving.sharing import SharedEngine
+from segface_edge.serving.sharing import Lanes, SharedEngine
 
 from .running import GatedEngine, until
 
@@ -144,3 +145,48 @@ def test_a_closed_one_answers_what_waits_and_nothing_more() -> None:
     assert not shared.works
     with pytest.raises(UsageError, match="is closed"):
         shared.infer(frames(16))
+
+
+def test_callers_that_meet_run_side_by_side_and_one_alone_has_all_threads() -> None:
+    wide, narrow = GatedEngine(batch=1), GatedEngine(batch=1)
+    with SharedEngine(wide, window=0, lanes=Lanes(narrow, 2)) as shared, ThreadPoolExecutor(4) as pool:
+        first = pool.submit(shared.infer, frames(16))
+        wide.wait_begun()
+        others = [pool.submit(shared.infer, frames(16 * number)) for number in (2, 3, 4)]
+        until(lambda: len(shared._waiting) == 3)
+        assert narrow.calls == []  # all threads are taken
+        wide.gate.set()
+        narrow.wait_begun()
+        narrow.wait_begun()
+        assert (narrow.calls, len(shared._waiting)) == ([1, 1], 1)
+        narrow.gate.set()
+        labels = [one.result(20).labels[0, 0, 0] for one in (first, *others)]
+        assert (labels, wide.calls, narrow.calls) == ([1, 2, 3, 4], [1], [1, 1, 1])
+        time.sleep(0.3)
+        for number in range(3):
+            assert shared.infer(frames(16 * number)).labels[0, 0, 0] == number
+        assert (wide.calls, narrow.calls) == ([1] * 4, [1, 1, 1])
+        assert shared.works
+    assert wide.closed
+    assert narrow.closed
+
+
+def test_what_fails_in_a_lane_fails_alone() -> None:
+    class Breaking(GatedEngine):
+        def run(self, frames: np.ndarray) -> Output:
+            if frames.max() > 200:
+                raise UsageError("a frame", "is white", "give another")
+            return super().run(frames)
+
+    wide, narrow = GatedEngine(batch=1), Breaking(is_open=True, batch=1)
+    with SharedEngine(wide, window=0, lanes=Lanes(narrow, 2)) as shared, ThreadPoolExecutor(3) as pool:
+        first = pool.submit(shared.infer, frames(16))
+        wide.wait_begun()
+        bad, good = pool.submit(shared.infer, frames(255)), pool.submit(shared.infer, frames(32))
+        until(lambda: len(shared._waiting) == 2)
+        wide.gate.set()
+        assert first.result(20).labels[0, 0, 0] == 1
+        with pytest.raises(UsageError, match="white"):
+            bad.result(20)
+        assert good.result(20).labels[0, 0, 0] == 2
+        assert shared.works

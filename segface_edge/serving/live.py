@@ -21,6 +21,7 @@ from segface_edge.faces.watch import Watch
 from segface_edge.parsing.stages import Stages, Work
 from segface_edge.pictures.geometry import UInt8Array
 
+from .classes import classes_of
 from .guard import LIVE_PROTOCOL
 from .metrics import Metrics
 from .photos import Photo, taken
@@ -69,7 +70,6 @@ def live_endpoint(
 def hello(stages: Stages) -> dict[str, Any]:
     """What a page is told first: the model, where it runs, and the classes with their colours."""
     engine = stages.engine
-    order = engine.spec.labels
     return {
         "type": "hello",
         "model": engine.source.replace("\\", "/").rpartition("/")[2],
@@ -77,10 +77,7 @@ def hello(stages: Stages) -> dict[str, Any]:
         "device": engine.device,
         "engine": str(engine.describe()["runtime"]),
         "version": __version__,
-        "classes": [
-            {"id": label, "name": name, "color": "#{:02x}{:02x}{:02x}".format(*color)}
-            for label, (name, color) in enumerate(zip(order.classes, order.palette.tolist(), strict=True))
-        ],
+        "classes": classes_of(engine.spec.labels),
     }
 
 

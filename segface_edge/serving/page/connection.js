@@ -1,11 +1,46 @@
 // The WebSocket to the server: frames out, label maps in; what went wrong, and when it is tried again.
 
+import {decoded} from "./drawing.js";
+import {jpegOf} from "./encoding.js";
+
+// What the page says of this connection in other words than index.html, by the parts' ids.
+export const WORDS = {};
+export const LINKS = {
+  connecting: {said: "Connecting to the server"},
+  open: {said: "Connected"},
+  busy: {
+    title: "The server is busy",
+    cure: "All its places are taken. This page tries again by itself, as soon as there may be one.",
+  },
+  gone: {
+    title: "The server does not answer",
+    cure: "It was stopped, or the network is down. This page tries again by itself, and goes on where it was.",
+  },
+  blocked: {
+    title: "Something in between lets no WebSocket through",
+    cure: "The server answers, but a proxy or a filter on the way stops the live connection: let it pass /v1/live.",
+  },
+  needed: {title: "This server asks for a token", cure: "It is the one that the server was started with.", form: true},
+  wrong: {title: "This token is not the server's", cure: "It is the one that the server was started with.", form: true},
+};
+// The server's stages, in the order in which they happen. What is left of its time, a frame waited for the one before
+// it; what is left of the round trip is the way there and back.
+export const STAGES = ["decode", "faces", "inference", "restore", "encode"];
+export const OTHERS = {wait: "waiting its turn", way: "there and back"};
+// The rows of the panel "Model".
+export const ROWS = ["model", "backbone", "device", "engine", "version"];
 export const MOST_IN_FLIGHT = 2;
 const PROTOCOL = "segface-edge.live";
 const TOKEN_PROTOCOL = "segface-edge.token.";
 const LONGEST_ANSWER_MS = 20000;
 const LONGEST_WAIT_S = 15;
 const NUMBER_BYTES = 4;
+
+/** What this browser lacks: [title, cure], or null. */
+export function lacking() {
+  if ("WebSocket" in window) return null;
+  return ["This browser has no WebSocket", "The page needs one: use a browser of the last ten years."];
+}
 
 /** A frame, the ArrayBuffer of a picture's file, with its number in front, as the server takes it. */
 export function packed(frame, picture) {
@@ -29,7 +64,7 @@ function hidden(token) {
 }
 
 /**
- * Calls `on.hello(document)`, `on.answer(header, png, kept, milliseconds)`, `on.refused(message)` of a picture that
+ * Calls `on.hello(document)`, `on.answer(header, labels, kept, milliseconds)`, `labels` a promise of what `decoded` gives, `on.refused(message)` of a picture that
  * the server cannot read, and `on.state(name, seconds)`: connecting, open, busy, gone, blocked, needed, wrong (the
  * token). The seconds are those until the next try, 0 where there is none.
  */
@@ -72,7 +107,12 @@ export class Connection {
     if (!this.#socket && this.#timer) this.connect();
   }
 
-  /** Sends a picture, as `packed` takes it; `kept` comes back with its answer. */
+  /** What `send` takes of a canvas; null where there is none. */
+  take(canvas) {
+    return jpegOf(canvas);
+  }
+
+  /** Sends a picture, as `take` gave it; `kept` comes back with its answer. */
   send(picture, kept) {
     this.#frame = (this.#frame + 1) % 2 ** 32;
     this.#flying.set(this.#frame, {sent: performance.now(), kept});
@@ -83,7 +123,7 @@ export class Connection {
     if (typeof data !== "string") {
       const [header, png] = unpacked(data);
       const flown = this.#landed(header.frame);
-      if (flown) this.#on.answer(header, png, flown.kept, performance.now() - flown.sent);
+      if (flown) this.#on.answer(header, decoded(png), flown.kept, performance.now() - flown.sent);
       return;
     }
     const document = JSON.parse(data);

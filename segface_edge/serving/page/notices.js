@@ -1,47 +1,36 @@
 // What the page says: the panel over the picture, and the line of the connection.
 
-const LINKS = {
-  connecting: {said: "Connecting to the server"},
-  open: {said: "Connected"},
-  busy: {
-    title: "The server is busy",
-    cure: "All its places are taken. This page tries again by itself, as soon as there may be one.",
-  },
-  gone: {
-    title: "The server does not answer",
-    cure: "It was stopped, or the network is down. This page tries again by itself, and goes on where it was.",
-  },
-  blocked: {
-    title: "Something in between lets no WebSocket through",
-    cure: "The server answers, but a proxy or a filter on the way stops the live connection: let it pass /v1/live.",
-  },
-  needed: {title: "This server asks for a token", cure: "It is the one that the server was started with.", form: true},
-  wrong: {title: "This token is not the server's", cure: "It is the one that the server was started with.", form: true},
-};
-
 /** Shows what is wrong with the connection, else with the source, else how to start. */
 export class Notices {
   #part;
+  #links;
   #start;
-  #link = LINKS.connecting;
+  #link;
   #trouble = null;
   #waiting = 0;
 
-  /** `start`: {title, cure, actions: [[words, what they do], ...]}, where nothing is wrong and there is no source. */
-  constructor(part, start) {
-    this.#part = part;
-    this.#start = start;
+  /**
+   * `links`: of each state of the connection {said}, or where something is wrong {title, cure, form: for a token, again:
+   * it can be tried again}. `start`: {title, cure, actions: [[words, what they do], ...]}, where nothing is wrong and
+   * there is no source.
+   */
+  constructor(part, links, start) {
+    [this.#part, this.#links, this.#start] = [part, links, start];
+    this.#link = links.connecting;
   }
 
-  /** The connection: a name of `LINKS`, seconds until it is tried again, and what tries it now. */
-  link(name, seconds, now) {
+  /** The connection: its state, seconds until it is tried again, what tries it now, and what else is known: {shown: on
+   * its line, in place of what is said}, or as of `links`. */
+  link(name, seconds, now, more) {
     clearInterval(this.#waiting);
     const wait = this.#part("wait");
     wait.textContent = seconds ? wait.textContent : "";
     // While it is tried again, what is wrong stays.
     if (name !== "connecting" || !this.#link.title) {
       this.#part("link").dataset.state = name;
-      this.#link = {...LINKS[name], actions: seconds ? [["Try now", now]] : []};
+      const known = {...this.#links[name], ...more};
+      const again = seconds ? "Try now" : known.again && "Try again";
+      this.#link = {...known, actions: again ? [[again, now]] : []};
     }
     if (!seconds) return;
     const until = performance.now() + 1000 * seconds;
@@ -61,7 +50,7 @@ export class Notices {
     const shown = this.#link.title ? this.#link : (this.#trouble ?? (hasSource ? null : this.#start));
     const status = this.#part("status");
     const connection = this.#link.title ?? this.#link.said;
-    this.#part("connection").textContent = connection;
+    this.#part("connection").textContent = this.#link.shown ?? connection;
     // Said aloud where it changes.
     const said = this.#link.title ? connection : (this.#trouble?.title ?? connection);
     if (status.textContent !== said) status.textContent = said;

@@ -1,9 +1,8 @@
 // The live page: what its controls do, and which frame goes when.
 
 import {Classes} from "./classes.js";
-import {Connection} from "./connection.js";
-import {areas, bounded, decoded, Drawing, readsExactly} from "./drawing.js";
-import {jpegOf} from "./encoding.js";
+import {Connection, lacking, LINKS, OTHERS, ROWS, STAGES, WORDS} from "./connection.js";
+import {areas, bounded, Drawing, readsExactly} from "./drawing.js";
 import {Notices} from "./notices.js";
 import {cameras, openCamera, openFile, Problem} from "./source.js";
 import {Speed} from "./speed.js";
@@ -17,7 +16,7 @@ let source = null;
 let answer = null; // {number, sent, labels, boxes} of the latest one; `sent` is the canvas whose picture was sent
 let paused = false;
 let fresh = false; // there is a picture that was not sent yet
-let encoding = false;
+let taking = false;
 let asked = false; // drawing was asked for
 let spare = []; // canvases to send from
 
@@ -25,12 +24,12 @@ const look = {effect: "colour", strength: 0.55, mirrored: false, boxes: [], dye:
 const strengths = {colour: 55, blur: 60, dye: 80};
 const drawing = new Drawing(picture);
 const classes = new Classes(part("classes"), redraw);
-const speed = new Speed(part);
+const speed = new Speed(part, STAGES, OTHERS);
 const connection = new Connection({hello, answer: answered, refused, state: connected});
 const useCamera = (id) => take(() => openCamera(id), "Allow the camera where the browser asks for it.");
 const useSample = () => take(openSample);
 const choose = () => part("chosen").click();
-const notices = new Notices(part, {
+const notices = new Notices(part, LINKS, {
   title: "See a face, part by part",
   cure: "Choose where the picture comes from, or drop a photo or a video here.",
   actions: [["Start the camera", () => useCamera()], ["Photo or video", choose], ["Try a sample", useSample]],
@@ -46,23 +45,23 @@ function seen() {
 }
 
 async function send() {
-  if (!source || paused || !fresh || encoding || !connection.ready) return;
+  if (!source || paused || !fresh || taking || !connection.ready) return;
   fresh = false;
-  encoding = true;
+  taking = true;
   const from = source;
   const sent = spare.pop() ?? document.createElement("canvas");
   [sent.width, sent.height] = bounded(source.width, source.height, Number(part("side").value));
   sent.getContext("2d", {alpha: false, willReadFrequently: true}).drawImage(source.picture, 0, 0, sent.width, sent.height);
-  const jpeg = await jpegOf(sent).catch(() => null);
-  encoding = false;
-  if (jpeg && from === source && !paused && connection.ready) connection.send(jpeg, {from, sent});
+  const taken = await connection.take(sent).catch(() => null);
+  taking = false;
+  if (taken && from === source && !paused && connection.ready) connection.send(taken, {from, sent});
   else fresh = true;
-  if (jpeg) send();
+  if (taken) send();
 }
 
-async function answered(header, png, {from, sent}, trip) {
+async function answered(header, found, {from, sent}, trip) {
   send();
-  const labels = await decoded(png);
+  const labels = await found;
   if (from !== source || paused || header.frame <= answer?.number) return;
   if (answer && spare.length < 4) spare.push(answer.sent);
   answer = {number: header.frame, sent, labels, boxes: header.faces.map((face) => face.box)};
@@ -160,8 +159,8 @@ function trouble(problem) {
   say();
 }
 
-function connected(state, seconds) {
-  notices.link(state, seconds, () => connection.connect());
+function connected(state, seconds, more = {}) {
+  notices.link(state, seconds, () => connection.connect(), more);
   if (state === "open") {
     speed.clear();
     remember(connection.token);
@@ -187,7 +186,7 @@ function remembered() {
 
 function hello(server) {
   classes.fill(server.classes);
-  const rows = ["model", "backbone", "device", "engine", "version"].filter((name) => server[name]).map((name) => {
+  const rows = ROWS.filter((name) => server[name]).map((name) => {
     const row = document.createElement("div");
     row.append(document.createElement("dt"), document.createElement("dd"));
     row.firstChild.textContent = name;
@@ -318,9 +317,10 @@ for (const name of ["dragover", "dragleave", "drop"]) {
 // long as this tab is open. A plus sign in it is no space.
 connection.token = new URLSearchParams(location.hash.slice(1).replaceAll("+", "%2B")).get("token") ?? remembered();
 if (location.hash) history.replaceState(null, "", location.pathname + location.search);
+for (const [id, words] of Object.entries(WORDS)) part(id).textContent = words;
 setEffect("colour");
-if (!("WebSocket" in window)) {
-  trouble(new Problem("This browser has no WebSocket", "The page needs one: use a browser of the last ten years."));
+if (lacking()) {
+  trouble(new Problem(...lacking()));
 } else if (!readsExactly()) {
   const cure = "Its guard against fingerprinting adds noise to pictures, and to label maps with them. Allow this page to read its canvas, and load it again.";
   trouble(new Problem("This browser changes what is drawn", cure));

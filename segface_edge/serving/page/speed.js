@@ -3,10 +3,6 @@
 const WINDOW_MS = 3000;
 // Of the newest answer, in the figures that are shown.
 const SHARE_OF_NEW = 0.1;
-// The server's stages, in the order in which they happen. What is left of its time, a frame waited for the one before
-// it; what is left of the round trip is the way there and back.
-const STAGES = ["decode", "faces", "inference", "restore", "encode"];
-const OTHERS = {wait: "waiting its turn", way: "there and back"};
 
 /** How often a second something happens. */
 class Rate {
@@ -30,15 +26,17 @@ class Rate {
 /** The panel of figures; `show` writes them, twice a second at most. */
 export class Speed {
   #part;
+  #parts;
   #seen = new Rate();
   #answered = new Rate();
   #answers = 0;
   #stages = new Map();
   #bars = new Map();
 
-  constructor(part) {
-    this.#part = part;
-    for (const name of [...STAGES, ...Object.keys(OTHERS)]) {
+  /** `stages`: of an answer's time; `others`: {wait, way}, what is left of it, in words. */
+  constructor(part, stages, others) {
+    [this.#part, this.#parts] = [part, stages];
+    for (const name of [...stages, ...Object.keys(others)]) {
       const bar = document.createElement("span");
       bar.className = `stage ${name}`;
       const entry = document.createElement("li");
@@ -46,7 +44,7 @@ export class Speed {
       const swatch = document.createElement("i");
       swatch.className = `stage ${name}`;
       value.textContent = "–";
-      entry.append(swatch, `${OTHERS[name] ?? name} `, value);
+      entry.append(swatch, `${others[name] ?? name} `, value);
       part("stages").append(bar);
       part("legend").append(entry);
       this.#bars.set(name, [bar, value]);
@@ -59,7 +57,7 @@ export class Speed {
 
   answer(header, trip) {
     const ms = {...header.ms, trip};
-    ms.wait = Math.max(0, ms.total - STAGES.reduce((sum, name) => sum + (ms[name] ?? 0), 0));
+    ms.wait = Math.max(0, ms.total - this.#parts.reduce((sum, name) => sum + (ms[name] ?? 0), 0));
     ms.way = Math.max(0, trip - ms.total);
     for (const [name, value] of Object.entries(ms)) {
       const old = this.#stages.get(name) ?? value;

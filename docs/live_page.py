@@ -3,7 +3,11 @@
     python docs/live_page.py
 
 writes `docs/live.png` and, beside it, `live-dark.png`, `live-phone.png`, `live-busy.png` and `live-no-camera.png`. The
-page's tests and `benchmarks/live.py` start server and browser as this does.
+same of the page that needs no server, for docs/web.md, `web.png` and `web-phone.png`:
+
+    python docs/live_page.py node_modules/onnxruntime-web
+
+The tests of both pages, `benchmarks/live.py` and `benchmarks/web.py` start servers and browser as this does.
 """
 
 from __future__ import annotations
@@ -16,11 +20,14 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import urllib.request
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from math import cos, sin, tau
 from pathlib import Path
 
@@ -28,6 +35,8 @@ from PIL import Image
 from playwright.sync_api import Browser, BrowserContext, Page, WebSocketRoute, sync_playwright
 
 from segface_edge import zoo
+from segface_edge.serving.web import write_page
+from segface_edge.serving.web_runtime import find_runtime
 
 FOLDER = Path(__file__).resolve().parent
 DESKTOP, PHONE = {"width": 1280, "height": 1110}, {"width": 375, "height": 1500}
@@ -80,6 +89,73 @@ def server(*options: object, port: int, seconds: float = 60) -> Iterator[str]:
                 process.wait(30)
             except subprocess.TimeoutExpired:
                 process.kill()
+
+
+class _Handler(SimpleHTTPRequestHandler):
+    """Files; `isolated` with the headers that a page needs to have threads."""
+
+    isolated = False
+
+    def end_headers(self) -> None:
+        if self.isolated:
+            self.send_header("Cross-Origin-Opener-Policy", "same-origin")
+            self.send_header("Cross-Origin-Embedder-Policy", "require-corp")
+        super().end_headers()
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+class _Isolated(_Handler):
+    isolated = True
+
+
+class _Server(ThreadingHTTPServer):
+    """A browser that is closed leaves what it asked for: nothing to say of that."""
+
+    def handle_error(self, *_: object) -> None:
+        pass
+
+
+@contextmanager
+def files(folder: Path, *, isolated: bool = False) -> Iterator[str]:
+    """A server of a folder's files. Gives its address."""
+    handler = partial(_Isolated if isolated else _Handler, directory=str(folder))
+    with _Server(("127.0.0.1", 0), handler) as started:
+        threading.Thread(target=started.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{started.server_port}"
+        started.shutdown()
+
+
+# The engine of the page that needs no server, without the page: `run(square)`, `parse(pixels, width, height)` and
+# `time(square, count)` of the window; bytes go in and come out in base64.
+ENGINE = """async (asked) => {
+  const {openEngines} = await import("/engine.js");
+  const {parsed} = await import("/parsing.js");
+  const page = await (await fetch("/page.json")).json();
+  const engine = await openEngines(page, asked, async (name) => (await fetch(name)).arrayBuffer());
+  const bytes = (text) => Uint8Array.from(atob(text), (one) => one.charCodeAt(0));
+  const text = (found) => {
+    let all = "";
+    for (let at = 0; at < found.length; at += 30000) all += String.fromCharCode(...found.subarray(at, at + 30000));
+    return btoa(all);
+  };
+  window.run = async (square) => text(await engine.run(bytes(square)));
+  window.parse = async ([pixels, width, height]) => {
+    const {labels, faces, ms} = await parsed({width, height, pixels: bytes(pixels)}, engine, page.size);
+    return {labels: text(labels), boxes: faces.map((face) => face.box), ms};
+  };
+  window.time = async ([square, count]) => {
+    const [pixels, times] = [bytes(square), []];
+    for (let run = 0; run < count; run++) {
+      const start = performance.now();
+      await engine.run(pixels);
+      times.push(performance.now() - start);
+    }
+    return times;
+  };
+  return {device: engine.device, ...engine.told};
+}"""
 
 
 def _answers(address: str) -> bool:
@@ -159,8 +235,23 @@ def keep(page: Page, name: str) -> None:
     picture.quantize(palette=palette, dither=Image.Dither.NONE).save(FOLDER / name, optimize=True)
 
 
+def draw_web(runtime: Path) -> None:
+    """Draws the page that needs no server."""
+    with tempfile.TemporaryDirectory() as work:
+        os.chdir(work)
+        write_page(zoo.DEFAULT_MODEL, Path("page"), find_runtime(runtime))
+        with browser(clip(Path("Camera.mjpeg"))) as chromium, files(Path("page"), isolated=True) as address:
+            for name, size in (("web.png", DESKTOP), ("web-phone.png", PHONE)):
+                with chromium.new_context(viewport=size) as context:
+                    keep(live(context, address), name)
+        os.chdir(FOLDER)
+
+
 def main() -> None:
     """Draws all."""
+    if len(sys.argv) > 1:
+        draw_web(Path(sys.argv[1]).resolve())
+        return
     with tempfile.TemporaryDirectory() as work:
         os.chdir(work)  # a fake camera is called as its file is
         with browser(clip(Path("Camera.mjpeg"))) as chromium, server(port=free_port()) as address:

@@ -22,6 +22,7 @@ from segface_edge.engines import FakeEngine, Output
 from .bench.power.boards import ORIN_NANO, write
 from .nvidia.tiny import tiny_model as write_tiny_model
 from .nvidia.world import World
+from .serving.package import runtime as write_web_runtime
 
 ROOT = Path(__file__).parent.parent
 
@@ -160,6 +161,12 @@ def script(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[bytes]]:
 def tiny_model() -> Callable[..., Path]:
     """Writes a tiny ONNX file that keeps the product's contract."""
     return write_tiny_model
+
+
+@pytest.fixture
+def web_runtime() -> Callable[..., Path]:
+    """Writes an npm package that looks like onnxruntime-web."""
+    return write_web_runtime
 
 
 @pytest.fixture

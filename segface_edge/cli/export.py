@@ -13,10 +13,12 @@ from segface_edge.errors import missing_extra
 from segface_edge.files import check_place
 
 from .options import check_json, json_option, progress_bar, say
-from .triton import check_triton, triton_options, write_existing, write_triton
+from .triton import check_model, check_triton, triton_options, write_triton
+from .web import check_web, web_options, write_web
 
 if TYPE_CHECKING:
     from segface_edge.export.pipeline import Export
+    from segface_edge.serving.web_runtime import WebRuntime
 
 
 @click.command(
@@ -32,7 +34,8 @@ Examples:
   segface-edge export --recipe export/jetson-orin-nano.toml
   segface-edge export --precision fp16 --engine model.plan
   segface-edge export --dynamic --triton repository
-  segface-edge export --triton repository --model model.onnx""",
+  segface-edge export --triton repository --model model.onnx
+  segface-edge export --web page --model model.onnx""",
 )
 @click.option("--backbone", help=f"Backbone; default: the weights' own, or {zoo.DEFAULT_BACKBONE}.")
 @click.option("--weights", type=click.Path(path_type=Path), help="Checkpoint, or the name of one; default: released.")
@@ -60,6 +63,7 @@ Examples:
     help="Build a TensorRT engine of the file too; options: segface-edge build.",
 )
 @triton_options
+@web_options
 @click.option("-o", "out", type=click.Path(path_type=Path), help="Output file; default: segface_BACKBONE_SIZE.onnx.")
 @json_option
 def command(
@@ -68,6 +72,8 @@ def command(
     engine: Path | None,
     triton_to: Path | None,
     model: Path | None,
+    web_to: Path | None,
+    web_runtime: Path | None,
     json_to: str | None,
     **options: Any,
 ) -> None:
@@ -75,10 +81,13 @@ def command(
 
     Nothing is written unless every comparison passes (exit code 4).
     """
+    check_model(model, triton_to, web_to)
     check_triton(triton_to, model, out)
-    if triton_to is not None and model is not None:
+    runtime = check_web(web_to, web_runtime)
+    if model is not None:
         check_json(json_to)
-        write_existing(triton_to, model, json_to)
+        lines, more = _others(triton_to, [model], web_to, runtime)
+        say({"path": str(model), **more}, json_to, "\n".join(lines))
         return
     try:
         from segface_edge.export.config import ExportConfig, read_recipe
@@ -111,10 +120,23 @@ def command(
         built = build_checked(result.path, engine, BuildConfig())
         document["engine"] = {"path": str(engine), **json.loads(built.info.to_json())}
         text = "\n".join([text, *summary(engine, built)])
+    lines, more = _others(triton_to, [result.path, *([] if engine is None else [engine])], web_to, runtime)
+    say(document | more, json_to, "\n".join([text, *lines]))
+
+
+def _others(
+    triton_to: Path | None, models: list[Path], web_to: Path | None, runtime: WebRuntime | None
+) -> tuple[list[str], dict[str, str]]:
+    """Puts models, the ONNX file first, into a repository, and that into a page: what is said, what JSON has of it."""
+    lines: list[str] = []
+    document: dict[str, str] = {}
     if triton_to is not None:
-        text = "\n".join([text, *write_triton(triton_to, [result.path, *([] if engine is None else [engine])])])
+        lines += write_triton(triton_to, models)
         document["triton"] = str(triton_to)
-    say(document, json_to, text)
+    if web_to is not None and runtime is not None:
+        lines += write_web(web_to, models[0], runtime)
+        document["web"] = str(web_to)
+    return lines, document
 
 
 def _say_step(step: str) -> None:

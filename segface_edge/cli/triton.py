@@ -11,14 +11,14 @@ import click
 
 from segface_edge.errors import InputError, UsageError, missing_extra
 
-from .options import check_alone, say
+from .options import check_alone
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 # Parameters that go with a file that is there.
-_OPEN = ("triton_to", "model", "json_to")
+_OPEN = ("triton_to", "web_to", "web_runtime", "model", "json_to")
 
 
 def triton_options(function: _Command) -> _Command:
@@ -31,25 +31,33 @@ def triton_options(function: _Command) -> _Command:
         help="Make a model repository that NVIDIA Triton serves.",
     )
     model = click.option(
-        "--model", type=click.Path(path_type=Path), help="For --triton, an ONNX file or plan that is there: no export."
+        "--model",
+        type=click.Path(path_type=Path),
+        help="For --triton and --web, an ONNX file (for --triton a plan too) that is there: no export.",
     )
     return triton(model(function))
+
+
+def check_model(model: Path | None, *folders: Path | None) -> None:
+    """Raises UsageError where a file that is there is given for nothing, or beside options of an export."""
+    if model is None:
+        return
+    if not any(folders):
+        cure = "give --triton DIR or --web DIR, or --weights for an export"
+        raise UsageError("--model", "is for a model repository or a page", cure)
+    check_alone("--model", _OPEN)
 
 
 def check_triton(folder: Path | None, model: Path | None, out: Path | None) -> None:
     """Raises before the work where a repository could not be made of it; None as the folder is none.
 
     Raises:
-        UsageError: options contradict each other, or the name of the file is none for Triton.
+        UsageError: the name of the file is none for Triton.
         MissingDependencyError: what writes the configuration is not installed.
         InputError: the folder cannot be made.
     """
     if folder is None:
-        if model is not None:
-            raise UsageError("--model", "is for a model repository", "give --triton DIR, or --weights for an export")
         return
-    if model is not None:
-        check_alone("--model", _OPEN)
     module = _module()
     named = model or out
     if named is not None:
@@ -64,12 +72,6 @@ def write_triton(folder: Path, models: Iterable[Path]) -> list[str]:
     return [
         f"wrote {_module().write_repository(model, folder)}: for NVIDIA Triton (docs/triton.md)" for model in models
     ]
-
-
-def write_existing(folder: Path, model: Path, json_to: str | None) -> None:
-    """The same of a file that is there, and says so."""
-    lines = write_triton(folder, [model])
-    say({"path": str(model), "triton": str(folder)}, json_to, "\n".join(lines))
 
 
 def _module() -> ModuleType:

@@ -170,6 +170,8 @@ def test_every_example_runs(
         pytest.importorskip("ray", reason="this example needs Ray")
     if "--triton" in line:
         pytest.importorskip("tritonclient.grpc", reason="a model repository needs tritonclient")
+    if "--web" in line:
+        request.getfixturevalue("web_runtime")(workshop / "node_modules" / "onnxruntime-web")
     if "--html" in line:
         pytest.importorskip("jinja2", reason="a page needs jinja2")
         pytest.importorskip("matplotlib", reason="a page needs matplotlib")

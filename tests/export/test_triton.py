@@ -117,7 +117,7 @@ def test_the_command_takes_a_file_that_is_there(tiny_model: TinyModel, tmp_path:
 @pytest.mark.parametrize(
     ("arguments", "problem"),
     [
-        (("--model", "faces.onnx"), "--model: is for a model repository; give --triton DIR"),
+        (("--model", "faces.onnx"), "--model: is for a model repository or a page; give --triton DIR"),
         (("--triton", "out", "--model", "faces.onnx", "--imgsz", 64), "--model and --imgsz: contradict each other"),
         (("--triton", "out", "--model", "faces.onnx", "-o", "x.onnx"), "--model and -o: contradict each other"),
         (("--triton", "out", "-o", "a b.onnx"), "a b.onnx: has a name that Triton cannot take"),

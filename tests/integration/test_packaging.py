@@ -27,6 +27,7 @@ NEEDED = (
     "segface_edge/serving/openapi.json",
     "segface_edge/serving/page/index.html",
     "segface_edge/serving/page/page.js",
+    "segface_edge/serving/web/engine.js",
     "segface_edge/zoo/segface_efficientnet_lite0_s8_b1_celeb.onnx",
     "segface_edge/zoo/segface_efficientnet_lite0_s8_b1_celeb.safetensors",
     "segface_edge/zoo/segface_mobilenet_celeb.safetensors",

@@ -26,8 +26,8 @@ from segface_edge.files import cannot_write, make_folder
 from segface_edge.pictures import fitting
 from segface_edge.spec import ModelSpec
 
-from .any_size import any_size
 from .classes import classes_of
+from .onnx_bytes import any_size, names_of
 from .web_runtime import PACKAGE, WebRuntime, licences
 
 _HERE = Path(__file__).parent
@@ -50,6 +50,8 @@ runtime/             {package} {version}: MIT, Copyright (c) Microsoft Corporati
 sample.jpg           Eileen Collins, NASA: public domain; check.bin is made of it
 everything else      segface-edge: Apache-2.0, https://www.apache.org/licenses/LICENSE-2.0
 """
+# What onnxruntime-web 1.30 computes wrong on WebGPU, channels last (findings/): done by its WASM there.
+_WRONG_ON_GPU = "Resize"
 _CHARSET = '<meta charset="utf-8">\n'
 _HEAD = f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">\n<script src="opened.js"></script>\n'
 
@@ -179,6 +181,7 @@ def _document(model: Path, spec: ModelSpec, runtime: WebRuntime, folder: Path) -
             "version": runtime.version,
             **{device: {"script": names[0], "wasm": names[2]} for device, names in runtime.devices.items()},
         },
+        "not_on_gpu": names_of(model.read_bytes(), _WRONG_ON_GPU),
         "files": {
             _name(path, folder): {
                 "bytes": path.stat().st_size,

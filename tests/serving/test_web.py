@@ -17,7 +17,7 @@ import pytest
 from segface_edge import zoo
 from segface_edge.engines import open_engine
 from segface_edge.serving import web
-from segface_edge.serving.any_size import any_size
+from segface_edge.serving.onnx_bytes import any_size, names_of
 
 from .package import DEVICES, runtime
 
@@ -103,6 +103,12 @@ def test_the_detector_takes_pictures_of_any_size(tmp_path: Path) -> None:
     for bad in (b"\xff" * 20, zoo.DETECTOR.read_bytes()[:1000]):
         with pytest.raises(ValueError, match="no protobuf message"):
             any_size(bad)
+
+
+def test_what_the_gpu_computes_wrong_is_named(tmp_path: Path, tiny_model: TinyModel) -> None:
+    found = names_of(zoo.DEFAULT_MODEL.read_bytes(), "Resize")
+    assert found == [f"node_upsample_bilinear2d{end}" for end in ("", "_1", "_2")]
+    assert names_of(tiny_model(tmp_path / "m.onnx").read_bytes(), "Resize") == []
 
 
 def test_a_page_is_replaced_whole(exported: Path, tmp_path: Path, tiny_model: TinyModel, cli: Cli) -> None:

@@ -118,7 +118,7 @@ export async function openEngines(page, asked, fetched, saying = () => {}) {
   }
   try {
     saying("Trying WebGPU");
-    const gpu = await onGpu(page, asked, fetched, model);
+    const gpu = await onGpu(page, asked, many, fetched, model);
     const found = await checked(gpu, sample);
     const times = `${found.ms.toFixed(0)} ms a face, ${words} takes ${wasm.ms.toFixed(0)}`;
     if (found.agreement < LEAST_AGREEMENT) {
@@ -131,7 +131,7 @@ export async function openEngines(page, asked, fetched, saying = () => {}) {
     }
     await engine.close();
     Object.assign(chosen, {run: (square) => gpu.run(square), device: "WebGPU"});
-    Object.assign(told, {WebGPU: `runs the model: ${times}`, webgpu_ms: found.ms});
+    Object.assign(told, {WebGPU: `runs the model${page.not_on_gpu.length ? ", but its resizings, which WASM does" : ""}: ${times}`, webgpu_ms: found.ms});
     told.checked = `${percent(found.agreement)} of the built-in picture's labels are Python's`;
   } catch (error) {
     if (asked.engine === "webgpu") throw new Failure("WebGPU does not run the model here", `It was asked for, but ${error.message ?? error}.`);
@@ -140,7 +140,7 @@ export async function openEngines(page, asked, fetched, saying = () => {}) {
   return chosen;
 }
 
-async function onGpu(page, asked, fetched, model) {
+async function onGpu(page, asked, many, fetched, model) {
   if (!page.runtime.webgpu) throw new Error("this page was written without its runtime");
   if (!navigator.gpu) throw new Error(self.isSecureContext ? "this browser has none" : "browsers have it over https and on localhost only");
   const adapter = await navigator.gpu.requestAdapter({powerPreference: "high-performance"});
@@ -148,8 +148,8 @@ async function onGpu(page, asked, fetched, model) {
   if ((adapter.info?.isFallbackAdapter ?? adapter.isFallbackAdapter) && asked.engine !== "webgpu") {
     throw new Error("there is no GPU: the browser computes it on the CPU");
   }
-  const ort = await runtime(page.runtime.webgpu, 1, fetched);
+  const ort = await runtime(page.runtime.webgpu, many, fetched);
   ort.env.webgpu.adapter = adapter;
-  const options = {...SESSION, executionProviders: ["webgpu"]};
+  const options = {...SESSION, executionProviders: [{name: "webgpu", forceCpuNodeNames: page.not_on_gpu}]};
   return new Engine(ort, await ort.InferenceSession.create(new Uint8Array(model), options), page.size);
 }

@@ -1,8 +1,5 @@
-"""YuNet's file for pictures of any size. The bundled one says 640 x 640; OpenCV overlooks that, ONNX Runtime does not.
-
-Its nodes do for any size; only what is written of shapes is in the way. Of the file, a protobuf message, these parts
-are rewritten; onnx, which would do it too, is no package of the runtime.
-"""
+"""Parts of an ONNX file, a protobuf message, read and rewritten; onnx, which would do it too, is no package of the
+runtime."""
 
 from __future__ import annotations
 
@@ -10,6 +7,7 @@ from collections.abc import Callable, Iterator
 
 # Numbers of fields in onnx.proto.
 _MODEL_GRAPH = 7
+_GRAPH_NODE, _NODE_NAME, _NODE_TYPE = 1, 3, 4
 _GRAPH_INPUT, _GRAPH_OUTPUT, _GRAPH_VALUE_INFO = 11, 12, 13
 _INFO_TYPE, _TYPE_TENSOR, _TENSOR_SHAPE, _SHAPE_DIM = 2, 1, 2, 1
 _DIM_VALUE, _DIM_PARAM = 1, 2
@@ -21,10 +19,27 @@ Field = tuple[int, int, bytes]  # number, wire type, content
 def any_size(content: bytes) -> bytes:
     """An ONNX file's bytes with free sides: each dimension over 16 of inputs and outputs, whatever is said in between.
 
+    The bundled YuNet says 640 x 640; OpenCV overlooks that, ONNX Runtime does not. Its nodes do for any size.
+
     Raises:
         ValueError: it is no such file.
     """
     return _changed(content, _MODEL_GRAPH, _graph)
+
+
+def names_of(content: bytes, kind: str) -> list[str]:
+    """Names of an ONNX file's nodes of one type, of those that have any. Raises ValueError: it is no such file."""
+    found = []
+    for _, graph in _messages(content, _MODEL_GRAPH):
+        for _, node in _messages(graph, _GRAPH_NODE):
+            fields = {number: value for number, _, value in _fields(node)}
+            if fields.get(_NODE_TYPE) == kind.encode() and fields.get(_NODE_NAME):
+                found.append(fields[_NODE_NAME].decode())
+    return found
+
+
+def _messages(message: bytes, number: int) -> Iterator[tuple[int, bytes]]:
+    return ((field, value) for field, kind, value in _fields(message) if field == number and kind == _BYTES)
 
 
 def _graph(content: bytes) -> bytes:

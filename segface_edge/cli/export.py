@@ -14,7 +14,7 @@ from segface_edge.files import check_place
 
 from .options import check_json, json_option, progress_bar, say
 from .triton import check_model, check_triton, triton_options, write_triton
-from .web import check_web, web_options, write_web
+from .web import check_export, check_web, web_options, write_web
 
 if TYPE_CHECKING:
     from segface_edge.export.pipeline import Export
@@ -96,6 +96,8 @@ def command(
         raise missing_extra(str(error.name), "export", "segface-edge export") from error
     given = {name: value for name, value in options.items() if value is not None}
     config = ExportConfig(**((read_recipe(recipe) if recipe else {}) | given))
+    if web_to is not None:
+        check_export(config)
     check_json(json_to)
     if out is not None:
         check_place(out)

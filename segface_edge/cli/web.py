@@ -11,6 +11,7 @@ import click
 from segface_edge.errors import UsageError
 
 if TYPE_CHECKING:
+    from segface_edge.export.config import ExportConfig
     from segface_edge.serving.web_runtime import WebRuntime
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
@@ -52,6 +53,16 @@ def check_web(folder: Path | None, runtime: Path | None) -> WebRuntime | None:
     found = find_runtime(runtime)
     check_folder(folder)
     return found
+
+
+def check_export(config: ExportConfig) -> None:
+    """Raises UsageError where the page could not show the file that will be exported."""
+    from segface_edge.serving.web import not_shown
+
+    outputs = ("logits",) if config.output == "logits" else ("labels",)
+    wrong = not_shown(config.graph, outputs, None if config.dynamic else config.batch, warps=False)
+    if wrong is not None:
+        raise UsageError("--web", f"the file {wrong[0]}", wrong[1])
 
 
 def write_web(folder: Path, model: Path, runtime: WebRuntime) -> list[str]:

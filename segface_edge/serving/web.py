@@ -11,7 +11,7 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from tempfile import mkdtemp
 from typing import Any
@@ -73,6 +73,34 @@ def check_web(folder: Path) -> None:
         raise InputError(folder, f"cannot be made ({nearest} is not writable)", "choose another place")
 
 
+def not_shown(graph: str, outputs: Sequence[str], batch: int | None, *, warps: bool) -> tuple[str, str] | None:
+    """Why the page cannot show what a file takes and gives, and the cure; None: it can.
+
+    Args:
+        graph, outputs, batch: as of `ModelSpec`.
+        warps: faces have to be warped by their landmarks.
+    """
+    problems = (
+        (
+            graph != "deploy",
+            "is of the reference graph, which takes numbers in place of pictures",
+            "export it with --graph deploy",
+        ),
+        ("labels" not in outputs, "gives no labels", "export it with --output labels"),
+        (
+            batch not in (None, 1),
+            f"takes {batch} frames a call, a page has one",
+            "export it with --batch 1 or --dynamic",
+        ),
+        (
+            warps,
+            "wants faces warped by their landmarks, which the page does not do",
+            "use weights of CelebAMask-HQ",
+        ),
+    )
+    return next(((problem, cure) for wrong, problem, cure in problems if wrong), None)
+
+
 def write_page(model: Path, folder: Path, runtime: WebRuntime) -> dict[str, Any]:
     """Writes a model's page, whole or not at all; a page that was written there before is replaced.
 
@@ -130,18 +158,9 @@ def _checked(model: Path) -> tuple[ModelSpec, bytes]:
         raise UsageError(model, f"'{model.suffix}' files do not run in a browser", "give an .onnx file")
     with open_engine(model) as engine:
         spec = engine.spec
-        cures = {
-            "is of the reference graph, which takes numbers in place of pictures": spec.graph != "deploy"
-            and "export it with --graph deploy",
-            "gives no labels": "labels" not in spec.outputs and "export it with --output labels",
-            f"takes {spec.batch} frames a call, a page has one": spec.batch not in (None, 1)
-            and "export it with --batch 1 or --dynamic",
-            "wants faces warped by their landmarks, which the page does not do": spec.warp != "none"
-            and "use weights of CelebAMask-HQ",
-        }
-        for problem, cure in cures.items():
-            if cure:
-                raise IncompatibleEngineError(model, problem, cure)
+        wrong = not_shown(spec.graph, spec.outputs, spec.batch, warps=spec.warp != "none")
+        if wrong is not None:
+            raise IncompatibleEngineError(model, *wrong)
         with Image.open(zoo.PORTRAIT) as photo:
             square = fitting.fit(np.asarray(photo.convert("RGB")), spec.size).pixels
         labels = engine.run(square[None]).labels[0]

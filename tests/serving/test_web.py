@@ -202,6 +202,28 @@ def test_files_that_the_page_cannot_show(
     assert not (tmp_path / "page").exists()
 
 
+@pytest.mark.parametrize(
+    ("options", "problem"),
+    [
+        (("--batch", 4), "takes 4 frames a call, a page has one; export it with --batch 1 or --dynamic"),
+        (("--output", "logits"), "gives no labels; export it with --output labels"),
+        (
+            ("--graph", "reference"),
+            "is of the reference graph, which takes numbers in place of pictures; export it",
+        ),
+    ],
+)
+def test_an_export_that_the_page_could_not_show_is_not_begun(
+    tmp_path: Path, cli: Cli, options: tuple[object, ...], problem: str
+) -> None:
+    pytest.importorskip("segface_edge.export.pipeline", reason="export needs torch and onnx")
+    package = runtime(tmp_path / "package")
+    result = cli("export", "--web", tmp_path / "page", "--web-runtime", package, *options, "-o", tmp_path / "m.onnx")
+    assert result.code == 2
+    assert result.err.startswith(f"error: --web: the file {problem}")
+    assert not (tmp_path / "page").exists()
+
+
 def test_what_somebody_put_beside_the_page_is_not_deleted(exported: Path, tmp_path: Path, cli: Cli) -> None:
     (exported / "CNAME").write_text("faces.example.org")
     command = ("export", "--web", exported, "--model", tmp_path / "faces.onnx", "--web-runtime", tmp_path / "package")

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from segface_edge import zoo
-from segface_edge.errors import missing_extra
+from segface_edge.errors import UsageError, missing_extra
 from segface_edge.files import check_place
 
 from .options import check_json, json_option, progress_bar, say
@@ -33,6 +34,7 @@ Examples:
   segface-edge export --weights model_299.pt --imgsz 512 -o segface_512.onnx
   segface-edge export --recipe export/jetson-orin-nano.toml
   segface-edge export --precision fp16 --engine model.plan
+  segface-edge export --target openvino -o model.xml
   segface-edge export --dynamic --triton repository
   segface-edge export --triton repository --model model.onnx
   segface-edge export --web page --model model.onnx""",
@@ -56,6 +58,7 @@ Examples:
 @click.option("--warp", help="Of LaPa's weights: outside (the runtime warps faces) or inside the graph.")
 @click.option("--simplify/--no-simplify", default=None, help="Run onnxsim; default: yes.")
 @click.option("--compact", is_flag=True, default=None, help="Store weights that fp16 holds exactly as fp16.")
+@click.option("--target", help="Runtime that the file is for: onnxruntime, openvino; default: onnxruntime.")
 @click.option("--data", "parity_data", type=click.Path(path_type=Path), help="Folder of photos to check parity on too.")
 @click.option(
     "--engine",
@@ -79,6 +82,7 @@ def command(
 ) -> None:
     """Export a checkpoint to one ONNX file and compare it with PyTorch on real faces.
 
+    With --target, to a file for another runtime, which is compared with the ONNX file in that runtime.
     Nothing is written unless every comparison passes (exit code 4).
     """
     check_model(model, triton_to, web_to)
@@ -99,6 +103,16 @@ def command(
     if web_to is not None:
         check_export(config)
     check_json(json_to)
+    if config.target != "onnxruntime":
+        if engine is not None or triton_to is not None:
+            other = "--engine" if engine is not None else "--triton"
+            raise UsageError(f"--target {config.target} and {other}", "contradict each other", "give one of them")
+        from segface_edge.export.targets.run import export_target
+
+        converted = export_target(config, out, progress=_say_step, bar=progress_bar)
+        _warn(converted.warnings)
+        say(converted.to_dict(), json_to, "\n".join(converted.summary()))
+        return
     if out is not None:
         check_place(out)
     if engine is not None:
@@ -114,8 +128,7 @@ def command(
         load("tensorrt", f"--engine {engine}")
         open_cuda().close()
     result = run_export(config, out, progress=_say_step, bar=progress_bar)
-    for warning in result.warnings:
-        click.echo(f"warning: {warning}", err=True)
+    _warn(result.warnings)
     document, text = result.to_dict(), _text(result)
     if engine is not None:
         _say_step("ONNX to TensorRT")
@@ -143,6 +156,11 @@ def _others(
 
 def _say_step(step: str) -> None:
     click.echo(f"… {step}", err=True)
+
+
+def _warn(warnings: Sequence[str]) -> None:
+    for warning in warnings:
+        click.echo(f"warning: {warning}", err=True)
 
 
 def _text(result: Export) -> str:

@@ -22,13 +22,15 @@ ENGINES = {
     "tensorrt": "segface_edge.evaluation.checked_plans:open_tensorrt",
     "tensorrt-pycuda": "segface_edge.evaluation.checked_plans:open_with_pycuda",
     "tensorrt-cuda-python": "segface_edge.evaluation.checked_plans:open_with_cuda_python",
+    "openvino": "segface_edge.engines.openvino:OpenVINOEngine",
     "torch": "segface_edge.network.engine:TorchEngine",
     "torch-compiled": "segface_edge.network.engine:CompiledTorchEngine",
 }
-_EXTRAS = {"torch": "export", "safetensors": "export"}
+_EXTRAS = {"torch": "export", "safetensors": "export", "openvino": "openvino"}
 _SUFFIXES = {
     ".onnx": "onnxruntime",
     **dict.fromkeys(PLAN_SUFFIXES, "tensorrt"),
+    ".xml": "openvino",
     ".safetensors": "torch",
     ".pt": "torch",
     ".pth": "torch",
@@ -46,7 +48,8 @@ def open_engine(
     """Loads a model file.
 
     Args:
-        model: an ONNX file, a TensorRT plan (needs TensorRT), or a checkpoint (needs torch).
+        model: an ONNX file, a TensorRT plan (needs TensorRT), a file of `export --target` (needs its runtime), or a
+            checkpoint (needs torch).
         device: `cpu`, `cuda` or `cuda:N`; a plan runs on a GPU, by default the first.
         engine: a key of `ENGINES`; None chooses by the file's suffix.
         threads: CPU threads per operator; None leaves it to the engine.

@@ -11,6 +11,8 @@ from typing import Any, Literal, get_args
 from segface_edge.errors import InputError, UsageError
 from segface_edge.spec import Graph, MadeFor, OutputKind, Precision
 
+from .targets.table import DEFAULT, target
+
 if sys.version_info >= (3, 11):
     import tomllib
 else:
@@ -64,6 +66,7 @@ class ExportConfig:
         warp: of weights that warp faces, as those of LaPa: `outside` leaves the warp to whoever runs the file, `inside`
             puts it in the graph, with a second input `landmarks`; None: outside, where the weights say that they warp.
         parity_data: folder of photos to check parity on, besides the bundled ones.
+        target: key of `targets.table.TARGETS`, the runtime that the file is for.
     """
 
     backbone: str | None = None
@@ -85,6 +88,7 @@ class ExportConfig:
     calib_method: CalibrationMethod = "percentile"
     warp: WarpPlace | None = None
     parity_data: Path | None = None
+    target: str = DEFAULT
 
     def __post_init__(self) -> None:
         problems = {
@@ -144,6 +148,19 @@ class ExportConfig:
         if self.precision == "int8" and self.opset is not None and self.opset not in INT8_OPSETS:
             known = f"use {INT8_OPSETS.start} or {INT8_OPSETS.stop - 1}"
             raise UsageError(f"opset {self.opset}", "is none for int8 of fp16 values", known)
+        self._check_target()
+
+    def _check_target(self) -> None:
+        row, subject = target(self.target), f"--target {self.target}"
+        if self.target == DEFAULT:
+            return
+        if self.graph == "reference" or self.warp == "inside":
+            raise UsageError(subject, "is made of the deploy graph", "leave --graph and --warp out")
+        if self.precision not in row.precisions:
+            known = f"use one of {', '.join(row.precisions)}"
+            raise UsageError(f"{subject} --precision {self.precision}", "is not made", known)
+        if self.dynamic and not row.dynamic:
+            raise UsageError(f"{subject} --dynamic", "is not made", "give --batch instead")
 
     @property
     def onnx_opset(self) -> int:

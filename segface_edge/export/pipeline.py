@@ -116,7 +116,7 @@ def run_export(
     if config.calib_data is not None:
         check_folder(config.calib_data)
     progress("reading weights")
-    model, checkpoint = _load(config, warnings)
+    model, checkpoint = load_network(config, warnings)
     if config.warp is not None:
         if not model.warps and model.labels.name != WARPED_ORDER:
             order = model.labels.name
@@ -215,7 +215,16 @@ def trtexec_line(path: Path, spec: ModelSpec) -> str:
     return " ".join(parts)
 
 
-def _load(config: ExportConfig, warnings: list[str]) -> tuple[SegFace, Checkpoint | None]:
+def load_network(config: ExportConfig, warnings: list[str]) -> tuple[SegFace, Checkpoint | None]:
+    """The network that is exported, and the checkpoint of its weights, None where they are random.
+
+    Args:
+        config: what to export.
+        warnings: to which is added what the user should know.
+
+    Raises:
+        CheckpointError, UsageError: the weights or the options do not fit.
+    """
     if config.random_weights:
         warnings.append("random weights: the labels are noise")
         size = config.imgsz or DEFAULT_SIZE

@@ -65,7 +65,7 @@ def traced(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Any]:
 
     def make(**options: Any) -> onnx.ModelProto:
         config = ExportConfig(imgsz=SIZE, **options)
-        pipeline.to_onnx(pipeline._load(config, [])[0], config, folder / "graph.onnx")
+        pipeline.to_onnx(pipeline.load_network(config, [])[0], config, folder / "graph.onnx")
         return onnx.load(folder / "graph.onnx")
 
     return make

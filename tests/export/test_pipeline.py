@@ -102,7 +102,7 @@ def test_every_kind_of_file_equals_pytorch(tmp_path: Path, options: dict[str, ob
     result = run_export(config, tmp_path / "model.onnx")
     opsets = {entry.domain: entry.version for entry in onnx.load(result.path).opset_import}
     assert opsets[""] == config.onnx_opset
-    model, _ = pipeline._load(config, [])
+    model, _ = pipeline.load_network(config, [])
     with OrtEngine(result.path) as engine, TorchEngine.of(model) as reference:
         found, wanted = engine.infer(frames), reference.infer(frames)
     assert (found.labels == wanted.labels).mean() >= 0.9999
@@ -266,6 +266,6 @@ def test_the_backbone_is_what_the_weights_say(tmp_path: Path) -> None:
         (ExportConfig(weights=silent), "mobilenet"),
         (ExportConfig(backbone="mobilenet"), "mobilenet"),
     ):
-        assert pipeline._load(config, [])[0].backbone_name == wanted
+        assert pipeline.load_network(config, [])[0].backbone_name == wanted
     with pytest.raises(UsageError, match=r"'efficientnet_lite1': has no released weights; .*released: efficientnet"):
-        pipeline._load(ExportConfig(backbone="efficientnet_lite1"), [])
+        pipeline.load_network(ExportConfig(backbone="efficientnet_lite1"), [])

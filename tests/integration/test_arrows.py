@@ -31,6 +31,7 @@ HOMES: dict[str, tuple[str, ...]] = {
     "onnxsim": ("export",),
     "onnxconverter_common": ("export",),
     "onnxruntime": ("engines.ort.session", "export"),
+    "openvino": ("engines.openvino", "export.targets.openvino"),
     "tensorrt": ("engines.nvidia",),
     "pycuda": ("engines.nvidia",),
     "cuda": ("engines.nvidia",),

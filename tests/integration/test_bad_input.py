@@ -616,7 +616,7 @@ def traced(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     config = ExportConfig(imgsz=64)
     path = tmp_path_factory.mktemp("traced") / "raw.onnx"
-    pipeline.to_onnx(pipeline._load(config, [])[0], config, path)
+    pipeline.to_onnx(pipeline.load_network(config, [])[0], config, path)
     return path
 
 

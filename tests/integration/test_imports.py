@@ -16,11 +16,13 @@ from segface_edge import zoo
 HEAVY = ("torch", "onnx", "onnxsim", "onnxscript", "onnx_ir", "onnxconverter_common", "safetensors", "tensorrt")
 HEAVY += ("pycuda", "cuda", "torchvision", "requests", "pynvml", "jinja2")
 HEAVY += ("starlette", "uvicorn", "h11", "python_multipart", "prometheus_client", "pyarrow", "ray", "tritonclient")
+HEAVY += ("openvino",)
 NEED_HEAVY = ("segface_edge.network", "segface_edge.training", "segface_edge.export")
 NEED_HEAVY += ("segface_edge.serving", "segface_edge.labelling")
 # Modules that are one heavy package's own home.
 HOMES = (
     "segface_edge.zoo.download",
+    "segface_edge.engines.openvino",
     "segface_edge.plots.figure",
     "segface_edge.plots.scores",
     "segface_edge.plots.curves",

@@ -9,13 +9,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from segface_edge.engines.documents import document_beside, is_count, parse, read_text
 from segface_edge.errors import IncompatibleEngineError, InputError, ModelFileError
 from segface_edge.spec import ModelSpec
 
 from .runtimes import RUNTIMES, numbers
 
 PLAN_VERSION = 1
-_LARGEST_SIDECAR = 2**20
 
 
 class PlanWarning(UserWarning):
@@ -92,7 +92,7 @@ def brief_report(report: dict[str, Any]) -> dict[str, Any]:
 
 def sidecar(plan: Path) -> Path:
     """Where a plan's document is."""
-    return plan.with_name(plan.name + ".json")
+    return document_beside(plan)
 
 
 def read_plan(path: Path) -> tuple[bytes, PlanInfo | None]:
@@ -132,17 +132,8 @@ def read_plan_info(plan: Path) -> PlanInfo | None:
         IncompatibleEngineError: it is no such document, or of another version.
     """
     path = sidecar(plan)
-    try:
-        if path.stat().st_size > _LARGEST_SIDECAR:
-            raise _bad(path, "is larger than 1 MiB")
-        text = path.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        return None
-    except OSError as error:
-        raise InputError(path, f"cannot be read ({error.strerror})", "check its permissions") from error
-    except UnicodeDecodeError as error:
-        raise _bad(path, "is not text") from error
-    return parse_plan_info(text, path)
+    text = read_text(path, lambda problem: _bad(path, problem))
+    return None if text is None else parse_plan_info(text, path)
 
 
 def parse_plan_info(text: str, path: Path) -> PlanInfo:
@@ -151,18 +142,8 @@ def parse_plan_info(text: str, path: Path) -> PlanInfo:
     Raises:
         IncompatibleEngineError: it is no such document, or of another version.
     """
-    try:
-        document = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise _bad(path, "is not JSON") from error
-    if not isinstance(document, dict):
-        raise _bad(path, "is not a JSON object")
-    version = document.pop("version", None)
-    if version != PLAN_VERSION:
-        raise _bad(path, f"is of version {version!r}, this segface-edge reads version {PLAN_VERSION}")
-    fields = set(PlanInfo.__dataclass_fields__)
-    if set(document) != fields:
-        raise _bad(path, f"lacks or has too much: {', '.join(sorted(set(document) ^ fields))}")
+    fields = PlanInfo.__dataclass_fields__
+    document = parse(text, version=PLAN_VERSION, fields=fields, bad=lambda problem: _bad(path, problem))
     wrong = next((name for name, ok in _checks(document).items() if not ok), None)
     if wrong:
         raise _bad(path, f"says {wrong} {document[wrong]!r:.80}")
@@ -181,11 +162,8 @@ def _checks(document: dict[str, Any]) -> dict[str, bool]:
     def text(value: object) -> bool:
         return isinstance(value, str)
 
-    def whole(value: object) -> bool:
-        return isinstance(value, int) and not isinstance(value, bool) and value >= 0
-
     def counts(value: object) -> bool:
-        return isinstance(value, dict) and all(whole(one) for one in value.values())
+        return isinstance(value, dict) and all(is_count(one) for one in value.values())
 
     batches = document["batches"]
     return {
@@ -197,14 +175,14 @@ def _checks(document: dict[str, Any]) -> dict[str, bool]:
         "compute": isinstance(document["compute"], list) and all(map(text, document["compute"])),
         "batches": isinstance(batches, list)
         and len(batches) == 3
-        and all(map(whole, batches))
+        and all(map(is_count, batches))
         and 1 <= batches[0] <= batches[1] <= batches[2] <= 1024,
         "flags": isinstance(document["flags"], dict),
         "precision": counts(document["precision"]),
         "onnx": text(document["onnx"]),
         "onnx_sha256": text(document["onnx_sha256"]),
         "plan_sha256": text(document["plan_sha256"]),
-        "plan_bytes": whole(document["plan_bytes"]),
+        "plan_bytes": is_count(document["plan_bytes"]),
         "calibration_sha256": document["calibration_sha256"] is None or text(document["calibration_sha256"]),
         "parity": isinstance(document["parity"], dict),
         "segface_edge": text(document["segface_edge"]),

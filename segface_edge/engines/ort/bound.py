@@ -11,9 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from segface_edge.engines.base import MAX_BATCH
+from segface_edge.engines.promise import Tensor
 from segface_edge.errors import UsageError
-
-from .contract import Tensor
 
 Array = npt.NDArray[Any]
 

@@ -7,10 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from segface_edge.engines.promise import Tensor, check_promise
 from segface_edge.errors import IncompatibleEngineError
 from segface_edge.spec import METADATA_KEY, ModelSpec
-
-Tensor = tuple[str, Any, tuple[int | None, ...]]  # name, type, shape; None where it is the batch
 
 _DTYPES = {"tensor(uint8)": np.uint8, "tensor(float)": np.float32}
 
@@ -49,46 +48,17 @@ def spec_of(session: Any, source: str) -> ModelSpec:
     return ModelSpec.from_json(text, source=source)
 
 
-def promised_tensors(spec: ModelSpec) -> list[Tensor]:
-    """The frames that a graph with this metadata takes, and then what it gives."""
-    n, s, k = spec.batch, spec.size, len(spec.classes)
-    feed: Tensor = (
-        ("frames", np.uint8, (n, s, s, 3)) if spec.graph == "deploy" else ("images", np.float32, (n, 3, s, s))
-    )
-    outputs: list[Tensor] = [
-        (kind, np.float32, (n, k, s, s)) if kind == "logits" else (kind, np.uint8, (n, s, s)) for kind in spec.outputs
-    ]
-    return [feed, *outputs]
-
-
-def promised_inputs(spec: ModelSpec) -> list[Tensor]:
-    """All that it takes: frames, and the landmarks of a graph that warps faces itself."""
-    landmarks: Tensor = ("landmarks", np.float32, (spec.batch, 5, 2))
-    return [promised_tensors(spec)[0], *([landmarks] if spec.warp == "inside" else [])]
-
-
 def check_contract(session: Any, spec: ModelSpec, source: str) -> None:
     """Compares what the metadata promises with the graph's own inputs and outputs.
 
     Raises:
         IncompatibleEngineError: they differ in a name, a type, a shape or their order.
     """
-    outputs = promised_tensors(spec)[1:]
-    for promised, real in ((promised_inputs(spec), session.get_inputs()), (outputs, session.get_outputs())):
-        found: list[Tensor] = [
+
+    def found(nodes: Any) -> list[Tensor]:
+        return [
             (node.name, _DTYPES.get(node.type, node.type), tuple(d if isinstance(d, int) else None for d in node.shape))
-            for node in real
+            for node in nodes
         ]
-        if found != promised:
-            raise IncompatibleEngineError(
-                source,
-                f"its metadata promises {_words(promised)}, the graph has {_words(found)}",
-                "export it again: segface-edge export",
-            )
 
-
-def _words(tensors: list[Tensor]) -> str:
-    def shape(dims: tuple[int | None, ...]) -> str:
-        return "x".join("N" if d is None else str(d) for d in dims)
-
-    return ", ".join(f"{name} {shape(dims)} {getattr(dtype, '__name__', dtype)}" for name, dtype, dims in tensors)
+    check_promise(spec, source, found(session.get_inputs()), found(session.get_outputs()))

@@ -14,11 +14,12 @@ import numpy.typing as npt
 
 from segface_edge.engines.base import WARP_OUTSIDE, Engine, Output, cores
 from segface_edge.engines.layers import WARMUP, Profile
+from segface_edge.engines.promise import fed, given, promised_tensors
 from segface_edge.errors import IncompatibleEngineError, SegFaceEdgeError, UsageError
 from segface_edge.pictures.geometry import UInt8Array
 
 from .bound import BoundSession
-from .contract import check_contract, promised_tensors, spec_of
+from .contract import check_contract, spec_of
 from .nodes import read_nodes, with_outputs
 from .profile import read_profile
 from .providers import CPU, CUDA, TENSORRT
@@ -79,8 +80,6 @@ class OrtEngine(Engine):
         self._bound = None if index is None else BoundSession(session, self.source, allocator(index), feed, outputs)
         self._clock: Callable[[], float] | None = None
         self._transfers = {"host_to_device": 0.0, "device_to_host": 0.0}
-        mean, std = np.array(self.spec.mean, np.float32), np.array(self.spec.std, np.float32)
-        self._scale, self._shift = 1 / (255 * std), -mean / std
 
     def run(self, frames: UInt8Array) -> Output:
         """Runs (N, S, S, 3) uint8 RGB."""
@@ -96,22 +95,20 @@ class OrtEngine(Engine):
         session = self._session
         if session is None:
             raise UsageError(self.source, "is closed", "open it again")
-        feed = self._feed(frames)
+        feed = fed(self.spec, frames)
         try:
             if self._bound is None:
                 with flushed():
                     values = session.run(list(self.spec.outputs), {self._input: feed, **more})
-                found = dict(zip(self.spec.outputs, values, strict=True))
             else:
                 found = self._run_bound(self._bound, feed)
+                values = [found[name] for name in self.spec.outputs]
         except SegFaceEdgeError:
             raise
         except Exception as error:  # ONNX Runtime's errors have no common base but Exception
             cure = "export it again: segface-edge export" if self._bound is None else "use fewer frames a call, or cpu"
             raise IncompatibleEngineError(self.source, f"ONNX Runtime failed to run it ({error})", cure) from error
-        logits = found.get("logits")
-        labels = found["labels"] if "labels" in found else found["logits"].argmax(axis=1).astype(np.uint8)
-        return Output(labels, found.get("confidence"), logits)
+        return given(self.spec, values)
 
     def _run_bound(self, bound: BoundSession, feed: npt.NDArray[Any]) -> dict[str, npt.NDArray[Any]]:
         if self._clock is None:
@@ -133,7 +130,7 @@ class OrtEngine(Engine):
         session, read = self._seen
         if session is None:
             return None
-        results = (session.run(read, {self._input: self._feed(chunk)}) for chunk, _ in self._in_calls(frames))
+        results = (session.run(read, {self._input: fed(self.spec, chunk)}) for chunk, _ in self._in_calls(frames))
         return all(np.isfinite(values).all() for found in results for values in found)
 
     def profile(self, frames: UInt8Array, runs: int) -> Profile:
@@ -149,7 +146,7 @@ class OrtEngine(Engine):
             )
         if self.spec.warp == "inside":
             raise UsageError(self.source, "warps faces itself, and wants their landmarks", WARP_OUTSIDE)
-        feed = {self._input: self._feed(frames)}
+        feed = {self._input: fed(self.spec, frames)}
         with TemporaryDirectory() as name:
             folder = Path(name)
             session = self._open(profile_to=folder)[0]
@@ -159,13 +156,6 @@ class OrtEngine(Engine):
             events = Path(session.end_profiling())
             ran = read_nodes((folder / RAN).read_bytes())
             return read_profile(events, ran, Path(self.source), list(feed), warmup=WARMUP)
-
-    def _feed(self, frames: UInt8Array) -> npt.NDArray[Any]:
-        """(N, S, S, 3) uint8 as the graph takes it."""
-        if self.spec.graph == "deploy":
-            return frames
-        normalised = frames.astype(np.float32) * self._scale + self._shift
-        return np.ascontiguousarray(normalised.transpose(0, 3, 1, 2))
 
     def infer_staged(self, frames: UInt8Array, now: Callable[[], float]) -> tuple[Output, dict[str, float]]:
         """On a GPU the copies apart; `inference` is all the rest, so that the stages add up to the whole."""

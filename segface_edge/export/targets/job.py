@@ -1,0 +1,47 @@
+"""What a conversion is given."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from segface_edge.spec import ModelSpec
+
+if TYPE_CHECKING:
+    import torch
+
+    from segface_edge.export.config import ExportConfig
+    from segface_edge.network.deploy import DeployGraph
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """A conversion.
+
+    Attributes:
+        onnx: the deploy graph as an ONNX file, in fp32 or the precision that was asked for, compared with PyTorch.
+        spec: of the file to be.
+        config: what was asked for.
+        out: the file to write; what belongs to it has its name but for the suffix.
+    """
+
+    onnx: Path
+    spec: ModelSpec
+    config: ExportConfig
+    out: Path
+
+    def companion(self, suffix: str) -> Path:
+        """A file that belongs to `out`."""
+        return self.out.with_suffix(suffix)
+
+    def module(self) -> tuple[DeployGraph, torch.Tensor]:
+        """The deploy graph as a PyTorch module in eval mode, and frames (N, S, S, 3) uint8 to trace it with."""
+        import torch
+
+        from segface_edge.export.pipeline import load_network
+        from segface_edge.network.deploy import DeployGraph
+
+        model, _ = load_network(self.config, [])
+        frames = torch.zeros(self.spec.batch or 2, self.spec.size, self.spec.size, 3, dtype=torch.uint8)
+        return DeployGraph(model, self.config.output or "labels").eval(), frames

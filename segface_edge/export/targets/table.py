@@ -1,0 +1,76 @@
+"""The runtimes that `segface-edge export --target` makes files for: a table. Nothing heavy is imported here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from importlib.util import find_spec
+
+from segface_edge.errors import MissingDependencyError, UsageError
+from segface_edge.spec import Precision
+
+
+@dataclass(frozen=True, kw_only=True)
+class Target:
+    """A runtime, and how a file for it is made and checked.
+
+    Attributes:
+        title: what people call it.
+        suffix: of the file that comes out.
+        companions: suffixes of the files that belong to it.
+        convert: `module:function` of what makes it: `function(job: Job) -> {package: version}`, called in a process of
+            its own. None: the ONNX file is the file.
+        checked_in: engines that must give the ONNX file's labels: keys of `engines.ENGINES`, or `module:Class`.
+        needs: {package, as it is imported: the command that installs it} of the conversion and the check.
+        precisions: that files may be in.
+        lowers: those of them that the conversion makes itself, from the fp32 file.
+        dynamic: whether files may take any number of frames a call.
+        note: what was changed on the way, for tables.
+        minutes, memory_gib: bounds of the conversion, and of each check.
+    """
+
+    title: str
+    suffix: str
+    companions: tuple[str, ...] = ()
+    convert: str | None = None
+    checked_in: tuple[str, ...]
+    needs: Mapping[str, str] = field(default_factory=dict)
+    precisions: tuple[Precision, ...] = ("fp32",)
+    lowers: tuple[Precision, ...] = ()
+    dynamic: bool = True
+    note: str = "as it is"
+    minutes: float = 20.0
+    memory_gib: float = 12.0
+
+
+DEFAULT = "onnxruntime"
+TARGETS: dict[str, Target] = {
+    DEFAULT: Target(
+        title="ONNX Runtime", suffix=".onnx", checked_in=("onnxruntime",), precisions=("fp32", "fp16", "int8")
+    ),
+    "openvino": Target(
+        title="OpenVINO",
+        suffix=".xml",
+        companions=(".bin",),
+        convert="segface_edge.export.targets.openvino:convert",
+        checked_in=("openvino",),
+        needs={"openvino": "pip install 'segface-edge[openvino]'"},
+        note="OpenVINO's own format",
+    ),
+}
+
+
+def target(name: str) -> Target:
+    """A row. Raises UsageError where there is none of that name."""
+    if name not in TARGETS:
+        raise UsageError(f"target {name!r}", "is unknown", f"use one of: {', '.join(TARGETS)}")
+    return TARGETS[name]
+
+
+def check_installed(name: str) -> None:
+    """Raises MissingDependencyError where a package that a target needs is not installed: before minutes of work."""
+    for package, command in target(name).needs.items():
+        if find_spec(package) is None:
+            raise MissingDependencyError(
+                f"--target {name}", f"the package '{package}' is not installed", f"install it with: {command}"
+            )

@@ -33,7 +33,7 @@ from segface_edge.bench.machine import device_name, environment
 from segface_edge.bench.report import Startup, all_rows, text
 from segface_edge.bench.run import bench
 from segface_edge.bench.scenarios import Scenario
-from segface_edge.engines import Output, open_engine
+from segface_edge.engines import open_engine
 from segface_edge.engines.base import Engine
 from segface_edge.engines.ort.engine import OrtEngine
 from segface_edge.export.config import ExportConfig
@@ -51,30 +51,6 @@ TORCH = "PyTorch eager"
 OPENINGS = 6
 PROFILED_RUNS = 8
 CALL = "a call"
-
-
-class OpenVinoEngine(Engine):
-    """An ONNX file of segface-edge in OpenVINO, for comparison."""
-
-    def __init__(self, path: Path, threads: int) -> None:
-        import openvino
-
-        with OrtEngine(path) as engine:
-            self.spec = engine.spec
-        self.source, self.device = str(path), "cpu"
-        self._threads, self._version = threads, openvino.__version__
-        hints = {"INFERENCE_NUM_THREADS": threads, "PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": "f32"}
-        self._model = openvino.Core().compile_model(str(path), "CPU", hints)
-        mean, std = np.array(self.spec.mean, np.float32), np.array(self.spec.std, np.float32)
-        self._scale, self._shift = 1 / (255 * std), -mean / std
-
-    def run(self, frames: np.ndarray) -> Output:
-        if self.spec.graph == "reference":
-            frames = np.ascontiguousarray((frames * self._scale + self._shift).transpose(0, 3, 1, 2), np.float32)
-        return Output(self._model([frames])[0])
-
-    def describe(self) -> dict[str, object]:
-        return {"runtime": "openvino", "version": self._version, "threads": self._threads}
 
 
 @click.command()
@@ -155,10 +131,12 @@ def _openers(files: Mapping[str, Path], size: int, threads: int) -> dict[str, Op
     try:
         import openvino  # noqa: F401
     except ImportError:
-        click.echo("OpenVINO is not installed: its rows are left out (pip install openvino)", err=True)
+        click.echo("OpenVINO is not installed: its rows are left out (the extra openvino)", err=True)
     else:
         for name in (BASE, "deploy"):
-            found[f"{name}, OpenVINO"] = partial(_open, partial(OpenVinoEngine, files[name], threads))
+            found[f"{name}, OpenVINO"] = partial(
+                _open, partial(open_engine, files[name], engine="openvino", threads=threads)
+            )
     return found
 
 

@@ -29,6 +29,7 @@ OTHERS = (
     "serve",
     "live",
     "label",
+    "runtimes",
 )
 
 

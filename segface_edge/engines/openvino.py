@@ -120,7 +120,7 @@ class OpenVINOEngine(Engine):
             "version": VERSION,
             "devices": told["devices"],
             "threads": self._options.get("INFERENCE_NUM_THREADS", "default"),
-            "precision": str(told["precision"]),
+            "precision": told["precision"] and told["precision"].get_type_name(),
         }
 
     def close(self) -> None:

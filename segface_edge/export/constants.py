@@ -70,6 +70,32 @@ def drop_unused(graph: onnx.GraphProto) -> None:
             graph.initializer.remove(weight)
 
 
+def constants_to_weights(graph: onnx.GraphProto) -> None:
+    """Makes an initializer of every `Constant` node: some converters read those of one form only."""
+    found = constants(graph)
+    kept = [node for node in graph.node if node.op_type != "Constant"]
+    for node in graph.node:
+        if node.op_type == "Constant":
+            graph.initializer.append(numpy_helper.from_array(found[node.output[0]], node.output[0]))
+    del graph.node[:]
+    graph.node.extend(kept)
+
+
+def drop_zero_biases(graph: onnx.GraphProto) -> None:
+    """Takes from convolutions the biases of nothing but zeros that the exporter gives them, one to several.
+
+    They are of no use; and OpenCV 5.0 folds a BatchNormalization into such a bias in place, for all that read it
+    (`findings/opencv_shared_bias.sh`).
+    """
+    known = constants(graph)
+    for node in graph.node:
+        if node.op_type == "Conv" and len(node.input) > 2:
+            bias = known.get(node.input[2])
+            if bias is not None and not bias.any():
+                del node.input[2:]
+    drop_unused(graph)
+
+
 def plain_weights(model: onnx.ModelProto) -> None:
     """Makes an initializer of every `Constant` node and every weight behind a Cast (see `finish.compact`), in place."""
     graph = model.graph

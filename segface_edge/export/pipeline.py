@@ -31,7 +31,7 @@ from segface_edge.spec import METADATA_KEY, RANDOM_WEIGHTS, ModelSpec
 from segface_edge.zoo.models import checkpoint_of, find, is_name, of_backbone
 
 from .config import ExportConfig
-from .constants import fold_whole_numbers
+from .constants import constants_to_weights, drop_zero_biases, fold_whole_numbers
 from .finish import compact, set_metadata
 from .fresh import fresh_network
 from .precision import Bar, Lowered, no_bar
@@ -258,6 +258,8 @@ def _released(backbone: str) -> Path:
 def _finish(source: Path, target: Path, spec: ModelSpec, *, compacted: bool = False) -> None:
     model = onnx.load(source)
     fold_whole_numbers(model.graph)
+    constants_to_weights(model.graph)
+    drop_zero_biases(model.graph)
     if compacted:
         compact(model)
     set_metadata(model, {METADATA_KEY: spec.to_json()})

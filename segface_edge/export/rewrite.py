@@ -1,10 +1,13 @@
 """Rewritings of the exported graph that PyTorch has no words for. All leave what is computed as it is.
 
-- A `Resize` between two transposes, as the exporter writes an enlargement of rows of pixels, becomes one on those rows:
-  quicker in ONNX Runtime, whose kernel for channels last works on whole rows.
 - The `Add` before a LayerNormalization becomes a `Sum`: ONNX Runtime fuses the former to SkipLayerNormalization, which
   takes longer than the two apart.
 - A `Pad` of zeros before a convolution becomes the convolution's own, which may differ between before and after.
+- A `HardSigmoid` that scales another map becomes the three operators that it is: OpenCV's dnn takes it, and the `Mul`
+  behind it, for HardSwish, which has no other map.
+
+An enlargement of rows stays as the exporter writes it, a `Resize` between two transposes: one of channels last would be
+as quick in ONNX Runtime and is one of channels first to most others (OpenCV, MNN, onnx2tf), or slow (OpenVINO).
 """
 
 from __future__ import annotations
@@ -12,20 +15,19 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 import numpy.typing as npt
 import onnx
 from onnx import helper, numpy_helper
 
 from .constants import constants, drop_unused
 
-_TO_FIRST, _TO_LAST = [0, 3, 1, 2], [0, 2, 3, 1]
-
 
 def rewrite(model: onnx.ModelProto) -> None:
     """Applies them, in place."""
-    _resize_rows(model.graph)
     _sum_before_norm(model.graph)
     _pad_in_convolution(model.graph)
+    _spell_gates(model.graph)
 
 
 def _consumers(graph: onnx.GraphProto) -> dict[str, list[onnx.NodeProto]]:
@@ -34,38 +36,6 @@ def _consumers(graph: onnx.GraphProto) -> dict[str, list[onnx.NodeProto]]:
         for name in node.input:
             found.setdefault(name, []).append(node)
     return found
-
-
-def _is_transpose(node: onnx.NodeProto | None, order: list[int]) -> bool:
-    return node is not None and node.op_type == "Transpose" and list(node.attribute[0].ints) == order
-
-
-def _resize_rows(graph: onnx.GraphProto) -> None:
-    producers = {name: node for node in graph.node for name in node.output}
-    known = constants(graph)
-    consumers = _consumers(graph)
-    gone = []
-    for node in graph.node:
-        if node.op_type != "Resize":
-            continue
-        before, after = producers.get(node.input[0]), consumers.get(node.output[0], [])
-        # Inputs: picture, region (unused), scales, sizes; one of the last two.
-        place = max(index for index, name in enumerate(node.input) if name)
-        factors = known.get(node.input[place])
-        if not _is_transpose(before, _TO_FIRST) or len(after) != 1 or not _is_transpose(after[0], _TO_LAST):
-            continue
-        if before is None or factors is None or place < 2:
-            continue
-        name = f"{node.name}.{'scales' if place == 2 else 'sizes'}"
-        graph.initializer.append(numpy_helper.from_array(factors[_TO_LAST], name))
-        node.input[place] = name
-        node.input[0], node.output[0] = before.input[0], after[0].output[0]
-        gone.append(after[0])
-        if len(consumers[before.output[0]]) == 1:
-            gone.append(before)
-    for node in gone:
-        graph.node.remove(node)
-    drop_unused(graph)
 
 
 def _sum_before_norm(graph: onnx.GraphProto) -> None:
@@ -112,3 +82,27 @@ def _pads_zeros(node: onnx.NodeProto, known: Mapping[str, npt.NDArray[Any]]) -> 
     value, axes = [*node.input[2:], "", ""][:2]
     zero = not value or (value in known and not known[value].any())
     return mode == b"constant" and zero and not axes and node.input[1] in known
+
+
+def _spell_gates(graph: onnx.GraphProto) -> None:
+    bounds = {"gate.zero": 0.0, "gate.one": 1.0}
+    spelt: list[onnx.NodeProto] = []
+    for node in graph.node:
+        if node.op_type != "HardSigmoid":
+            spelt.append(node)
+            continue
+        factors = {"alpha": 0.2, "beta": 0.5} | {attribute.name: attribute.f for attribute in node.attribute}
+        inside = {key: f"{node.name}.{key}" for key in factors}
+        for key, value in factors.items():
+            graph.initializer.append(numpy_helper.from_array(np.array(value, np.float32), inside[key]))
+        scaled, moved = f"{node.output[0]}.scaled", f"{node.output[0]}.moved"
+        spelt += [
+            helper.make_node("Mul", [node.input[0], inside["alpha"]], [scaled], name=f"{node.name}.scale"),
+            helper.make_node("Add", [scaled, inside["beta"]], [moved], name=f"{node.name}.move"),
+            helper.make_node("Clip", [moved, *bounds], list(node.output), name=node.name),
+        ]
+    if len(spelt) > len(graph.node):
+        for name, value in bounds.items():
+            graph.initializer.append(numpy_helper.from_array(np.array(value, np.float32), name))
+        del graph.node[:]
+        graph.node.extend(spelt)

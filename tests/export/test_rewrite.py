@@ -14,7 +14,7 @@ ort = pytest.importorskip("onnxruntime")
 
 from onnx import TensorProto, helper, numpy_helper
 
-from segface_edge.export.constants import constants, fold_whole_numbers
+from segface_edge.export.constants import constants, constants_to_weights, drop_zero_biases, fold_whole_numbers
 from segface_edge.export.rewrite import rewrite
 
 
@@ -46,43 +46,6 @@ def kinds(model: onnx.ModelProto) -> Counter[str]:
     return Counter(node.op_type for node in model.graph.node)
 
 
-def enlargement(*, by_size: bool) -> tuple[list[onnx.NodeProto], dict[str, np.ndarray]]:
-    """(1, 4, 6, 8) channels last -> (1, 8, 12, 8), by way of channels first."""
-    weights = {"sizes": np.array([1, 8, 8, 12])} if by_size else {"scales": np.array([1, 1, 2, 2], np.float32)}
-    names = ["a", "", "", "sizes"] if by_size else ["a", "", "scales"]
-    half = {"mode": "linear", "coordinate_transformation_mode": "half_pixel"}
-    return [
-        helper.make_node("Transpose", ["x"], ["a"], perm=[0, 3, 1, 2]),
-        helper.make_node("Resize", names, ["b"], name="resize", **half),
-        helper.make_node("Transpose", ["b"], ["y"], perm=[0, 2, 3, 1]),
-    ], weights
-
-
-@pytest.mark.parametrize("by_size", [False, True])
-def test_an_enlargement_between_transposes_is_one_of_rows(by_size: bool) -> None:
-    model = graph(*enlargement(by_size=by_size), ["y"])
-    (wanted,) = run(model)
-    rewrite(model)
-    assert kinds(model) == {"Resize": 1}
-    assert len(model.graph.initializer) == 1
-    (found,) = run(model)
-    assert found.shape == (1, 8, 12, 8)
-    np.testing.assert_allclose(found, wanted, rtol=0, atol=1e-6)
-
-
-def test_an_enlargement_whose_transposes_serve_others_stays_right() -> None:
-    nodes, weights = enlargement(by_size=False)
-    model = graph(
-        [*nodes, helper.make_node("Relu", ["a"], ["z"]), helper.make_node("Neg", ["b"], ["w"])],
-        weights,
-        ["y", "z", "w"],
-    )
-    wanted = run(model)
-    rewrite(model)
-    for one, other in zip(run(model), wanted, strict=True):
-        np.testing.assert_allclose(one, other, rtol=0, atol=1e-6)
-
-
 def test_only_an_add_that_a_norm_alone_reads_becomes_a_sum() -> None:
     nodes = [
         helper.make_node("Add", ["x", "x"], ["a"]),
@@ -101,8 +64,8 @@ def test_only_an_add_that_a_norm_alone_reads_becomes_a_sum() -> None:
 
 # The second tap of MobileNetV3, of 40 channels, stays a picture beside the first. At stride 8 the last are the logits.
 ENLARGED = {
-    "mobilenet": [[[1, 1, 2, 2]], [[1, 4, 4, 1]], [[1, 8, 8, 1]]],
-    "efficientnet_lite0_s8_b1": [[[1, 2, 2, 1]], [[1, 4, 4, 1]], [[1, 2, 2, 1]]],
+    "mobilenet": [[[1, 1, 2, 2]], [[1, 1, 4, 4]], [[1, 1, 8, 8]]],
+    "efficientnet_lite0_s8_b1": [[[1, 1, 2, 2]], [[1, 1, 4, 4]], [[1, 1, 2, 2]]],
 }
 
 
@@ -111,18 +74,54 @@ ENLARGED = {
 def test_the_deploy_graph_has_nothing_left_to_rewrite(
     traced: Callable[..., onnx.ModelProto], backbone: str, wanted: list[list[list[int]]], dynamic: bool
 ) -> None:
-    """Every wide enlargement is one of rows, by constant factors; every norm has its Sum; no picture is transposed."""
+    """Every enlargement is of channels first, by constant factors; every norm has its Sum; gates are spelt out."""
     exported = traced(backbone=backbone, dynamic=dynamic)
     known = constants(exported.graph)
-    assert kinds(exported)["Pad"] == 0
+    assert kinds(exported)["Pad"] == kinds(exported)["HardSigmoid"] == 0
     resizes = [node for node in exported.graph.node if node.op_type == "Resize"]
     scales = [[known[name].tolist() for name in node.input[2:] if name] for node in resizes]
     assert scales == wanted
     # Each norm of the decoder has one, four a block; at stride 8 the head's too, which adds the tap beside.
     assert kinds(exported)["Sum"] == {"mobilenet": 8, "efficientnet_lite0_s8_b1": 5}[backbone]
-    transposes = [node for node in exported.graph.node if node.op_type == "Transpose"]
-    large = [node for node in transposes if list(node.attribute[0].ints) in ([0, 3, 1, 2], [0, 2, 3, 1])]
-    assert len(large) == 1  # the frames
+
+
+def test_a_gate_becomes_the_operators_that_it_is() -> None:
+    """OpenCV takes a HardSigmoid and the Mul behind it for HardSwish, whatever it scales."""
+    nodes = [
+        helper.make_node("ReduceMean", ["x", "axes"], ["pooled"], name="pool"),
+        helper.make_node("HardSigmoid", ["pooled"], ["gate"], name="gate", alpha=1 / 6, beta=0.5),
+        helper.make_node("Mul", ["gate", "x"], ["scaled"], name="scale"),
+        helper.make_node("HardSigmoid", ["scaled"], ["y"], name="default"),
+    ]
+    model = graph(nodes, {"axes": np.array([2, 3])}, ["y"])
+    before = run(model)
+    rewrite(model)
+    assert kinds(model) == {"ReduceMean": 1, "Mul": 3, "Add": 2, "Clip": 2}
+    np.testing.assert_allclose(run(model)[0], before[0], rtol=0, atol=1e-7)
+
+
+def test_constants_are_weights_and_no_bias_is_of_zeros() -> None:
+    rng = np.random.default_rng(2)
+    weights = {
+        "v": rng.standard_normal((4, 4, 1, 1)).astype(np.float32),
+        "none": np.zeros(4, np.float32),
+        "some": np.array([0, 0, 1, 0], np.float32),
+    }
+    nodes = [
+        helper.make_node("Conv", ["x", "v", "none"], ["a"], name="one"),
+        helper.make_node("Conv", ["a", "v", "none"], ["b"], name="two"),
+        helper.make_node("Conv", ["b", "v", "some"], ["c"], name="three"),
+        helper.make_node("Constant", [], ["scales"], name="constant", value_floats=[1.0, 1.0, 2.0, 2.0]),
+        helper.make_node("Resize", ["c", "", "scales"], ["y"], name="resize", mode="linear"),
+    ]
+    model = graph(nodes, weights, ["y"])
+    before = run(model)
+    constants_to_weights(model.graph)
+    drop_zero_biases(model.graph)
+    assert kinds(model) == {"Conv": 3, "Resize": 1}
+    assert [len(node.input) for node in model.graph.node] == [2, 2, 3, 3]
+    assert {weight.name for weight in model.graph.initializer} == {"v", "some", "scales"}
+    np.testing.assert_allclose(run(model)[0], before[0], rtol=1e-6, atol=1e-6)
 
 
 @pytest.mark.parametrize("own", [None, [1, 0, 0, 1]])

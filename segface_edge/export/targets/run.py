@@ -28,7 +28,7 @@ from segface_edge.spec import METADATA_KEY, PARITY_KEY, ModelSpec
 from .apart import run_apart
 from .gate import check
 from .job import Job
-from .table import Target, check_installed, target
+from .table import DEFAULT, Target, check_installed, target
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,22 +96,43 @@ def export_target(
     check_installed(config.target)
     if path is not None:
         _check_places(path, row)
-    lowered = config.precision in row.lowers
-    asked = replace(config, target="onnxruntime", precision="fp32", calib_data=None) if lowered else config
+    asked = replace(config, target=DEFAULT)
+    if config.precision in row.lowers:
+        asked = replace(asked, precision="fp32", calib_data=None)
     with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        exported = run_export(replace(asked, target="onnxruntime"), folder / "deploy.onnx", progress=progress, bar=bar)
-        spec = replace(exported.spec, precision=config.precision)
-        path = path or _default_path(config, spec, row)
-        _check_places(path, row)
+        exported = run_export(asked, Path(name) / "deploy.onnx", progress=progress, bar=bar)
+        return convert_file(exported, config, path, progress=progress)
+
+
+def convert_file(
+    exported: Export,
+    config: ExportConfig,
+    path: Path | None = None,
+    *,
+    progress: Callable[[str], None] = lambda _: None,
+) -> Converted:
+    """The same of what was exported before.
+
+    Args:
+        exported: by the same `config` but for the target, and the precision where the conversion makes that.
+        config: what to make.
+        path: where to; None: a name in the current folder.
+        progress: told the name of each step as it starts.
+    """
+    row = target(config.target)
+    check_installed(config.target)
+    spec = replace(exported.spec, precision=config.precision)
+    path = path or _default_path(config, spec, row)
+    _check_places(path, row)
+    with tempfile.TemporaryDirectory() as name:
         progress(f"ONNX to {row.title}")
-        out = folder / f"{path.stem}{row.suffix}"
-        job = Job(onnx=exported.path, spec=spec, config=_elsewhere(config), out=out)
+        out = Path(name) / f"{path.stem}{row.suffix}"
+        job = Job(onnx=exported.path.resolve(), spec=spec, config=_elsewhere(config), out=out)
         versions = _convert(job, row, path)
         _describe(job, row, exported, (), versions)
         progress(f"comparing in {row.title}")
         reports = []
-        for report, version in check(exported.path, out, row, path, job.config.parity_data):
+        for report, version in check(job.onnx, out, row, path, job.config.parity_data):
             reports.append(report)
             versions = {report.candidate: version} | versions
         _describe(job, row, exported, tuple(reports), versions)

@@ -48,6 +48,12 @@ TARGETS: dict[str, Target] = {
     DEFAULT: Target(
         title="ONNX Runtime", suffix=".onnx", checked_in=("onnxruntime",), precisions=("fp32", "fp16", "int8")
     ),
+    "portable": Target(
+        title="OpenCV",
+        suffix=".onnx",
+        checked_in=("onnxruntime", "segface_edge.export.targets.opencv:OpenCVEngine"),
+        dynamic=False,
+    ),
     "openvino": Target(
         title="OpenVINO",
         suffix=".xml",

@@ -174,9 +174,11 @@ def main(
                     for one in row["speed"]:
                         click.echo(f"{model.name}: {one['threads']} threads: {one['ratio']:.2f} times Python's time")
                     click.echo(f"{model.name}: milliseconds of a frame: {row['stages_ms']}")
-    document |= {"environment": machine, "onnxruntime_web": runtime.version}
+        # After each model: what was measured is not lost with a later one.
+        document |= {"environment": machine, "onnxruntime_web": runtime.version}
+        target.parent.mkdir(parents=True, exist_ok=True)
+        write_whole(target, (json.dumps(document, indent=1) + "\n").encode())
     document[f"during_{part}"] = watch.stop()
-    target.parent.mkdir(parents=True, exist_ok=True)
     write_whole(target, (json.dumps(document, indent=1) + "\n").encode())
 
 

@@ -56,8 +56,12 @@ export class Connection {
     this.#on.state("connecting", 0);
     this.#worker = new Worker(new URL("worker.js", import.meta.url), {type: "module"});
     this.#worker.onmessage = ({data}) => this.#read(data);
-    this.#worker.onerror = () => this.#failed("The worker does not start", "worker.js, or a file that it needs, is missing beside this page, or this browser runs no module workers.");
-    this.#worker.postMessage({asked: {engine: ASKED.get("engine") ?? undefined, threads: Number(ASKED.get("threads")) || 0}});
+    this.#worker.onerror = () => this.#failed(
+      "The worker does not start",
+      "worker.js, or a file that it needs, is missing beside this page, or this browser runs no module workers.",
+    );
+    const asked = {engine: ASKED.get("engine") ?? undefined, threads: Number(ASKED.get("threads")) || 0};
+    this.#worker.postMessage({asked});
   }
 
   hurry() {}

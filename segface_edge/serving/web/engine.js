@@ -77,8 +77,9 @@ function percent(share) {
 }
 
 /**
- * Opens what runs here. `page` is page.json's document; `asked` {engine: wasm | webgpu | undefined, threads}; `fetched(name)`
- * gives a file's ArrayBuffer, `saying(words)` is told what takes a while. Returns {run, detect, device, told}: `told` is what the page says of it.
+ * Opens what runs here. `page` is page.json's document; `asked` {engine: wasm | webgpu | undefined, threads};
+ * `fetched(name)` gives a file's ArrayBuffer; `saying(words)` is told what takes a while. Returns {run: a square to its
+ * labels, detect: as `findFaces` wants it, device: in words, told: what the page says of it}.
  */
 export async function openEngines(page, asked, fetched, saying = () => {}) {
   const [many, why] = threads(asked.threads);
@@ -95,6 +96,7 @@ export async function openEngines(page, asked, fetched, saying = () => {}) {
     engine = new Engine(ort, await ort.InferenceSession.create(new Uint8Array(model), options), page.size);
     detector = await ort.InferenceSession.create(new Uint8Array(faces), options);
   } catch (error) {
+    if (error instanceof Failure) throw error;
     throw new Failure("The model does not run in this browser", `onnxruntime-web says: ${error.message ?? error}`);
   }
   saying("Comparing with Python");
@@ -102,11 +104,12 @@ export async function openEngines(page, asked, fetched, saying = () => {}) {
   if (wasm.agreement < LEAST_AGREEMENT) {
     throw new Failure(
       "This browser computes other labels",
-      `Only ${percent(wasm.agreement)} of the labels of the built-in picture are those that Python has. Try another browser.`,
+      `Only ${percent(wasm.agreement)} of the built-in picture's labels are those that Python has. Try another browser.`,
     );
   }
   const words = `WASM, ${many === 1 ? "1 thread" : `${many} threads`}`;
-  const told = {threads: why, checked: `${percent(wasm.agreement)} of the built-in picture's labels are Python's`, wasm_ms: wasm.ms};
+  const said = ({agreement}) => `${percent(agreement)} of the built-in picture's labels are Python's`;
+  const told = {threads: why, checked: said(wasm), wasm_ms: wasm.ms};
   const chosen = {run: (square) => engine.run(square), device: words, told};
   chosen.detect = async (planes, width, height) => {
     const given = await detector.run({input: new ort.Tensor("float32", planes, [1, 3, height, width])});
@@ -131,18 +134,21 @@ export async function openEngines(page, asked, fetched, saying = () => {}) {
     }
     await engine.close();
     Object.assign(chosen, {run: (square) => gpu.run(square), device: "WebGPU"});
-    Object.assign(told, {WebGPU: `runs the model${page.not_on_gpu.length ? ", but its resizings, which WASM does" : ""}: ${times}`, webgpu_ms: found.ms});
-    told.checked = `${percent(found.agreement)} of the built-in picture's labels are Python's`;
+    const but = page.not_on_gpu.length ? ", but its resizings, which WASM does" : "";
+    Object.assign(told, {WebGPU: `runs the model${but}: ${times}`, checked: said(found), webgpu_ms: found.ms});
   } catch (error) {
-    if (asked.engine === "webgpu") throw new Failure("WebGPU does not run the model here", `It was asked for, but ${error.message ?? error}.`);
-    told.WebGPU = `not used: ${error.message ?? error}`;
+    const cause = error.message ?? error;
+    if (asked.engine === "webgpu") throw new Failure("WebGPU does not run the model here", `It was asked for, but ${cause}.`);
+    told.WebGPU = `not used: ${cause}`;
   }
   return chosen;
 }
 
 async function onGpu(page, asked, many, fetched, model) {
   if (!page.runtime.webgpu) throw new Error("this page was written without its runtime");
-  if (!navigator.gpu) throw new Error(self.isSecureContext ? "this browser has none" : "browsers have it over https and on localhost only");
+  if (!navigator.gpu) {
+    throw new Error(self.isSecureContext ? "this browser has none" : "browsers have it over https and on localhost only");
+  }
   const adapter = await navigator.gpu.requestAdapter({powerPreference: "high-performance"});
   if (!adapter) throw new Error("the browser finds no GPU that it may use");
   if ((adapter.info?.isFallbackAdapter ?? adapter.isFallbackAdapter) && asked.engine !== "webgpu") {

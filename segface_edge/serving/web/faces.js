@@ -25,7 +25,7 @@ export async function findFaces(image, detect) {
     level = shrunk(level, Math.max(1, even(image.width * scale)), Math.max(1, even(image.height * scale)));
     const [across, down] = [image.width / level.width, image.height / level.height];
     for (const face of await seen(level, detect)) {
-      const large = level !== image && side !== longer && face.box[3] - face.box[1] >= LARGE;
+      const large = side !== longer && face.box[3] - face.box[1] >= LARGE;
       found.push([face.score + (large ? RATHER : 0), enlargedFace(face, across, down)]);
     }
   }
@@ -37,7 +37,8 @@ export async function findFaces(image, detect) {
 
 // What may be faces of one size, the surest first.
 async function seen(level, detect) {
-  const [width, height] = [level.width, level.height].map((side) => Math.ceil(Math.max(side, LEAST_SIDE) / MULTIPLE) * MULTIPLE);
+  const padded = (side) => Math.ceil(Math.max(side, LEAST_SIDE) / MULTIPLE) * MULTIPLE;
+  const [width, height] = [padded(level.width), padded(level.height)];
   const planes = new Float32Array(3 * width * height);
   for (let y = 0, from = 0; y < level.height; y++) {
     for (let x = 0, to = y * width; x < level.width; x++, to++) {
@@ -55,11 +56,8 @@ async function seen(level, detect) {
       const [column, row] = [at % columns, Math.floor(at / columns)];
       const [x, y] = [(column + box[4 * at]) * stride, (row + box[4 * at + 1]) * stride];
       const [w, h] = [Math.exp(box[4 * at + 2]) * stride, Math.exp(box[4 * at + 3]) * stride];
-      faces.push({
-        box: [x - w / 2, y - h / 2, x + w / 2, y + h / 2],
-        points: [0, 2, 4, 6, 8].map((k) => [(points[10 * at + k] + column) * stride, (points[10 * at + k + 1] + row) * stride]),
-        score,
-      });
+      const point = (k) => [(points[10 * at + k] + column) * stride, (points[10 * at + k + 1] + row) * stride];
+      faces.push({box: [x - w / 2, y - h / 2, x + w / 2, y + h / 2], points: [0, 2, 4, 6, 8].map(point), score});
     }
   }
   faces.sort((one, other) => other.score - one.score);

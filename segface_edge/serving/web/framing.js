@@ -33,7 +33,7 @@ function area([left, top, right, bottom]) {
 export function isPortrait(squares, width, height) {
   if (squares.length !== 1 || Math.abs(squares[0].angle) > PORTRAIT_ANGLE) return false;
   const [own, whole] = [boxOf(squares[0]), boxOf({x: width / 2, y: height / 2, side: Math.max(width, height)})];
-  const common = area([Math.max(own[0], whole[0]), Math.max(own[1], whole[1]), Math.min(own[2], whole[2]), Math.min(own[3], whole[3])]);
+  const common = area([0, 1, 2, 3].map((edge) => (edge < 2 ? Math.max : Math.min)(own[edge], whole[edge])));
   return common / (area(own) + area(whole) - common) >= PORTRAIT_OVERLAP;
 }
 

@@ -44,7 +44,9 @@ export function bicubic(image, [left, top, right, bottom], width, height) {
     const from = (down.starts[y] - first) * stride;
     for (let x = 0; x < stride; x++) {
       let sum = 1 << (BITS - 1);
-      for (let k = 0, at = y * down.size; k < down.counts[y]; k++) sum += half.pixels[from + k * stride + x] * down.weights[at + k];
+      for (let k = 0, at = y * down.size; k < down.counts[y]; k++) {
+        sum += half.pixels[from + k * stride + x] * down.weights[at + k];
+      }
       made.pixels[y * stride + x] = byte(sum >> BITS);
     }
   }

@@ -76,10 +76,12 @@ class Square {
       ];
       return [covered(height, top, bottom, scaleY, offsetY), covered(width, left, right, scaleX, offsetX)];
     }
-    const corners = [[left, top], [right, top], [left, bottom], [right, bottom]].map(([x, y]) => toPhoto(this.#geometry, x, y));
+    const square = [[left, top], [right, top], [left, bottom], [right, bottom]];
+    const corners = square.map(([x, y]) => toPhoto(this.#geometry, x, y));
     return [[1, height], [0, width]].map(([axis, length]) => {
       const values = corners.map((corner) => corner[axis]);
-      return [Math.max(Math.ceil(Math.min(...values) - 0.5), 0), Math.min(Math.floor(Math.max(...values) - 0.5) + 1, length)];
+      const [first, last] = [Math.ceil(Math.min(...values) - 0.5), Math.floor(Math.max(...values) - 0.5)];
+      return [Math.max(first, 0), Math.min(last + 1, length)];
     });
   }
 

@@ -27,7 +27,8 @@ async function start(asked) {
     const bytes = await content.arrayBuffer();
     loaded.set(name, bytes.byteLength);
     const sum = (values) => values.reduce((one, other) => one + other, 0);
-    postMessage({type: "loading", loaded: sum([...loaded.values()]), total: sum([...loaded.keys()].map((one) => page.files[one]?.bytes ?? 0))});
+    const total = sum([...loaded.keys()].map((one) => page.files[one]?.bytes ?? 0));
+    postMessage({type: "loading", loaded: sum([...loaded.values()]), total});
     return bytes;
   };
   engine = await openEngines(page, asked, fetched, (words) => postMessage({type: "saying", words}));
@@ -36,8 +37,12 @@ async function start(asked) {
 
 async function reply(name) {
   const found = await fetch(new URL(name, import.meta.url)).catch(() => null);
-  if (!found) throw new Failure("A file cannot be loaded", `${name} does not come: the server was stopped, or the network is down.`);
-  if (!found.ok) throw new Failure("A file is missing", `${name} is not beside this page (${found.status}): copy the whole folder.`);
+  if (!found) {
+    throw new Failure("A file cannot be loaded", `${name} does not come: the server was stopped, or the network is down.`);
+  }
+  if (!found.ok) {
+    throw new Failure("A file is missing", `${name} is not beside this page (${found.status}): copy the whole folder.`);
+  }
   return found;
 }
 

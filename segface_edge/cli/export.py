@@ -58,7 +58,10 @@ Examples:
 @click.option("--warp", help="Of LaPa's weights: outside (the runtime warps faces) or inside the graph.")
 @click.option("--simplify/--no-simplify", default=None, help="Run onnxsim; default: yes.")
 @click.option("--compact", is_flag=True, default=None, help="Store weights that fp16 holds exactly as fp16.")
-@click.option("--target", help="Runtime that the file is for: onnxruntime, portable, openvino; default: onnxruntime.")
+@click.option(
+    "--target",
+    help="Runtime that the file is for: onnxruntime, portable, openvino, litert, executorch; default: onnxruntime.",
+)
 @click.option("--data", "parity_data", type=click.Path(path_type=Path), help="Folder of photos to check parity on too.")
 @click.option(
     "--engine",

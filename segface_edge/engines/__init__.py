@@ -23,14 +23,24 @@ ENGINES = {
     "tensorrt-pycuda": "segface_edge.evaluation.checked_plans:open_with_pycuda",
     "tensorrt-cuda-python": "segface_edge.evaluation.checked_plans:open_with_cuda_python",
     "openvino": "segface_edge.engines.openvino:OpenVINOEngine",
+    "litert": "segface_edge.engines.litert:LiteRTEngine",
+    "executorch": "segface_edge.engines.executorch:ExecuTorchEngine",
     "torch": "segface_edge.network.engine:TorchEngine",
     "torch-compiled": "segface_edge.network.engine:CompiledTorchEngine",
 }
-_EXTRAS = {"torch": "export", "safetensors": "export", "openvino": "openvino"}
+_EXTRAS = {
+    "torch": "export",
+    "safetensors": "export",
+    "openvino": "openvino",
+    "ai_edge_litert": "litert",
+    "executorch": "executorch",
+}
 _SUFFIXES = {
     ".onnx": "onnxruntime",
     **dict.fromkeys(PLAN_SUFFIXES, "tensorrt"),
     ".xml": "openvino",
+    ".tflite": "litert",
+    ".pte": "executorch",
     ".safetensors": "torch",
     ".pt": "torch",
     ".pth": "torch",

@@ -159,6 +159,8 @@ class ExportConfig:
         if self.precision not in row.precisions:
             known = f"use one of {', '.join(row.precisions)}"
             raise UsageError(f"{subject} --precision {self.precision}", "is not made", known)
+        if self.batch > 1 and not row.several:
+            raise UsageError(f"{subject} --batch {self.batch}", "is not made: it is one frame a call", "leave it out")
         if self.dynamic and not row.dynamic:
             raise UsageError(f"{subject} --dynamic", "is not made", "give --batch instead")
 

@@ -23,7 +23,8 @@ RUNTIME = set(ARROWS) - {"network", "training", "export", "cli"}
 
 # Heavy package -> the modules, or folders of modules, that may import it. Nobody else may, in functions neither.
 HOMES: dict[str, tuple[str, ...]] = {
-    "torch": ("network", "training", "export"),
+    # ExecuTorch's bindings take PyTorch's tensors.
+    "torch": ("network", "training", "export", "engines.executorch"),
     "safetensors": ("network", "training", "export"),
     "onnx": ("export",),
     "onnx_ir": ("export",),
@@ -32,6 +33,9 @@ HOMES: dict[str, tuple[str, ...]] = {
     "onnxconverter_common": ("export",),
     "onnxruntime": ("engines.ort.session", "export"),
     "openvino": ("engines.openvino", "export.targets.openvino"),
+    "ai_edge_litert": ("engines.litert",),
+    "litert_torch": ("export.targets.litert",),
+    "executorch": ("engines.executorch", "export.targets.executorch"),
     "tensorrt": ("engines.nvidia",),
     "pycuda": ("engines.nvidia",),
     "cuda": ("engines.nvidia",),

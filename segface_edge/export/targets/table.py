@@ -25,6 +25,7 @@ class Target:
         precisions: that files may be in.
         lowers: those of them that the conversion makes itself, from the fp32 file.
         dynamic: whether files may take any number of frames a call.
+        several: whether files may take more than one frame a call.
         note: what was changed on the way, for tables.
         minutes, memory_gib: bounds of the conversion, and of each check.
     """
@@ -38,6 +39,7 @@ class Target:
     precisions: tuple[Precision, ...] = ("fp32",)
     lowers: tuple[Precision, ...] = ()
     dynamic: bool = True
+    several: bool = True
     note: str = "as it is"
     minutes: float = 20.0
     memory_gib: float = 12.0
@@ -62,6 +64,29 @@ TARGETS: dict[str, Target] = {
         checked_in=("openvino",),
         needs={"openvino": "pip install 'segface-edge[openvino]'"},
         note="OpenVINO's own format",
+    ),
+    "litert": Target(
+        title="LiteRT",
+        suffix=".tflite",
+        convert="segface_edge.export.targets.litert:convert",
+        checked_in=("litert",),
+        needs={
+            "ai_edge_litert": "pip install 'segface-edge[litert]'",
+            "litert_torch": "pip install 'segface-edge[litert-export]'",
+        },
+        dynamic=False,
+        several=False,
+        note="PyTorch's graph in XNNPACK's operators",
+    ),
+    "executorch": Target(
+        title="ExecuTorch",
+        suffix=".pte",
+        convert="segface_edge.export.targets.executorch:convert",
+        checked_in=("executorch",),
+        needs={"executorch": "pip install 'segface-edge[executorch]'"},
+        dynamic=False,
+        several=False,
+        note="PyTorch's graph in XNNPACK's operators",
     ),
 }
 

@@ -118,7 +118,8 @@ class ExecuTorchEngine(Engine):
                 raise UsageError(self.source, "is closed", "open it again")
             try:
                 with flushed():
-                    values = self._method.execute([torch.from_numpy(np.ascontiguousarray(frames))])
+                    # PyTorch warns of arrays that it may not write to.
+                    values = self._method.execute([torch.from_numpy(np.require(frames, requirements=["C", "W"]))])
             except RuntimeError as error:
                 raise IncompatibleEngineError(self.source, f"ExecuTorch failed to run it ({error})", _CURE) from error
         return given(self.spec, [value.numpy() for value in values])

@@ -6,12 +6,14 @@ import os
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr
+from io import StringIO
 
 
 @contextmanager
 def native_words() -> Iterator[list[str]]:
-    """Whatever this process writes to standard error meanwhile is not shown: the list has its lines afterwards.
+    """Whatever this process writes to standard error meanwhile, past Python or through it, is not shown: the list has
+    its lines afterwards.
 
     Of the whole process: for moments only, as the opening of a file.
     """
@@ -22,14 +24,13 @@ def native_words() -> Iterator[list[str]]:
     except OSError:  # there is no standard error
         yield lines
         return
-    with tempfile.TemporaryFile() as file:
+    with tempfile.TemporaryFile() as file, redirect_stderr(StringIO()) as said:
         os.dup2(file.fileno(), 2)
         try:
             yield lines
         finally:
-            sys.stderr.flush()
             os.dup2(shown, 2)
             os.close(shown)
             file.seek(0)
-            text = file.read().decode(errors="replace")
+            text = f"{file.read().decode(errors='replace')}\n{said.getvalue()}"
             lines += [line.strip() for line in text.splitlines() if line.strip()]

@@ -36,6 +36,7 @@ HOMES: dict[str, tuple[str, ...]] = {
     "ai_edge_litert": ("engines.litert",),
     "litert_torch": ("export.targets.litert",),
     "executorch": ("engines.executorch", "export.targets.executorch"),
+    "torchao": ("export.targets.pt2e",),
     "tensorrt": ("engines.nvidia",),
     "pycuda": ("engines.nvidia",),
     "cuda": ("engines.nvidia",),

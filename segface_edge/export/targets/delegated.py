@@ -11,8 +11,8 @@ from segface_edge.network.delegated import DelegatedGraph
 from .job import Job
 
 
-def delegated(job: Job) -> tuple[DelegatedGraph, torch.Tensor]:
-    """The graph in eval mode, and a frame (1, S, S, 3) uint8 to trace it with.
+def delegated(job: Job) -> tuple[DelegatedGraph, dict[str, torch.Tensor]]:
+    """The graph in eval mode, and what to trace it with: {"frames": (1, S, S, 3) uint8}.
 
     Raises:
         UsageError: a batch of more than one frame was asked for.
@@ -21,4 +21,5 @@ def delegated(job: Job) -> tuple[DelegatedGraph, torch.Tensor]:
         raise UsageError(f"--batch {job.spec.batch}", f"is not made by --target {job.config.target}", "leave it out")
     model, _ = load_network(job.config, [])
     size = job.spec.size
-    return DelegatedGraph(model, job.config.output or "labels").eval(), torch.zeros(1, size, size, 3, dtype=torch.uint8)
+    graph = DelegatedGraph(model, job.config.output or "labels").eval()
+    return graph, {"frames": torch.zeros(1, size, size, 3, dtype=torch.uint8)}

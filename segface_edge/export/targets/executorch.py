@@ -7,6 +7,7 @@ from importlib.metadata import version
 import torch
 from executorch.backends.xnnpack.partition.xnnpack_partitioner import XnnpackPartitioner
 from executorch.exir import to_edge_transform_and_lower
+from torch import nn
 
 from .delegated import delegated
 from .job import Job
@@ -14,8 +15,13 @@ from .job import Job
 
 def convert(job: Job) -> dict[str, str]:
     """Writes the file; versions of what made it."""
+    graph: nn.Module
     graph, frames = delegated(job)
-    program = torch.export.export(graph, (frames,))
+    if job.spec.precision == "int8":
+        from .pt2e import in_int8
+
+        graph = in_int8(job, graph, frames)
+    program = torch.export.export(graph, (), frames)
     lowered = to_edge_transform_and_lower(program, partitioner=[XnnpackPartitioner()])
     job.out.write_bytes(lowered.to_executorch().buffer)
     return {"executorch": version("executorch")}

@@ -155,7 +155,12 @@ def _elsewhere(config: ExportConfig) -> ExportConfig:
     def resolved(path: Path | None) -> Path | None:
         return path.resolve() if path and path.exists() else path  # `weights` may be a model's name
 
-    return replace(config, weights=resolved(config.weights), parity_data=resolved(config.parity_data))
+    return replace(
+        config,
+        weights=resolved(config.weights),
+        parity_data=resolved(config.parity_data),
+        calib_data=resolved(config.calib_data),
+    )
 
 
 def _default_path(config: ExportConfig, spec: ModelSpec, row: Target) -> Path:

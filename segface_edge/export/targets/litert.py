@@ -33,7 +33,7 @@ def convert(job: Job) -> dict[str, str]:
     if job.spec.precision == "int8":
         from .pt2e import in_int8
 
-        named = in_int8(job, named, frames)
+        named = in_int8(job, named, frames, folded=False)
         # Only that there are quantised nodes: which, they say themselves.
         how = QuantConfig(pt2e_quantizer=PT2EQuantizer().set_global(get_symmetric_quantization_config()))
     model = litert_torch.convert(named, sample_kwargs=frames, quant_config=how)

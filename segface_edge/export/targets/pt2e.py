@@ -60,13 +60,15 @@ class _Convolutions(Quantizer):  # type: ignore[misc]
         pass
 
 
-def in_int8(job: Job, graph: nn.Module, frames: dict[str, torch.Tensor]) -> nn.Module:
+def in_int8(job: Job, graph: nn.Module, frames: dict[str, torch.Tensor], *, folded: bool) -> nn.Module:
     """The graph with its convolutions in int8.
 
     Args:
         job: what is made; its `--calib-data` has the photos for the ranges.
         graph: takes `frames` by name.
         frames: what it is traced with.
+        folded: weights are stored as int8; else as they were, with the nodes that make them so, which LiteRT's
+            converter wants to see.
     """
     config = job.config
     asked = QuantizeConfig(precision="int8", calib_data=config.calib_data, calib_images=config.calib_images)
@@ -76,5 +78,5 @@ def in_int8(job: Job, graph: nn.Module, frames: dict[str, torch.Tensor]) -> nn.M
     with torch.inference_mode():
         for photo in photos:
             prepared(frames=torch.from_numpy(photo)[None])
-    quantised: nn.Module = convert_pt2e(prepared)
+    quantised: nn.Module = convert_pt2e(prepared, fold_quantize=folded)
     return quantised

@@ -27,10 +27,11 @@ from .transformer import TwoWayBlock
 def normalise(frames: Tensor, mean: Rgb = IMAGENET_MEAN, std: Rgb = IMAGENET_STD) -> Tensor:
     """(N, S, S, 3) uint8 RGB -> (N, 3, S, S) float32 with a mean and standard deviation, of RGB in [0, 1]."""
     # Channels first before the arithmetic: runtimes are slow along a last axis of 3.
-    return _scaled(frames.float().permute(0, 3, 1, 2), mean, std)
+    return scaled(frames.float().permute(0, 3, 1, 2), mean, std)
 
 
-def _scaled(pixels: Tensor, mean: Rgb, std: Rgb) -> Tensor:
+def scaled(pixels: Tensor, mean: Rgb, std: Rgb) -> Tensor:
+    """(N, 3, S, S) float32 RGB, 0 to 255 -> the same, normalised."""
     middle, spread = (255 * torch.tensor(values, device=pixels.device)[:, None, None] for values in (mean, std))
     return (pixels - middle) * (1 / spread)
 
@@ -124,6 +125,16 @@ class DeployGraph(nn.Module):
 
     def _rows(self, images: Tensor) -> Tensor:
         """The same of images (N, 3, S, S) as the backbone takes them."""
+        rows = self._decoded(images)
+        if not self.halved:
+            return rows
+        # Enlarged as logits: there is nothing between two labels. Rows again: of a picture with any N, NVIDIA's builder
+        # cannot take the argmax.
+        small = to_picture(rows, self.side).permute(0, 3, 1, 2)
+        return enlarge(small, 2 * small.shape[-1]).permute(0, 2, 3, 1).flatten(1, 2)
+
+    def _decoded(self, images: Tensor) -> Tensor:
+        """The head's rows (N, 16 L, K), of which `to_picture` makes a picture."""
         beside, taps = self.divided(cast(Backbone, self.backbone).features(images))
         image = self.fusion(taps)
         position = self.position()
@@ -137,12 +148,7 @@ class DeployGraph(nn.Module):
             image = self.image_norms[index](image + attended)
         tokens = self.final_norm(tokens + self.tokens_to_image[-1](tokens + pos, image, position))
         rows: Tensor = self.head(tokens, image, beside)
-        if not self.halved:
-            return rows
-        # Enlarged as logits: there is nothing between two labels. Rows again: of a picture with any N, NVIDIA's builder
-        # cannot take the argmax.
-        small = to_picture(rows, self.side).permute(0, 3, 1, 2)
-        return enlarge(small, 2 * small.shape[-1]).permute(0, 2, 3, 1).flatten(1, 2)
+        return rows
 
     def _arranged(self, values: Tensor) -> Tensor:
         """What was made of the logits, (N, S * S, ...), as a picture (N, S, S, ...)."""
@@ -162,7 +168,7 @@ class WarpingGraph(DeployGraph):
         # What lies outside is ImageNet's mean, whatever the backbone's own is.
         middle = 255 * torch.tensor(IMAGENET_MEAN, device=frames.device)[:, None, None]
         pixels = functional.grid_sample(frames.float().permute(0, 3, 1, 2) - middle, warp.grid(), align_corners=False)
-        rows = self._rows(_scaled(pixels + middle, backbone.mean, backbone.std))
+        rows = self._rows(scaled(pixels + middle, backbone.mean, backbone.std))
         warped = self._arranged(rows).permute(0, 3, 1, 2)
         logits = functional.grid_sample(warped, warp.inverse(), align_corners=False)
         if self.output == "logits":

@@ -213,22 +213,22 @@ class RowHead(nn.Module):
         children = torch.addmm(self.first_bias, image.reshape(-1, WIDTH), self.first_weight)
         children = children.reshape(n, 4 * length, middle)
         if self.skip is not None and tap is not None:
-            children = children + _by_parent(tap) @ self.skip
+            children = children + self.by_parent(tap) @ self.skip
         children = nn.functional.layer_norm(children, (middle,), self.norm_weight, self.norm_bias, self.eps)
         children = _gelu(children) @ self.second_weight + self.second_bias
         return _gelu(children).reshape(n, 16 * length, last) @ filters
+
+    @staticmethod
+    def by_parent(tap: Tensor) -> Tensor:
+        """(N, C, 2 s, 2 s) -> (N, 4 L, C): the four children of each pixel of s x s in a row, as the head has them."""
+        n, channels, side, _ = tap.shape
+        pixels = tap.reshape(n, channels, side // 2, 2, side // 2, 2)
+        return pixels.permute(0, 2, 4, 3, 5, 1).reshape(n, side * side, channels)
 
 
 def _gelu(x: Tensor) -> Tensor:
     """x Phi(x), written as ONNX Runtime recognises it for its one fused operator (the exporter's own order is not)."""
     return x * ((x / math.sqrt(2)).erf() + 1) * 0.5
-
-
-def _by_parent(tap: Tensor) -> Tensor:
-    """(N, C, 2 s, 2 s) -> (N, 4 L, C): the four children of each pixel of s x s in a row, as the head has them."""
-    n, channels, side, _ = tap.shape
-    pixels = tap.reshape(n, channels, side // 2, 2, side // 2, 2)
-    return pixels.permute(0, 2, 4, 3, 5, 1).reshape(n, side * side, channels)
 
 
 def to_picture(rows: Tensor, side: int) -> Tensor:

@@ -10,6 +10,7 @@ torch = pytest.importorskip("torch", reason="the network needs torch")
 from segface_edge import zoo
 from segface_edge.network import build_segface, load_reference_state_dict, read_checkpoint
 from segface_edge.network.deploy import DeployGraph, PositionTables, normalise
+from segface_edge.network.planes import PlaneGraph
 from segface_edge.network.rows import ImageToTokens, RowFusion, RowHead, RowNorm, TokensToImage, to_picture
 from segface_edge.network.segface import SegFace
 from segface_edge.network.transformer import Attention
@@ -145,6 +146,19 @@ def test_labels_and_confidence_are_argmax_and_largest_softmax(model: SegFace, fr
     assert (labels == wanted).double().mean() >= 0.9999
     assert ((255 * best).round() - confidence).abs().max() <= 1
     assert torch.equal(DeployGraph(model, "labels").eval()(frames)[0], labels)
+
+
+@torch.inference_mode()
+def test_planes_of_one_photo_give_the_same_logits_without_more_than_four_axes(
+    model: SegFace, frames: torch.Tensor
+) -> None:
+    planes = frames[:1].permute(0, 3, 1, 2).float()
+    graph = PlaneGraph(model).eval()
+    (wanted,) = DeployGraph(model, "logits").eval()(frames[:1])
+    close(graph(planes), wanted)
+    program = torch.export.export(graph, (planes,))
+    values = [node.meta["val"] for node in program.graph.nodes if isinstance(node.meta.get("val"), torch.Tensor)]
+    assert max(value.ndim for value in values) == 4
 
 
 def test_the_model_it_is_made_from_stays_as_it_is(model: SegFace) -> None:

@@ -25,6 +25,7 @@ ENGINES = {
     "openvino": "segface_edge.engines.openvino:OpenVINOEngine",
     "litert": "segface_edge.engines.litert:LiteRTEngine",
     "executorch": "segface_edge.engines.executorch:ExecuTorchEngine",
+    "ncnn": "segface_edge.engines.ncnn:NcnnEngine",
     "torch": "segface_edge.network.engine:TorchEngine",
     "torch-compiled": "segface_edge.network.engine:CompiledTorchEngine",
 }
@@ -34,6 +35,7 @@ _EXTRAS = {
     "openvino": "openvino",
     "ai_edge_litert": "litert",
     "executorch": "executorch",
+    "ncnn": "ncnn",
 }
 _SUFFIXES = {
     ".onnx": "onnxruntime",
@@ -41,6 +43,7 @@ _SUFFIXES = {
     ".xml": "openvino",
     ".tflite": "litert",
     ".pte": "executorch",
+    ".param": "ncnn",
     ".safetensors": "torch",
     ".pt": "torch",
     ".pth": "torch",

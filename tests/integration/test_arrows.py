@@ -37,6 +37,8 @@ HOMES: dict[str, tuple[str, ...]] = {
     "litert_torch": ("export.targets.litert",),
     "executorch": ("engines.executorch", "export.targets.executorch"),
     "torchao": ("export.targets.pt2e",),
+    "ncnn": ("engines.ncnn",),
+    "pnnx": ("export.targets.ncnn",),
     "tensorrt": ("engines.nvidia",),
     "pycuda": ("engines.nvidia",),
     "cuda": ("engines.nvidia",),

@@ -92,6 +92,18 @@ TARGETS: dict[str, Target] = {
         several=False,
         note="PyTorch's graph in XNNPACK's operators",
     ),
+    "ncnn": Target(
+        title="ncnn",
+        suffix=".param",
+        companions=(".bin",),
+        convert="segface_edge.export.targets.ncnn:convert",
+        checked_in=("ncnn",),
+        needs=dict.fromkeys(("pnnx", "ncnn"), "pip install 'segface-edge[ncnn]'"),
+        precisions=("fp32", "fp16"),
+        lowers=("fp16",),
+        dynamic=False,
+        note="float planes in, logits out, the argmax left to the host; fp16: the weights",
+    ),
 }
 
 

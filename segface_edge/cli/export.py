@@ -60,7 +60,7 @@ Examples:
 @click.option("--compact", is_flag=True, default=None, help="Store weights that fp16 holds exactly as fp16.")
 @click.option(
     "--target",
-    help="Runtime that the file is for: onnxruntime, portable, openvino, litert, executorch, ncnn; default: onnxruntime.",
+    help="Runtime that it is for: onnxruntime, portable, openvino, litert, executorch, ncnn; default: onnxruntime.",
 )
 @click.option("--data", "parity_data", type=click.Path(path_type=Path), help="Folder of photos to check parity on too.")
 @click.option(

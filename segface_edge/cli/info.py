@@ -11,16 +11,15 @@ import click
 
 from segface_edge.spec import ModelSpec
 
+from .contract import Row, around, contract, lines
 from .options import ModelFile, json_option, say
 
 if TYPE_CHECKING:
     from segface_edge.engines.nvidia.plan import PlanInfo
+    from segface_edge.engines.sidecar import Sidecar
 
-
-_WARPED = (
-    "warp: outside: S x S goes in through the RoI tanh warp, by five landmarks, and what comes out is brought back "
-    "(segface_edge/pictures/warping.py)"
-)
+# Files that say themselves what they are; the others have a document beside them.
+_TELL_THEMSELVES = (".onnx", ".safetensors", ".pt", ".pth")
 
 
 @click.command(
@@ -29,7 +28,8 @@ _WARPED = (
 Examples:
   segface-edge info                      the bundled model
   segface-edge info model.onnx --json -
-  segface-edge info model.plan           also where there is no GPU""",
+  segface-edge info model.plan           also where there is no GPU
+  segface-edge info model.param          a file of export --target, also without its runtime""",
 )
 @click.argument("model", required=False, type=ModelFile())
 @json_option
@@ -37,23 +37,42 @@ def command(model: Path | None, json_to: str | None) -> None:
     """Show what MODEL takes and gives, its label order and its terms of use."""
     from segface_edge import zoo
     from segface_edge.engines import PLAN_SUFFIXES, open_engine
+    from segface_edge.engines.documents import document_beside
     from segface_edge.engines.nvidia.plan import read_plan
+    from segface_edge.engines.sidecar import read_sidecar
 
     path = model or zoo.DEFAULT_MODEL
-    # What a plan says of itself can be read where it cannot be run.
-    plan = read_plan(path)[1] if path.suffix.lower() in PLAN_SUFFIXES else None
-    if plan:
-        spec = plan.spec
+    suffix, plan, sidecar = path.suffix.lower(), None, None
+    # What a plan or a file of another runtime says of itself can be read where it cannot be run.
+    if suffix in PLAN_SUFFIXES:
+        plan = read_plan(path)[1]
+    elif suffix not in _TELL_THEMSELVES and document_beside(path).is_file():
+        sidecar = read_sidecar(path)
+    known = plan or sidecar
+    if known:
+        spec = known.spec
     else:
         with open_engine(path) as engine:
             spec = engine.spec
-    inputs, outputs = contract(spec)
-    document: dict[str, Any] = {"file": str(path), "inputs": inputs, "outputs": outputs, "spec": asdict(spec)}
-    lines = _text(path, spec, inputs, outputs)
+    inputs, outputs = contract(spec, sidecar.target if sidecar else None)
+    document: dict[str, Any] = {"file": str(path), "inputs": inputs, "outputs": outputs, **around(spec)}
+    document["spec"] = asdict(spec)
+    text = _text(path, spec, inputs, outputs)
     if plan:
         document["plan"] = json.loads(plan.to_json())
-        lines += _plan(plan)
-    say(document, json_to, "\n".join(lines))
+        text += _plan(plan)
+    if sidecar:
+        document["target"] = {"name": sidecar.target, "files": sidecar.files, "versions": sidecar.versions}
+        text += _target(path, sidecar)
+    say(document, json_to, "\n".join(text))
+
+
+def _target(path: Path, sidecar: Sidecar) -> list[str]:
+    files = ", ".join(
+        f"{path.with_suffix(suffix).name} {told['bytes']} bytes" for suffix, told in sidecar.files.items()
+    )
+    versions = ", ".join(f"{name} {version}" for name, version in sidecar.versions.items())
+    return ["", f"for {sidecar.target}: {files}", f"made and checked by: {versions}"]
 
 
 def _plan(plan: PlanInfo) -> list[str]:
@@ -72,54 +91,14 @@ def _plan(plan: PlanInfo) -> list[str]:
     ]
 
 
-def contract(spec: ModelSpec) -> tuple[list[dict[str, str]], list[dict[str, str]]]:
-    """Inputs and outputs as a C or C++ program needs them: name, type, shape, meaning."""
-    n, s, k = "N" if spec.batch is None else str(spec.batch), spec.size, len(spec.classes)
-    if spec.graph == "deploy":
-        inputs = {"name": "frames", "type": "uint8", "shape": f"{n}x{s}x{s}x3", "meaning": "RGB, interleaved, 0 to 255"}
-    else:
-        mean, std = (" ".join(f"{value:g}" for value in values) for values in (spec.mean, spec.std))
-        meaning = f"RGB planes, (pixel / 255 - mean) / std, mean {mean}, std {std}"
-        inputs = {"name": "images", "type": "float32", "shape": f"{n}x3x{s}x{s}", "meaning": meaning}
-    known = {
-        "labels": {"type": "uint8", "shape": f"{n}x{s}x{s}", "meaning": "class id of each pixel"},
-        "confidence": {"type": "uint8", "shape": f"{n}x{s}x{s}", "meaning": "probability of the label times 255"},
-        "logits": {
-            "type": "float32",
-            "shape": f"{n}x{k}x{s}x{s}",
-            "meaning": "one plane per class; argmax is the label",
-        },
-    }
-    points = {
-        "name": "landmarks",
-        "type": "float32",
-        "shape": f"{n}x5x2",
-        "meaning": "x y of two eyes, nose, two corners of the mouth, the left one in the picture first; pixels",
-    }
-    more = [points] if spec.warp == "inside" else []
-    return [inputs, *more], [{"name": kind, **known[kind]} for kind in spec.outputs]
-
-
-def _text(path: Path, spec: ModelSpec, inputs: list[dict[str, str]], outputs: list[dict[str, str]]) -> list[str]:
-    def tensors(rows: list[dict[str, str]]) -> list[str]:
-        return [f"  {row['name']:<11} {row['type']:<8} {row['shape']:<16} {row['meaning']}" for row in rows]
-
+def _text(path: Path, spec: ModelSpec, inputs: list[Row], outputs: list[Row]) -> list[str]:
     provenance = ", ".join(f"{key} {value}" for key, value in sorted(spec.provenance.items()))
     return [
         f"{path}",
         f"SegFace, backbone {spec.backbone}, {spec.graph} graph, {spec.precision}, trained at "
         f"{spec.trained_size or 'an unknown size'}",
         "",
-        "input, memory order as written, last dimension fastest",
-        *tensors(inputs),
-        "output",
-        *tensors(outputs),
-        "",
-        "before: scale the photo with its aspect ratio kept to S x S (antialiased bicubic), centre it, pad with "
-        "RGB 124 116 104",
-        *([_WARPED] if spec.warp == "outside" else []),
-        f"labels: {spec.label_order}",
-        "  " + " ".join(f"{index}={name}" for index, name in enumerate(spec.classes)),
+        *lines(spec, inputs, outputs),
         f"terms of use: {spec.terms}",
         f"made from: {provenance or 'not stated'}",
     ]

@@ -13,7 +13,7 @@ import onnxruntime as ort
 import pytest
 
 from segface_edge import FaceParser, zoo
-from segface_edge.cli.info import contract
+from segface_edge.cli.contract import contract
 from segface_edge.labels import label_set
 from segface_edge.spec import ModelSpec
 
@@ -24,7 +24,7 @@ def test_json_holds_what_a_program_needs(cli: Cli, parser: FaceParser) -> None:
     result = cli("info", "--json", "-")
     assert (result.code, result.err) == (0, "")
     document = json.loads(result.out)
-    assert list(document) == ["file", "inputs", "outputs", "spec"]
+    assert list(document) == ["file", "inputs", "outputs", "fit", "restore", "spec"]
     assert document["file"] == str(zoo.DEFAULT_MODEL)
     spec = document["spec"]
     assert spec["backbone"] == "efficientnet_lite0_s8_b1"

@@ -70,6 +70,7 @@ def main(rounds: int, seconds: float, requests: int, live: bool, threads: int | 
     if live:
         document["live"] = live_page(options, rounds, seconds)
         show(document["live"])
+    document["load"] = os.getloadavg()[0]  # of a machine that does nothing else, two or three
     make_folder(out)
     write_whole(out / "serve.json", (json.dumps(document, indent=2) + "\n").encode())
     click.echo(f"written: {out / 'serve.json'}")

@@ -45,7 +45,7 @@ BEGIN, END = "<!-- table: made by `python benchmarks/runtimes.py` -->", "<!-- en
 # Runtimes that run the ONNX file itself, by the engine that does, besides ONNX Runtime.
 AS_IT_IS = {"openvino": "openvino"}
 THREADS = (1, 2)
-OPENINGS, WARMUP, FRAMES = 3, 3, 12
+OPENINGS, WARMUP, FRAMES = 3, 3, 8
 
 
 @click.command(help=__doc__)

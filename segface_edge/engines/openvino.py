@@ -28,7 +28,7 @@ class OpenVINOEngine(Engine):
 
     Computed in the precision that the file says: left to itself, OpenVINO takes bfloat16 on CPUs that have it, which
     turns one label in a thousand. Runs of one engine take turns. Its cache of compiled models is off: it is keyed by a
-    file's path, size and whole seconds, and saves too little to be keyed anew (`docs/runtimes.md`).
+    file's path, size and whole seconds, and would take one model for another.
 
     Args:
         path: an ONNX file that segface-edge wrote, or an `.xml` of `export --target openvino`, with what belongs to it.

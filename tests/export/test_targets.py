@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
+import sys
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -77,6 +80,24 @@ def test_it_gets_no_more_memory_than_its_bound() -> None:
     assert len(run_apart("builtins:bytes", 2**20, subject="x", doing="it", memory_gib=0.5)) == 2**20
 
 
+def test_it_ends_with_the_process_that_started_it(tmp_path: Path) -> None:
+    started = tmp_path / "started"
+    program = (
+        "from segface_edge.export.targets.apart import run_apart\n"
+        f"run_apart('subprocess:call', ['sh', '-c', 'echo $PPID > {started}; sleep 20'], subject='x', doing='it')"
+    )
+    with subprocess.Popen([sys.executable, "-c", program]) as parent:
+        while not (started.is_file() and started.read_text().strip()):
+            assert parent.poll() is None
+            time.sleep(0.05)
+        parent.kill()
+    process = Path("/proc", started.read_text().strip())
+    deadline = time.monotonic() + 20
+    while process.exists() and "State:\tZ" not in (process / "status").read_text():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
 def test_an_error_of_ours_comes_back_as_it_is() -> None:
     with pytest.raises(UsageError, match="target 'palm': is unknown"):
         run_apart("segface_edge.export.targets.table:target", "palm", subject="x", doing="it")
@@ -135,6 +156,9 @@ def test_the_name_says_for_whom_the_file_is(tmp_path: Path) -> None:
 HERE = "tests_targets_plain"
 PLAIN = """
 import shutil
+import subprocess
+import sys
+import time
 from segface_edge.engines.ort.engine import OrtEngine
 from segface_edge.engines.sidecar import read_sidecar
 from segface_edge.engines import Output

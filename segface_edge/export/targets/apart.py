@@ -6,6 +6,7 @@ answer that the function gives; where there is none, the error is one line with 
 
 from __future__ import annotations
 
+import ctypes
 import os
 import pickle
 import re
@@ -14,6 +15,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -23,6 +25,7 @@ from segface_edge.errors import IncompatibleEngineError, SegFaceEdgeError
 
 _GIB = 2**30
 _LAST_WORDS = 300
+_PR_SET_PDEATHSIG = 1
 _COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 
 
@@ -105,7 +108,14 @@ def _words(error: BaseException) -> str:
     return text if len(text) <= 2 * _LAST_WORDS else f"{text[:_LAST_WORDS]} … {text[-_LAST_WORDS:]}"
 
 
+def _end_with_parent() -> None:
+    """Linux ends this process when the one that started it is killed: nobody would wait for its answer."""
+    with suppress(OSError, AttributeError):
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
 def _main(job: Path, answer: Path) -> None:
+    _end_with_parent()
     function, arguments, memory = pickle.loads(job.read_bytes())
     resource.setrlimit(resource.RLIMIT_DATA, (memory, memory))
     module, _, name = function.partition(":")

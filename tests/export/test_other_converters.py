@@ -1,0 +1,83 @@
+"""Converters that are no targets take the exported file as it is: MNN's and onnx2tf. Skipped where they are absent."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+pytest.importorskip("torch", reason="export needs torch")
+pytest.importorskip("onnx", reason="export needs onnx")
+
+from segface_edge.engines.ort.engine import OrtEngine
+from segface_edge.evaluation.photos import bundled_faces
+from segface_edge.export.config import ExportConfig
+from segface_edge.export.pipeline import run_export
+
+from .conftest import SIZE
+
+pytestmark = pytest.mark.slow
+
+Run = Callable[[np.ndarray], Any]
+
+
+@pytest.fixture(scope="module", params=["efficientnet_lite0_s8_b1", "mobilenet"])
+def exported(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("exported") / "model.onnx"
+    return run_export(ExportConfig(backbone=request.param, imgsz=SIZE), path).path
+
+
+def equal(exported: Path, run: Run) -> float:
+    """Share of labels that are ONNX Runtime's, on six of the bundled faces."""
+    found = []
+    with OrtEngine(exported, threads=1) as reference:
+        for frame in bundled_faces(SIZE)[::8]:
+            wanted = reference.infer(frame[None]).labels
+            labels = np.asarray(run(frame[None]))
+            assert labels.size == wanted.size
+            found.append((labels.reshape(wanted.shape) == wanted).mean())
+    return float(np.mean(found))
+
+
+def in_a_process(folder: Path, *command: str) -> None:
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False, timeout=600)
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
+
+
+def test_mnn(exported: Path, tmp_path: Path) -> None:
+    mnn = pytest.importorskip("MNN", reason="no target: its converter is checked where it is installed")
+    nn, expressions = pytest.importorskip("MNN.nn"), pytest.importorskip("MNN.expr")
+    code = "import sys; from MNN.tools import mnnconvert; mnnconvert.main()"
+    # Without the option, it takes the frames' last axis but one for channels.
+    options = ["-f", "ONNX", "--modelFile", str(exported), "--MNNModel", "model.mnn", "--bizCode", "x"]
+    in_a_process(tmp_path, sys.executable, "-c", code, *options, "--keepInputFormat=1")
+    runtime = mnn.nn.create_runtime_manager(({"backend": "CPU", "numThread": 1, "precision": "high"},))
+    net = nn.load_module_from_file(str(tmp_path / "model.mnn"), ["frames"], ["labels"], runtime_manager=runtime)
+
+    def run(frames: np.ndarray) -> Any:
+        given = expressions.const(frames, list(frames.shape), expressions.NCHW, expressions.uint8)
+        return net.onForward([given])[0].read()
+
+    assert equal(exported, run) >= 0.999
+
+
+def test_onnx2tf(exported: Path, tmp_path: Path) -> None:
+    pytest.importorskip("onnx2tf", reason="no target: it is checked where it is installed")
+    interpreters = pytest.importorskip("ai_edge_litert.interpreter", reason="what onnx2tf makes is run by LiteRT")
+    in_a_process(tmp_path, sys.executable, "-m", "onnx2tf", "-i", str(exported), "-o", str(tmp_path), "-n")
+    (path,) = tmp_path.glob("*_float32.tflite")
+    net = interpreters.Interpreter(str(path), num_threads=1)
+    net.allocate_tensors()
+
+    def run(frames: np.ndarray) -> Any:
+        (given,), (labels,) = net.get_input_details(), net.get_output_details()
+        net.set_tensor(given["index"], frames.reshape(given["shape"]).astype(given["dtype"]))
+        net.invoke()
+        return net.get_tensor(labels["index"])
+
+    assert equal(exported, run) >= 0.999

@@ -107,8 +107,8 @@ def command(
         check_export(config)
     check_json(json_to)
     if config.target != "onnxruntime":
-        if engine is not None or triton_to is not None:
-            other = "--engine" if engine is not None else "--triton"
+        others = {"--engine": engine, "--triton": triton_to, "--web": web_to}
+        for other in (name for name, value in others.items() if value is not None):
             raise UsageError(f"--target {config.target} and {other}", "contradict each other", "give one of them")
         from segface_edge.export.targets.run import export_target
 

@@ -115,6 +115,7 @@ def test_every_row_is_named_in_the_options_help_and_has_a_recipe(name: str, root
     ("options", "words"),
     [
         ({"target": "palm"}, "target 'palm': is unknown; use one of: onnxruntime, "),
+        ({"target": "tensorrt"}, "target 'tensorrt': is an option of its own; use --engine FILE.plan"),
         ({"target": "openvino", "graph": "reference"}, "is made of the deploy graph"),
         ({"target": "openvino", "warp": "inside"}, "is made of the deploy graph"),
         ({"target": "openvino", "precision": "fp16"}, "--target openvino --precision fp16: is not made"),

@@ -98,7 +98,7 @@ def export_target(
         _check_places(path, row)
     asked = replace(config, target=DEFAULT)
     if config.precision in row.lowers:
-        asked = replace(asked, precision="fp32", calib_data=None)
+        asked = replace(asked, precision="fp32", made_for="gpu", calib_data=None)
     with tempfile.TemporaryDirectory() as name:
         exported = run_export(asked, Path(name) / "deploy.onnx", progress=progress, bar=bar)
         return convert_file(exported, config, path, progress=progress)

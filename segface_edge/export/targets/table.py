@@ -107,8 +107,14 @@ TARGETS: dict[str, Target] = {
 }
 
 
+# What is made of the ONNX file by options of its own.
+_OPTIONS = {"tensorrt": "--engine FILE.plan, or segface-edge build", "web": "--web DIR", "triton": "--triton DIR"}
+
+
 def target(name: str) -> Target:
     """A row. Raises UsageError where there is none of that name."""
+    if name in _OPTIONS:
+        raise UsageError(f"target '{name}'", "is an option of its own", f"use {_OPTIONS[name]}")
     if name not in TARGETS:
         raise UsageError(f"target {name!r}", "is unknown", f"use one of: {', '.join(TARGETS)}")
     return TARGETS[name]

@@ -5,8 +5,6 @@ Its Python bindings need torch; on a device it does not.
 
 from __future__ import annotations
 
-import logging
-import warnings
 from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
@@ -15,6 +13,10 @@ from typing import Any
 
 import numpy as np
 import torch
+
+# Its bindings themselves: `executorch.runtime`, a thin layer over them, imports the whole exporter (4 seconds of CPU
+# time), and leaves out the threads.
+from executorch.extension.pybindings import _C
 
 from segface_edge.errors import IncompatibleEngineError, UsageError
 from segface_edge.pictures.geometry import UInt8Array
@@ -26,25 +28,6 @@ from .program import count_calls
 from .promise import Tensor, check_promise, given, promised_tensors
 from .sidecar import read_sidecar
 
-
-def _runtime() -> tuple[Any, Any]:
-    """Its runtime and its inner bindings, which alone know of threads. Importing them says much of no concern."""
-    loggers = [logging.getLogger(name) for name in ("torchao", "torch.utils._pytree")]
-    before = [logger.level for logger in loggers]
-    try:
-        for logger in loggers:
-            logger.setLevel(logging.ERROR)
-        with native_words(), warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            from executorch.extension.pybindings import portable_lib
-            from executorch.runtime import Runtime
-    finally:
-        for logger, level in zip(loggers, before, strict=True):
-            logger.setLevel(level)
-    return Runtime.get(), portable_lib
-
-
-RUNTIME, _BINDINGS = _runtime()
 VERSION = version("executorch")
 _METHOD = "forward"
 # c10's numbers of types.
@@ -80,7 +63,7 @@ class ExecuTorchEngine(Engine):
         self.spec = read_sidecar(path).spec
         content = path.read_bytes()
         self._turn = Lock()
-        self._program: Any = None
+        self._kept: Any = None
         self._method: Any = self._opened(content)
         self._check()
         self._calls = count_calls(content)
@@ -90,12 +73,15 @@ class ExecuTorchEngine(Engine):
         method = None
         with native_words() as words:
             try:
-                if _BINDINGS._threadpool_get_thread_count() != self._threads:
-                    _BINDINGS._unsafe_reset_threadpool(self._threads)
-                # A method does not keep its program, nor the bytes that both read.
-                self._program = RUNTIME.load_program(content)
-                method = self._program.load_method(_METHOD)
-            except (RuntimeError, KeyError) as error:
+                if _C._threadpool_get_thread_count() != self._threads:
+                    _C._unsafe_reset_threadpool(self._threads)
+                program = _C._load_program_from_buffer(
+                    content, program_verification=_C.Verification.InternalConsistency
+                )
+                method = program.load_method(_METHOD)
+                # A method keeps neither its program nor the bytes that both read.
+                self._kept = program, content
+            except RuntimeError as error:
                 problem = error
         if problem is None:
             return method
@@ -104,7 +90,7 @@ class ExecuTorchEngine(Engine):
 
     def _check(self) -> None:
         """Holds its ends, which have no names, against what is promised."""
-        about = self._method.metadata
+        about = self._method.method_meta()
         inputs = [about.input_tensor_meta(place) for place in range(about.num_inputs())]
         outputs = [about.output_tensor_meta(place) for place in range(about.num_outputs())]
         feed, *found = promised_tensors(self.spec)
@@ -119,7 +105,7 @@ class ExecuTorchEngine(Engine):
             try:
                 with flushed():
                     # PyTorch warns of arrays that it may not write to.
-                    values = self._method.execute([torch.from_numpy(np.require(frames, requirements=["C", "W"]))])
+                    values = self._method([torch.from_numpy(np.require(frames, requirements=["C", "W"]))])
             except RuntimeError as error:
                 raise IncompatibleEngineError(self.source, f"ExecuTorch failed to run it ({error})", _CURE) from error
         return given(self.spec, [value.numpy() for value in values])
@@ -132,7 +118,7 @@ class ExecuTorchEngine(Engine):
     def close(self) -> None:
         """Frees the model."""
         with self._turn:
-            self._method = self._program = None
+            self._method = self._kept = None
 
 
 def _tensors(ends: Sequence[Any], names: Sequence[str]) -> list[Tensor]:

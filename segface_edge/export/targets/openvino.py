@@ -10,7 +10,7 @@ from .job import Job
 
 
 def convert(job: Job) -> dict[str, str]:
-    """Weights stay fp32: OpenVINO would round those that fp16 does not hold."""
+    """Weights stay as they are: OpenVINO would round fp32 to fp16."""
     model = openvino.Core().read_model(job.onnx)
     openvino.save_model(model, job.out, compress_to_fp16=False)
     return {"openvino": VERSION}

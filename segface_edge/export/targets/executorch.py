@@ -20,7 +20,7 @@ def convert(job: Job) -> dict[str, str]:
     if job.spec.precision == "int8":
         from .pt2e import in_int8
 
-        graph = in_int8(job, graph, frames, folded=True)
+        graph = in_int8(job, graph, frames)
     program = torch.export.export(graph, (), frames)
     lowered = to_edge_transform_and_lower(program, partitioner=[XnnpackPartitioner()])
     job.out.write_bytes(lowered.to_executorch().buffer)

@@ -5,8 +5,6 @@ from __future__ import annotations
 from importlib.metadata import version
 
 import litert_torch
-from litert_torch.quantize.pt2e_quantizer import PT2EQuantizer, get_symmetric_quantization_config
-from litert_torch.quantize.quant_config import QuantConfig
 from torch import Tensor, nn
 
 from .delegated import delegated
@@ -28,14 +26,7 @@ class _Named(nn.Module):
 def convert(job: Job) -> dict[str, str]:
     """Writes the file; versions of what made it."""
     graph, frames = delegated(job)
-    named: nn.Module = _Named(graph, job.spec.outputs).eval()
-    how = None
-    if job.spec.precision == "int8":
-        from .pt2e import in_int8
-
-        named = in_int8(job, named, frames, folded=False)
-        # Only that there are quantised nodes: which, they say themselves.
-        how = QuantConfig(pt2e_quantizer=PT2EQuantizer().set_global(get_symmetric_quantization_config()))
-    model = litert_torch.convert(named, sample_kwargs=frames, quant_config=how)
+    named = _Named(graph, job.spec.outputs).eval()
+    model = litert_torch.convert(named, sample_kwargs=frames)
     model.export(str(job.out))
     return {name: version(name) for name in ("litert-torch", "litert-converter")}

@@ -1,8 +1,9 @@
-"""int8 for LiteRT and ExecuTorch, by PyTorch's PT2E: convolutions computed in int8, ranges from photos.
+"""int8 for ExecuTorch, by PyTorch's PT2E: convolutions computed in int8, ranges from photos.
 
 As in an ONNX file (`export/int8.py`): the convolutions, which are the backbone's; weights by channel, what goes between
 them by tensor. The decoder's products lose the most. XNNPACK's convolutions give int8, too, after a ReLU6 where one
-follows. The runtimes' own quantisers are not used: LiteRT's takes all operators or none.
+follows. XNNPACK's own
+quantiser, which rounds before that, is not used: it turns four times as many labels.
 """
 
 from __future__ import annotations
@@ -60,15 +61,13 @@ class _Convolutions(Quantizer):  # type: ignore[misc]
         pass
 
 
-def in_int8(job: Job, graph: nn.Module, frames: dict[str, torch.Tensor], *, folded: bool) -> nn.Module:
+def in_int8(job: Job, graph: nn.Module, frames: dict[str, torch.Tensor]) -> nn.Module:
     """The graph with its convolutions in int8.
 
     Args:
         job: what is made; its `--calib-data` has the photos for the ranges.
         graph: takes `frames` by name.
         frames: what it is traced with.
-        folded: weights are stored as int8; else as they were, with the nodes that make them so, which LiteRT's
-            converter wants to see.
     """
     config = job.config
     asked = QuantizeConfig(precision="int8", calib_data=config.calib_data, calib_images=config.calib_images)
@@ -78,5 +77,5 @@ def in_int8(job: Job, graph: nn.Module, frames: dict[str, torch.Tensor], *, fold
     with torch.inference_mode():
         for photo in photos:
             prepared(frames=torch.from_numpy(photo)[None])
-    quantised: nn.Module = convert_pt2e(prepared, fold_quantize=folded)
+    quantised: nn.Module = convert_pt2e(prepared)
     return quantised

@@ -2,8 +2,7 @@
 
 As in an ONNX file (`export/int8.py`): the convolutions, which are the backbone's; weights by channel, what goes between
 them by tensor. The decoder's products lose the most. XNNPACK's convolutions give int8, too, after a ReLU6 where one
-follows. XNNPACK's own
-quantiser, which rounds before that, is not used: it turns four times as many labels.
+follows. XNNPACK's own quantiser rounds before that, and turned more than three times as many labels.
 """
 
 from __future__ import annotations

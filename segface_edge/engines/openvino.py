@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 from threading import Lock
 from typing import Any
@@ -21,6 +22,14 @@ VERSION: str = openvino.__version__.partition("-")[0]
 # OpenVINO's names of devices by ours. `AUTO` and the like, which choose by themselves, are not among them.
 _DEVICES = {"cpu": "CPU", "gpu": "GPU", "npu": "NPU"}
 _DTYPES = {"u8": np.uint8, "f32": np.float32}
+
+
+@cache
+def _core() -> Any:
+    """OpenVINO, once a process, and never freed: its CPU plugin gives the thread that loads it a stack for signals, and
+    takes it back in the thread that frees it. Where these are two, the next signal (a child's end, Ctrl-C) ends the
+    process (seen in 2026.4)."""
+    return openvino.Core()
 
 
 class OpenVINOEngine(Engine):
@@ -44,7 +53,7 @@ class OpenVINOEngine(Engine):
 
     def __init__(self, path: Path, *, device: str = "cpu", threads: int | None = None) -> None:
         self.source, self.device = str(path), device
-        self._core = openvino.Core()
+        self._core = _core()
         self._name = _device(self._core, device)
         self.spec = read_sidecar(path).spec if path.suffix.lower() == ".xml" else read_metadata(path).spec
         if self.spec.warp == "inside":

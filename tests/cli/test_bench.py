@@ -87,7 +87,7 @@ def test_layers_of_a_checkpoint_are_refused(cli: Cli, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "options",
-    [["--duration", -1], ["--warmup", -1], ["--duration", "long"], ["--threads", 0], ["--engine", "model.tflite"]],
+    [["--duration", -1], ["--warmup", -1], ["--duration", "long"], ["--threads", 0], ["--engine", "model.rknn"]],
 )
 def test_options_that_do_not_fit_are_refused(cli: Cli, options: list[object]) -> None:
     result = cli(*BRIEF, *options)

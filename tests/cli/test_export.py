@@ -78,7 +78,7 @@ def test_each_option_reaches_the_export(
 def test_options_and_recipe_keys_are_one_and_the_same() -> None:
     options = {param.name for param in command.params if isinstance(param, click.Option)}
     assert (
-        options - {"recipe", "out", "engine", "triton_to", "model", "json_to"}
+        options - {"recipe", "out", "engine", "triton_to", "model", "web_to", "web_runtime", "json_to"}
         == ExportConfig.__dataclass_fields__.keys()
     )
 

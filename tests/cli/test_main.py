@@ -26,6 +26,8 @@ from segface_edge import __version__, zoo
 from segface_edge.bench import scenarios
 from segface_edge.bench.power.table import open_sensors
 from segface_edge.cli import COMMANDS, _log_said, app
+from segface_edge.engines.ort.metadata import read_metadata
+from segface_edge.engines.sidecar import Sidecar, fingerprint
 from segface_edge.evaluation import photos, plan_parity
 from segface_edge.sources.video_out import VideoWriter
 
@@ -81,6 +83,19 @@ def workshop(
             shutil.copy(zoo.DEFAULT_MODEL, tmp_path / name)
     request.getfixturevalue("tiny_model")(tmp_path / "dynamic.onnx")
     (tmp_path / "model.safetensors").symlink_to(zoo.DEFAULT_CHECKPOINT)
+    files = {suffix: tmp_path / f"model{suffix}" for suffix in (".param", ".bin")}
+    for path in files.values():
+        path.write_bytes(b"a net")
+    described = Sidecar(
+        spec=read_metadata(tmp_path / "dynamic.onnx").spec,
+        target="ncnn",
+        files={suffix: fingerprint(path) for suffix, path in files.items()},
+        onnx_sha256="0" * 64,
+        versions={"ncnn": "1"},
+        parity=(),
+        segface_edge="0",
+    )
+    (tmp_path / "model.param.json").write_text(described.to_json())
     (tmp_path / "export").symlink_to(root / "export")
     (tmp_path / "recipe.toml").write_text(
         '[model]\nsize = 32\n[data]\ntrain = "DIR"\nval = "DIR"\nlabel_order = "celebamask-hq"\nside = 64\n'

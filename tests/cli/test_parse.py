@@ -365,7 +365,7 @@ def test_several_pictures_need_a_folder(cli: Cli, photos: Path, tmp_path: Path) 
         (["-o", "x.png", "--threads", "0"], "--threads"),
         (["-o", "x.png", "--threads", "1000"], "--threads"),
         (["-o", "x.png", "--max-pixels", "0"], "--max-pixels"),
-        (["-o", "x.png", "--model", "model.tflite"], "no engine runs '.tflite' files"),
+        (["-o", "x.png", "--model", "model.rknn"], "no engine runs '.rknn' files"),
     ],
 )
 def test_options_that_do_not_exist_or_fit_are_refused(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -185,3 +187,23 @@ def test_it_is_named_where_it_is_not_installed(monkeypatch: pytest.MonkeyPatch) 
     with pytest.raises(SegFaceEdgeError, match=r"pip install 'segface-edge\[openvino\]'") as caught:
         open_engine(zoo.DEFAULT_MODEL, engine="openvino")
     assert caught.value.exit_code == 3
+
+
+FREED_ELSEWHERE = """
+import os, signal, threading
+from segface_edge import zoo
+from segface_edge.engines.openvino import OpenVINOEngine
+
+engines = [OpenVINOEngine(zoo.DEFAULT_MODEL)]
+thread = threading.Thread(target=engines.clear)
+thread.start()
+thread.join()
+signal.signal(signal.SIGUSR1, lambda *_: print("heard"))
+os.kill(os.getpid(), signal.SIGUSR1)
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
+def test_signals_are_heard_after_another_thread_freed_an_engine() -> None:
+    done = subprocess.run([sys.executable, "-c", FREED_ELSEWHERE], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, "heard\n"), done.stderr

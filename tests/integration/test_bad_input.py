@@ -28,6 +28,7 @@ from segface_edge.cli.options import ModelFile
 from segface_edge.errors import ImageError
 from segface_edge.evaluation import parity
 from segface_edge.spec import METADATA_KEY
+from tests.serving.package import runtime as web_package
 
 Refuses = Callable[..., str]
 
@@ -474,6 +475,7 @@ PATHS_TO_READ = {
     "export parity_data": ("export", "-o", "out.onnx", "--random-weights", "--imgsz", "64", "--data", "{}"),
     "export calib_data": ("export", "-o", "out.onnx", "--precision", "int8", "--calib-data", "{}"),
     "export model": ("export", "--triton", "out", "--model", "{}.onnx"),
+    "export web_runtime": ("export", "-o", "out.onnx", "--web", "page", "--web-runtime", "{}"),
     "quantize model": ("quantize", "{}.onnx", "--precision", "fp16", "-o", "out.onnx"),
     "quantize calib_data": ("quantize", MODEL, "-o", "out.onnx", "--calib-data", "{}"),
     "quantize parity_data": ("quantize", MODEL, "--precision", "fp16", "-o", "out.onnx", "--data", "{}"),
@@ -530,6 +532,7 @@ FOLDERS_TO_MAKE = {
     "bench out": ("bench", "--suite", SUITE, "-o", "{}"),
     "label out": ("label", "photo.png", "-o", "{}"),
     "export triton_to": ("export", "-o", "out.onnx", "--triton", "{}"),
+    "export web_to": ("export", "-o", "out.onnx", "--web", "{}", "--web-runtime", "package"),
 }
 # What a command needs besides the runtime.
 NEEDS = {
@@ -590,6 +593,7 @@ def test_places_that_cannot_be_written_to(refuses: Refuses, which: str, monkeypa
 def test_folders_that_cannot_be_made(refuses: Refuses, which: str, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("matplotlib", reason="plots need matplotlib")
     monkeypatch.setattr("segface_edge.evaluation.evaluate.evaluate", None)
+    web_package(Path("package"))
     Path("recipe.toml").write_text(
         '[data]\ntrain = "labelled"\nlabel_order = "segface"\n[[stage]]\nsteps = 1\nbatch = 1\nsizes = [64]\n'
     )

@@ -6,9 +6,9 @@
   with its parity; fp16's equal labels; the plans that TensorRT-RTX builds of both, where it is installed.
 - A frame's time of the deploy graph and of the plain export with an ArgMax behind it, two threads, in turn.
 
-The files are made once, in DIR: with `--no-measure` beside other work, and the times later on a quiet machine. Writes
-`results/family/family.json`, the picture beside it (the F1 that the paper reports over milliseconds), and the table in
-`docs/backbones.md`.
+The files are made once, in DIR: with `--no-measure` beside other work, and the times later on a quiet machine. Rows
+that are not measured stay as they were: each says on what CPU. Writes `results/family/family.json`, the picture beside
+it (the F1 that the paper reports over milliseconds), and the table in `docs/backbones.md`.
 """
 
 from __future__ import annotations
@@ -97,7 +97,7 @@ def _measure(rows: list[str], size: int, duration: float) -> None:
         made = json.loads(Path(f"{row}.json").read_text(encoding="utf-8"))
         plans = Path(f"{row}-plans.json")
         built = json.loads(plans.read_text(encoding="utf-8")) if plans.is_file() else {}
-        known[row] = {"size": size, **made, "plans": built, **_times(row, duration)}
+        known[row] = {"size": size, **made, "plans": built, **_times(row, duration), "cpu": environment()["cpu"]}
     known = {name: known[name] for name in BACKBONES if name in known}
     write_whole(path, (json.dumps({"environment": environment(), "rows": known}, indent=1) + "\n").encode())
     points = {row: [(known[row]["deploy_ms"], f1)] for row, f1 in PAPER.items() if row in known}
@@ -237,7 +237,7 @@ def _times(row: str, duration: float) -> dict[str, Any]:
 def _table(known: Mapping[str, Mapping[str, Any]]) -> list[str]:
     head = (
         "row", "parameters, M", "G multiplications: backbone, plain, deploy", "file, MB", "memory, MB",
-        "plain + ArgMax, ms", "deploy, ms", "times as fast", "equal labels: fp32, fp16",
+        "CPU", "plain + ArgMax, ms", "deploy, ms", "times as fast", "equal labels: fp32, fp16",
         "export, s and GB", "TensorRT-RTX: fp32, fp16, MB", "paper's F1",
     )  # fmt: skip
     lines = ["| " + " | ".join(head) + " |", "|---" * len(head) + "|"]
@@ -248,6 +248,7 @@ def _table(known: Mapping[str, Mapping[str, Any]]) -> list[str]:
             f"{row['gmac_backbone']:.2f}, {row['gmac_plain']:.2f}, {row['gmac_deploy']:.2f}",
             f"{row['file_mb']:.0f}",
             f"{row['peak_memory_mb']:.0f}",
+            " ".join(row["cpu"].replace("(R)", "").split()[:2]),
             f"{row['plain_ms']:.0f}",
             f"{row['deploy_ms']:.0f}",
             f"{row['times_as_fast']:.2f}",

@@ -81,10 +81,13 @@ def test_a_face_is_where_a_look_at_everything_has_it(
     found, cost = followed(yunet, frames, Watch())
     wanted, full = followed(yunet, frames, Everywhere())
     assert [len(faces) for faces in found] == [1] * 14
-    for (face,), (other,) in zip(found, wanted, strict=True):
-        square, at = square_of(face), square_of(other)
-        assert np.hypot(square.x - at.x, square.y - at.y) < 0.02 * at.side
-        assert square.side == pytest.approx(at.side, rel=0.02)
+    pairs = [(square_of(face), square_of(other)) for (face,), (other,) in zip(found, wanted, strict=True)]
+    moved = [np.hypot(square.x - at.x, square.y - at.y) / at.side for square, at in pairs]
+    grown = [abs(square.side / at.side - 1) for square, at in pairs]
+    # From frame to frame OpenCV 4.8 makes squares of one face that are 5 % apart, OpenCV 5 hardly.
+    for parts in (moved, grown):
+        assert np.median(parts) < 0.01
+        assert max(parts) < (0.02 if int(cv2.__version__.split(".")[0]) >= 5 else 0.05)
     assert sum(cost[1:]) < 0.6 * sum(full[1:])
 
 

@@ -30,6 +30,7 @@ OTHERS = (
     "live",
     "label",
     "runtimes",
+    "web",
 )
 
 

@@ -27,6 +27,15 @@ def constants(graph: onnx.GraphProto) -> dict[str, Array]:
     return found
 
 
+def consumers_of(graph: onnx.GraphProto) -> dict[str, list[onnx.NodeProto]]:
+    """The nodes that read each tensor."""
+    found: dict[str, list[onnx.NodeProto]] = {}
+    for node in graph.node:
+        for name in node.input:
+            found.setdefault(name, []).append(node)
+    return found
+
+
 def computed_from_weights(graph: onnx.GraphProto) -> set[str]:
     """Names of all tensors that no frame changes: runtimes compute them when they load the file."""
     fixed = {weight.name for weight in graph.initializer}

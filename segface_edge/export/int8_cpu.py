@@ -14,7 +14,7 @@ import numpy.typing as npt
 import onnx
 from onnx import helper, numpy_helper
 
-from .constants import Array, constants, drop_unused
+from .constants import Array, constants, consumers_of, drop_unused
 from .ranges import layers
 from .sensitivity import Candidate, Rounding
 
@@ -28,7 +28,7 @@ _NORMALISES = ("Mul", "Sub", "Transpose", "Cast")
 
 def made_by(model: onnx.ModelProto) -> dict[str, str]:
     """What each layer makes: {name of the layer: tensor}, behind its activation where that is a Clip or Relu of it."""
-    readers = _readers(model.graph)
+    readers = consumers_of(model.graph)
     outputs = {output.name for output in model.graph.output}
     found = {}
     for node in layers(model):
@@ -238,12 +238,4 @@ def _positive(graph: onnx.GraphProto) -> set[str]:
         low = known.get(node.input[1]) if node.op_type == "Clip" and len(node.input) > 1 else None
         if node.op_type in ("Relu", "HardSigmoid") or (low is not None and float(low) >= 0):
             found.add(node.output[0])
-    return found
-
-
-def _readers(graph: onnx.GraphProto) -> dict[str, list[onnx.NodeProto]]:
-    found: dict[str, list[onnx.NodeProto]] = {}
-    for node in graph.node:
-        for name in node.input:
-            found.setdefault(name, []).append(node)
     return found

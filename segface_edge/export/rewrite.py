@@ -20,7 +20,7 @@ import numpy.typing as npt
 import onnx
 from onnx import helper, numpy_helper
 
-from .constants import constants, drop_unused
+from .constants import constants, consumers_of, drop_unused
 
 
 def rewrite(model: onnx.ModelProto) -> None:
@@ -30,16 +30,8 @@ def rewrite(model: onnx.ModelProto) -> None:
     _spell_gates(model.graph)
 
 
-def _consumers(graph: onnx.GraphProto) -> dict[str, list[onnx.NodeProto]]:
-    found: dict[str, list[onnx.NodeProto]] = {}
-    for node in graph.node:
-        for name in node.input:
-            found.setdefault(name, []).append(node)
-    return found
-
-
 def _sum_before_norm(graph: onnx.GraphProto) -> None:
-    consumers = _consumers(graph)
+    consumers = consumers_of(graph)
     for node in graph.node:
         if node.op_type == "Add" and [after.op_type for after in consumers.get(node.output[0], [])] == [
             "LayerNormalization"
@@ -48,7 +40,7 @@ def _sum_before_norm(graph: onnx.GraphProto) -> None:
 
 
 def _pad_in_convolution(graph: onnx.GraphProto) -> None:
-    known, consumers = constants(graph), _consumers(graph)
+    known, consumers = constants(graph), consumers_of(graph)
     gone = []
     for node in graph.node:
         after = consumers.get(node.output[0], [])

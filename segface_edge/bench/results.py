@@ -31,6 +31,7 @@ OTHERS = (
     "label",
     "runtimes",
     "web",
+    "soak",
 )
 
 

@@ -32,6 +32,7 @@ OTHERS = (
     "runtimes",
     "web",
     "soak",
+    "beside",
 )
 
 

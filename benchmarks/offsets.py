@@ -67,7 +67,7 @@ def seen(graph: DeployGraph, folders: tuple[Path, ...], every: int, size: int) -
     for folder in folders:
         for sample in open_dataset(folder, order=disk).samples[::every]:
             photo, truth = sample.read(disk)
-            square = np.ascontiguousarray(fitting.fit(photo, size, squash=True).pixels)
+            square = np.array(fitting.fit(photo, size, squash=True).pixels)
             with torch.inference_mode():
                 (found,) = graph(torch.from_numpy(square)[None])
             logits.append(found[0, :, ::2, ::2].flatten(1).T.half().numpy())

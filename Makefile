@@ -8,13 +8,13 @@ ZOO := segface_edge/zoo
 # Labelled faces for the metrics of `make release-model`: one folder or several.
 DATA ?= ../shared/data/celebamask-hq-mini/val
 
-.PHONY: demo test test-slow test-gpu test-runtime test-lowest lint release-model results clean
+.PHONY: demo test test-slow test-gpu test-runtime test-lowest lint docs release-model results clean
 
 # One environment with everything that runs on a CPU. Made again when what it is made from changes.
 $(VENV)/ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(RUN)/python -m pip install --quiet --upgrade pip
-	$(RUN)/python -m pip install --quiet -c constraints.txt -e '.[export,train,longtail,html,serve,label,ray,triton,rtx,openvino,litert,executorch,ncnn,pnnx,dev]'
+	$(RUN)/python -m pip install --quiet -c constraints.txt -e '.[export,train,longtail,html,serve,label,ray,triton,rtx,openvino,litert,executorch,ncnn,pnnx,docs,dev]'
 	touch $@
 
 demo: $(VENV)/ready
@@ -58,6 +58,10 @@ test-lowest: test-runtime
 # Everything that depends on a model's released weights.
 release-model: $(VENV)/ready
 	$(RUN)/python models/release.py $(foreach folder,$(DATA),--data $(folder))
+
+# The site, in build/docs/: open build/docs/index.html. Warnings are errors, among them a link that leads nowhere.
+docs: $(VENV)/ready
+	$(RUN)/python -m sphinx --quiet --fail-on-warning --keep-going -c docs/site -d build/doctrees . build/docs
 
 # benchmarks/RESULTS.md from benchmarks/results/.
 results: $(VENV)/ready

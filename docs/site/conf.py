@@ -17,11 +17,12 @@ project = "segface-edge"
 copyright = "the authors of segface-edge, Apache-2.0"
 version = release = __version__
 
-extensions = ["myst_parser", "sphinx.ext.autodoc", "repository"]
+extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "repository", "generated"]
 root_doc = "docs/index"
 include_patterns = ["docs/**.md", "models/**.md", "benchmarks/*.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md"]
 exclude_patterns = [".*", "build", "shared", "segface_edge", "tests", "node_modules", "docs/site/build"]
 
+myst_enable_extensions = ["deflist"]
 myst_heading_anchors = 4
 myst_links_external_new_tab = False
 nitpicky = False
@@ -38,3 +39,6 @@ highlight_language = "none"
 
 autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
+# `word` in a docstring is code, as in Markdown.
+default_role = "code"
+napoleon_use_ivar = True

@@ -36,7 +36,7 @@ from .stream import Streamed, streamed
 
 
 class FaceParser:
-    """Parses faces.
+    """Parses faces::
 
         with FaceParser() as parser:
             face = parser("photo.jpg")

@@ -130,3 +130,23 @@ def test_a_client_of_triton_gets_the_parser_s_labels(root: Path, tmp_path: Path,
     made = run(root, "triton_client", tmp_path / "mask.png", server, "faces", "TARGET")
     with FaceParser(locate="whole") as parser:
         assert np.array_equal(made, parser(zoo.PORTRAIT).labels)
+
+
+@pytest.mark.slow
+def test_a_class_more_begins_as_the_one_that_it_looks_like(root: Path, tmp_path: Path) -> None:
+    pytest.importorskip("torch", reason="weights need torch")
+    safetensors = pytest.importorskip("safetensors", reason="weights need safetensors")
+    given, made = zoo.DEFAULT_CHECKPOINT, tmp_path / "start.safetensors"
+    for words in (["start", f"{given}", "-o", f"{made}"], ["labels", "mine"]):
+        program = [sys.executable, str(root / "docs" / "examples" / "own_classes.py"), *words]
+        done = subprocess.run(program, capture_output=True, text=True, check=False, timeout=300)
+        assert done.returncode == 0, done.stderr
+    assert done.stdout.split()[-3::2] == ["19", "beard"]
+    with safetensors.safe_open(given, "pt") as before, safetensors.safe_open(made, "pt") as after:
+        assert after.metadata()["label_order"] == "mine"
+        assert sum(name.endswith("_token.weight") for name in after.keys()) == 20  # noqa: SIM118 - no dictionary
+        new, like = (
+            file.get_tensor(f"face_decoder.{name}_token.weight")
+            for file, name in ((after, "class19"), (before, "face"))
+        )
+        assert (new == like).all()

@@ -8,7 +8,7 @@ ZOO := segface_edge/zoo
 # Labelled faces for the metrics of `make release-model`: one folder or several.
 DATA ?= ../shared/data/celebamask-hq-mini/val
 
-.PHONY: demo test test-slow test-gpu test-runtime test-lowest lint docs release-model results clean
+.PHONY: demo test test-slow test-gpu test-runtime test-lowest lint docs release release-model results clean
 
 # One environment with everything that runs on a CPU. Made again when what it is made from changes.
 $(VENV)/ready: pyproject.toml constraints.txt
@@ -48,12 +48,19 @@ lint: $(VENV)/ready
 # The suite without torch, on another Python: make test-runtime PYTHON=python3.10 VENV=.venv-3.10
 test-runtime:
 	$(PYTHON) -m venv $(VENV)
-	$(RUN)/python -m pip install --quiet -c $(PINS) -e . pytest pytest-xdist hypothesis
+	$(RUN)/python -m pip install --quiet -c $(PINS) -e '.$(EXTRAS)' pytest pytest-xdist hypothesis
 	OMP_NUM_THREADS=1 $(RUN)/python -m pytest -m 'not slow' $(PARALLEL)
 
 # The same with the lowest versions that are allowed: make test-lowest PYTHON=python3.10 VENV=.venv-lowest
 test-lowest: PINS := constraints-lowest.txt
+test-lowest: EXTRAS := [fetch,html,label]
 test-lowest: test-runtime
+
+# All of a release but the upload, in dist/: of the commit that is checked out.
+release:
+	$(PYTHON) -m venv .venv-release
+	.venv-release/bin/python -m pip install --quiet -c constraints.txt -e '.[release]'
+	.venv-release/bin/python release/release.py
 
 # Everything that depends on a model's released weights.
 release-model: $(VENV)/ready

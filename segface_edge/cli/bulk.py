@@ -6,16 +6,18 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from segface_edge.errors import UsageError, missing_extra
 
-from .options import ModelFile, check_json, face_options, json_option, model_options, progress_bar, say
+from .options import HELP_MODEL, ModelWord, check_json, face_options, json_option, model_options, progress_bar, say
 
 if TYPE_CHECKING:
     from segface_edge.labelling.run import Pool, Summary
+    from segface_edge.parsing.choice import Choice
 
 # Where no terminal shows a bar: seconds between lines.
 _A_LINE_S = 30.0
@@ -48,7 +50,7 @@ it was stopped. What is in them, and what many photos cost: docs/label.md.""",
     show_default=True,
     help="Photos of a file of DEST; so many are done again after a power cut.",
 )
-@click.option("--model", type=ModelFile(), help="ONNX file, plan, checkpoint, or a name; default: the bundled.")
+@click.option("--model", type=ModelWord(), help=HELP_MODEL)
 @face_options
 @click.option("--recursive", is_flag=True, help="Of a folder, the pictures of its folders too.")
 @model_options
@@ -63,6 +65,10 @@ def command(
     part_rows: int,
     recursive: bool,
     json_to: str | None,
+    model: Choice | None,
+    device: str,
+    threads: int | None,
+    spec: Path | None,
     **options: Any,
 ) -> None:
     """Label the photos of SOURCE into Parquet files: faces, class areas, masks.
@@ -79,6 +85,9 @@ def command(
         if (error.name or "").partition(".")[0] != "pyarrow":
             raise
         raise missing_extra("pyarrow", "label", "segface-edge label") from error
+    from segface_edge.parsing.choice import BUNDLED
+
+    options |= (model or BUNDLED).options(model=model and model.file, device=device, threads=threads, spec=spec)
     pool = _pool(address, workers, num_cpus, num_gpus, options)
     check_json(json_to)
     places = Places((source, out))
@@ -101,7 +110,7 @@ def _pool(
             if given:
                 raise UsageError(name, "is for workers of Ray", "give --ray local or --ray ADDRESS, or leave it out")
         return None
-    if options["threads"] is not None:
+    if "threads" in options:
         raise UsageError("--threads", "is not for workers of Ray", "give --num-cpus, the cores of each")
     if num_gpus and options["device"] == "cpu":
         raise UsageError("--num-gpus", "has no use with --device cpu", "add --device cuda")

@@ -12,7 +12,7 @@ import click
 from segface_edge.errors import UsageError
 from segface_edge.labels import RARE_PARTS
 
-from .options import ModelFile, check_drawing, check_json, json_option, model_options, progress_bar, say
+from .options import HELP_MODEL, ModelWord, check_drawing, check_json, json_option, model_options, progress_bar, say
 
 if TYPE_CHECKING:
     from segface_edge.datasets.samples import Sample
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from segface_edge.evaluation.evaluate import Evaluation
     from segface_edge.evaluation.robustness import Robustness
     from segface_edge.labels import LabelSet
+    from segface_edge.parsing.choice import Choice
 
 # Photos on the contact sheet of the worst.
 _SHOWN = 8
@@ -35,7 +36,7 @@ Examples:
   segface-edge eval --model model.safetensors --data DIR --sizes 256,384,512 --plots plots/
   segface-edge eval --data DIR --label-order celebamask-hq --corruptions all""",
 )
-@click.option("--model", type=ModelFile(), help="ONNX file, checkpoint, or a name; default: the bundled model.")
+@click.option("--model", type=ModelWord(), help=HELP_MODEL)
 @click.option(
     "--data",
     required=True,
@@ -76,7 +77,7 @@ Examples:
 @model_options
 @json_option
 def command(
-    model: Path | None,
+    model: Choice | None,
     data: Path,
     split: str | None,
     label_order: str | None,
@@ -91,23 +92,24 @@ def command(
     json_to: str | None,
 ) -> None:
     """Measure F1 and IoU of a model on a labelled data set: images/NAME.jpg and labels/NAME.png (ids), for example."""
-    from segface_edge import zoo
     from segface_edge.datasets.opening import open_dataset
     from segface_edge.engines import import_engine, open_engine
     from segface_edge.evaluation.corruptions import STRENGTHS
     from segface_edge.evaluation.evaluate import evaluate
     from segface_edge.evaluation.robustness import robustness
     from segface_edge.labels import label_set
+    from segface_edge.parsing.choice import BUNDLED
     from segface_edge.pictures.landmarks import read_landmarks
 
-    path = model or zoo.DEFAULT_MODEL
-    sides = _sides(sizes, path) if sizes is not None else []
+    choice = model or BUNDLED
+    options = choice.options(device=device, threads=threads, spec=spec)
+    sides = _sides(sizes, choice) if sizes is not None else []
     names = _corruptions(corruptions) if corruptions is not None else []
     if plots_to is not None:
         check_drawing("--plots", "scores")
     check_json(json_to)
     named = label_set(label_order) if label_order else None
-    with open_engine(path, device=device, threads=threads, spec=spec) as engine:
+    with open_engine(choice.file, **options) as engine:
         faces = open_dataset(data, split=split, order=named, default=engine.spec.labels)
         samples, order = faces.samples, faces.order
         if landmarks is not None:
@@ -126,7 +128,8 @@ def command(
             result = evaluate(engine, samples, order, protocol, progress=advance)
             by_size = {engine.spec.size: result}
             for side in others:
-                with import_engine(path)(path, device=device, threads=threads, size=side) as sized:
+                own = {"threads": None} | {key: value for key, value in options.items() if key != "engine"}
+                with import_engine(choice.file, choice.engine)(choice.file, **own, size=side) as sized:
                     by_size[side] = evaluate(sized, samples, order, protocol, progress=advance)
             worse = robustness(engine, samples, order, protocol, clean=result, names=names, progress=advance)
         by_size = {side: by_size[side] for side in sides}
@@ -142,12 +145,12 @@ def command(
     say(document, json_to, _text(document))
 
 
-def _sides(text: str, model: Path) -> list[int]:
+def _sides(text: str, model: Choice) -> list[int]:
     """The input sides of `--sizes`, each once, in rising order."""
-    if model.suffix.lower() == ".onnx":
+    if not model.of_checkpoint:
         raise UsageError(
             "--sizes",
-            f"{model} is an ONNX file, which has one input size",
+            f"{model.file} is no checkpoint: it has one input size",
             "give the checkpoint: --model MODEL.safetensors, or export one file for each size",
         )
     words = [word.strip() for word in text.split(",")]

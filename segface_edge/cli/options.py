@@ -18,12 +18,16 @@ from segface_edge.files import check_place, write_whole
 
 # Packages that figures and pages are made with.
 _DRAWING = ("matplotlib", "jinja2")
+HELP_MODEL = "File or name of a model; in another engine than its own: FILE@engine=NAME. Default: the bundled."
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 if TYPE_CHECKING:
+    from segface_edge.parsing.choice import Choice
+
     _PathType = click.ParamType[Path]
+    _ChoiceType = click.ParamType[Choice]
 else:
     # Click 8.2's takes no parameter, 8.3's does.
-    _PathType = click.ParamType
+    _PathType = _ChoiceType = click.ParamType
 
 
 class ModelFile(_PathType):
@@ -36,6 +40,18 @@ class ModelFile(_PathType):
         from segface_edge.parsing.pretrained import file_of
 
         return file_of(value)
+
+
+class ModelWord(_ChoiceType):
+    """The same with how it is opened: `model.onnx@engine=openvino,threads=1`."""
+
+    name = "FILE[@key=value,…]"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Choice:  # noqa: ARG002
+        """Raises what `parse_choice` raises."""
+        from segface_edge.parsing.choice import parse_choice
+
+        return parse_choice(value)
 
 
 def json_option(function: _Command) -> _Command:

@@ -11,9 +11,10 @@ import click
 from segface_edge.engines.base import cores
 from segface_edge.errors import UsageError
 
-from .options import ModelFile, face_options, json_option, model_options, say
+from .options import HELP_MODEL, ModelWord, face_options, json_option, model_options, say
 
 if TYPE_CHECKING:
+    from segface_edge.parsing.choice import Choice
     from segface_edge.parsing.result import FaceParse
     from segface_edge.parsing.views import View
 
@@ -30,6 +31,7 @@ Examples:
   segface-edge parse group.jpg -o overlay.png --min-face 40
   segface-edge parse group.jpg -o overlay.png --boxes '20,30,90,120;300,40,380,140'
   segface-edge parse photo.jpg --json -
+  segface-edge parse photo.jpg -o overlay.png --model model.onnx@engine=openvino
   segface-edge parse video.mp4 -o overlay.mp4 --every 5
   segface-edge parse video.mp4 --jsonl faces.jsonl --every 5
   segface-edge parse video.mp4 -o overlay.mp4 --steady
@@ -53,7 +55,7 @@ where the output is one (-o out.mp4) or --every, --frames, --steady or --show is
 @click.option("--alpha", type=click.FloatRange(0, 1), default=0.5, show_default=True, help="Strength of the overlay.")
 @click.option("--classes", help="Show these only, comma-separated (eyes,lips,hair); default: all but background.")
 @click.option("--order", help="Label order of the result (see `segface-edge labels`); default: the model's.")
-@click.option("--model", type=ModelFile(), help="ONNX file, plan, checkpoint, or a name; default: the bundled.")
+@click.option("--model", type=ModelWord(), help=HELP_MODEL)
 @face_options
 @click.option("--boxes", help="Faces that are known: left,top,right,bottom in pixels; several with ; between.")
 @click.option(
@@ -82,7 +84,7 @@ def command(
     alpha: float,
     classes: str | None,
     order: str | None,
-    model: Path | None,
+    model: Choice | None,
     locate: str,
     detector: Path | None,
     look: int,
@@ -108,6 +110,7 @@ def command(
     Bad pictures among several are listed and skipped; the exit code is then 1.
     """
     from segface_edge.labels import label_set
+    from segface_edge.parsing.choice import BUNDLED
     from segface_edge.parsing.parser import FaceParser
     from segface_edge.parsing.stream import lanes
     from segface_edge.sources.formats import WRITTEN_SUFFIXES, check_video_place
@@ -133,15 +136,16 @@ def command(
         label_set(order)
 
     def open_parser(*, several: bool) -> FaceParser:
+        choice = model or BUNDLED
+        options = choice.options(device=device, threads=threads, spec=spec)
+        in_flight = 1
         # Of many photos on a CPU not each is to be done soon, but all.
-        on_cpu = device == "cpu" and (model is None or model.suffix.lower() == ".onnx")
-        in_flight, threads_each = lanes(threads or cores() or 1) if several and on_cpu else (1, threads)
+        if several and options["device"] == "cpu" and choice.engine == "onnxruntime":
+            in_flight, options["threads"] = lanes(options.get("threads") or cores() or 1)
         return FaceParser(
-            model,
-            device=device,
-            threads=threads_each,
+            choice.file,
+            **options,
             in_flight=in_flight,
-            spec=spec,
             locate=locate,
             detector=detector,
             look=look,

@@ -7,12 +7,16 @@ import socket
 from contextlib import ExitStack
 from importlib import import_module
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from segface_edge.errors import missing_extra
 
-from .options import ModelFile, face_options, model_options
+from .options import HELP_MODEL, ModelWord, face_options, model_options
+
+if TYPE_CHECKING:
+    from segface_edge.parsing.choice import Choice
 
 # What the extra brings.
 _SERVING = ("starlette", "uvicorn", "h11", "websockets", "python_multipart", "prometheus_client")
@@ -39,7 +43,7 @@ the Open Inference Protocol (KServe's, for NVIDIA's tritonclient too) under /v2:
 others see command lines. SIGTERM and Ctrl-C end it when what is in work is answered (exit codes 0 and 130); a host or
 port that cannot be had ends it with 1.""",
 )
-@click.option("--model", type=ModelFile(), help="ONNX file, plan, checkpoint, or a name; default: the bundled.")
+@click.option("--model", type=ModelWord(), help=HELP_MODEL)
 @click.option("--host", default="127.0.0.1", show_default=True, help="Where to listen; 0.0.0.0: at all addresses.")
 @click.option(
     "--port", type=click.IntRange(0, 65535), default=8000, show_default=True, help="Where to listen; 0: any free one."
@@ -72,7 +76,7 @@ port that cannot be had ends it with 1.""",
 @face_options
 @model_options
 def command(
-    model: Path | None,
+    model: Choice | None,
     host: str,
     port: int,
     token: str | None,
@@ -96,9 +100,9 @@ def command(
 ) -> None:
     """Serve a model over HTTP: photos, a live page for the browser's camera, the Open Inference Protocol."""
     _check_packages()
-    from segface_edge import zoo
     from segface_edge.engines import open_engine
     from segface_edge.engines.base import cores
+    from segface_edge.parsing.choice import BUNDLED
     from segface_edge.parsing.parser import FaceParser
     from segface_edge.parsing.stream import lanes
     from segface_edge.serving import server
@@ -120,12 +124,13 @@ def command(
             model_name=name,
         )
         metrics = Metrics()
-        source = zoo.DEFAULT_MODEL if model is None else model
-        opened = open_engine(source, device=device, threads=threads, spec=spec)
+        choice = model or BUNDLED
+        options = choice.options(device=device, threads=threads, spec=spec)
+        opened = open_engine(choice.file, **options)
         side_by_side = None
-        count, each = lanes(threads or cores() or 1)
-        if device == "cpu" and opened.max_batch == 1 and count > 1:
-            side_by_side = Lanes(open_engine(source, device=device, threads=each, spec=spec), count)
+        count, each = lanes(options.get("threads") or cores() or 1)
+        if options["device"] == "cpu" and opened.max_batch == 1 and count > 1:
+            side_by_side = Lanes(open_engine(choice.file, **options | {"threads": each}), count)
         engine = SharedEngine(
             opened, batch=batch, window=window_ms / 1000, called=metrics.frames.observe, lanes=side_by_side
         )

@@ -119,18 +119,19 @@ class Files:
 
     def opener(self, row: Row, path: Path) -> Opener:
         """Opens it on the CPU, or as a plan for just this batch, which is built now and kept beside the file."""
-        from segface_edge.bench.choice import Choice, open_choice
+        from segface_edge.bench.choice import open_choice
+        from segface_edge.parsing.choice import Choice
 
         if row.engine == "onnxruntime":
             threads = {} if row.threads is None else {"threads": row.threads}
-            return partial(open_choice, Choice(row.name, str(path), {"device": "cpu", **threads}))
+            return partial(open_choice, Choice(row.name, path, {"device": "cpu", **threads}))
         from segface_edge.engines.nvidia.cache import cached_plan
         from segface_edge.engines.nvidia.config import BuildConfig
         from segface_edge.evaluation.plan_parity import checked
 
         config = BuildConfig(min_batch=row.batch, opt_batch=row.batch, max_batch=row.batch)
         plan = cached_plan(path, config, checked, path.parent)
-        return partial(open_choice, Choice(row.name, str(plan), {"device": "cuda"}))
+        return partial(open_choice, Choice(row.name, plan, {"device": "cuda"}))
 
     @cached_property
     def _no_tensorrt(self) -> str | None:

@@ -9,11 +9,12 @@ import click
 
 from segface_edge.errors import IncompatibleEngineError, ParityError
 
-from .options import ModelFile, check_json, json_option, model_options, progress_bar, say
+from .options import ModelWord, check_json, json_option, model_options, progress_bar, say
 
 if TYPE_CHECKING:
     from segface_edge.engines import Engine
     from segface_edge.evaluation.parity import Parity
+    from segface_edge.parsing.choice import Choice
 
 
 @click.command(
@@ -22,10 +23,16 @@ if TYPE_CHECKING:
 Examples:
   segface-edge verify --ref model.onnx --model model_int8.onnx
   segface-edge verify --ref model.onnx --model model_fp16.onnx --data photos/ --json -
-  segface-edge verify --ref model.safetensors --model model.onnx --threads 2""",
+  segface-edge verify --ref model.safetensors --model model.onnx --threads 2
+  segface-edge verify --ref model.onnx --model model.onnx@engine=openvino""",
 )
-@click.option("--ref", required=True, type=ModelFile(), help="What is right, in fp32: ONNX file, checkpoint, a name.")
-@click.option("--model", required=True, type=ModelFile(), help="The file in question, or a name.")
+@click.option("--ref", required=True, type=ModelWord(), help="What is right, in fp32: ONNX file, checkpoint, a name.")
+@click.option(
+    "--model",
+    required=True,
+    type=ModelWord(),
+    help="The file in question, or a name; in another engine than its own: FILE@engine=NAME.",
+)
 @click.option(
     "--data",
     type=click.Path(path_type=Path),
@@ -34,8 +41,8 @@ Examples:
 @model_options
 @json_option
 def command(
-    ref: Path,
-    model: Path,
+    ref: Choice,
+    model: Choice,
     data: Path | None,
     device: str,
     threads: int | None,
@@ -56,33 +63,35 @@ def command(
 
     check_json(json_to)
     with (
-        open_engine(model, device=device, threads=threads, spec=spec) as candidate,
+        open_engine(model.file, **model.options(device=device, threads=threads, spec=spec)) as candidate,
         _open_reference(ref, threads, candidate.spec.size) as reference,
     ):
         _check_alike(reference, candidate)
         if reference.spec.precision != "fp32":
-            click.echo(f"warning: the reference {ref} is itself {reference.spec.precision}", err=True)
+            click.echo(f"warning: the reference {ref.name} is itself {reference.spec.precision}", err=True)
         size = candidate.spec.size
         frames = bundled_faces(size) + (own_faces(data, size) if data else [])
         with progress_bar(len(frames), f"comparing on {len(frames)} faces") as advance:
-            (report,) = compare(reference, {model.name: candidate}, frames, name=ref.name, progress=advance)
+            (report,) = compare(reference, {model.title: candidate}, frames, name=ref.title, progress=advance)
     say(report.to_dict(), json_to, _text(report))
     failures = report.failures()
     if failures:
         raise ParityError(
-            model,
-            f"differs from {ref} by more than {report.precision} may: {', '.join(failures)}",
+            model.name,
+            f"differs from {ref.name} by more than {report.precision} may: {', '.join(failures)}",
             report.advice,
         )
 
 
-def _open_reference(path: Path, threads: int | None, size: int) -> Engine:
-    """On the CPU; a checkpoint at the candidate's size, an ONNX file has its own."""
+def _open_reference(ref: Choice, threads: int | None, size: int) -> Engine:
+    """On the CPU, unless it says otherwise; a checkpoint at the candidate's size, other files have their own."""
     from segface_edge.engines import import_engine, open_engine
 
-    if path.suffix.lower() == ".onnx":
-        return open_engine(path, threads=threads)
-    return import_engine(path)(path, device="cpu", threads=threads, size=size)
+    options = ref.options(threads=threads)
+    if not ref.of_checkpoint:
+        return open_engine(ref.file, **options)
+    given = {"device": "cpu", "threads": None} | {key: options[key] for key in options if key != "engine"}
+    return import_engine(ref.file, ref.engine)(ref.file, **given, size=size)
 
 
 def _check_alike(reference: Engine, candidate: Engine) -> None:

@@ -7,12 +7,13 @@ from importlib import import_module
 from os import PathLike
 from pathlib import Path
 
-from segface_edge.errors import UsageError, missing_extra
+from segface_edge.errors import IncompatibleEngineError, UsageError, missing_extra
 
 from .base import MAX_THREADS, PLAN_SUFFIXES, Engine, Output
 from .fake import FakeEngine
 
-__all__ = ["ENGINES", "MAX_THREADS", "PLAN_SUFFIXES", "Engine", "FakeEngine", "Output", "import_engine", "open_engine"]
+__all__ = ["ENGINES", "MAX_THREADS", "PLAN_SUFFIXES", "Engine", "FakeEngine", "Output"]
+__all__ += ["engine_name", "import_engine", "open_engine"]
 
 # Engine -> where its class is. By name, so that no runtime package is imported before it is asked for. Two live
 # above this room: the torch engine with the network, and plans with what they are compared by.
@@ -37,17 +38,22 @@ _EXTRAS = {
     "executorch": "executorch",
     "ncnn": "ncnn",
 }
-_SUFFIXES = {
-    ".onnx": "onnxruntime",
-    **dict.fromkeys(PLAN_SUFFIXES, "tensorrt"),
-    ".xml": "openvino",
-    ".tflite": "litert",
-    ".pte": "executorch",
-    ".param": "ncnn",
-    ".safetensors": "torch",
-    ".pt": "torch",
-    ".pth": "torch",
+_CHECKPOINTS = (".safetensors", ".pt", ".pth")
+# Engine -> what it reads. A file's own engine is the first that reads its suffix.
+_READS = {
+    "onnxruntime": (".onnx",),
+    "onnxruntime-tensorrt": (".onnx",),
+    **dict.fromkeys(("tensorrt", "tensorrt-pycuda", "tensorrt-cuda-python"), (*PLAN_SUFFIXES, ".onnx")),
+    "openvino": (".xml", ".onnx"),
+    "litert": (".tflite",),
+    "executorch": (".pte",),
+    "ncnn": (".param",),
+    **dict.fromkeys(("torch", "torch-compiled"), _CHECKPOINTS),
 }
+_SUFFIXES: dict[str, str] = {}
+for _name, _suffixes in _READS.items():
+    for _suffix in _suffixes:
+        _SUFFIXES.setdefault(_suffix, _name)
 
 
 def open_engine(
@@ -70,6 +76,7 @@ def open_engine(
 
     Raises:
         UsageError: unknown engine, device or suffix; a `spec` for a file that has its own.
+        IncompatibleEngineError: the engine that was asked for reads no such files.
         MissingDependencyError: the engine's package is not installed.
         SegFaceEdgeError: what the engine's own constructor raises.
     """
@@ -85,14 +92,27 @@ def open_engine(
     return opener(Path(model), device=device, threads=threads, spec=read_spec(Path(spec)))
 
 
-def import_engine(model: str | PathLike[str], engine: str | None = None) -> Callable[..., Engine]:
-    """The class of the engine that runs `model`; importing it imports its runtime. Arguments and errors as above."""
+def engine_name(model: str | PathLike[str], engine: str | None = None) -> str:
+    """The key of `ENGINES` that runs `model`: `engine`, where it reads such files, or what the suffix says. Errors as
+    above; nothing is opened or imported."""
     path = Path(model)
-    name = engine or _SUFFIXES.get(path.suffix.lower())
+    suffix = path.suffix.lower()
+    name = _SUFFIXES.get(suffix) if engine is None else engine
     if name is None:
         raise UsageError(path, f"no engine runs '{path.suffix}' files", f"give one of: {', '.join(_SUFFIXES)}")
     if name not in ENGINES:
         raise UsageError(f"engine {name!r}", "is unknown", f"use one of: {', '.join(ENGINES)}")
+    # A suffix that no engine knows may be anything: the engine itself looks.
+    if suffix in _SUFFIXES and suffix not in _READS[name]:
+        cure = f"give one of: {', '.join(_READS[name])}; or leave the engine out"
+        raise IncompatibleEngineError(path, f"is no file that engine '{name}' reads", cure)
+    return name
+
+
+def import_engine(model: str | PathLike[str], engine: str | None = None) -> Callable[..., Engine]:
+    """The class of the engine that runs `model`; importing it imports its runtime. Arguments and errors as above."""
+    path = Path(model)
+    name = engine_name(path, engine)
     module, _, attribute = ENGINES[name].partition(":")
     try:
         loaded = import_module(module)

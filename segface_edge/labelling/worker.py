@@ -12,7 +12,7 @@ from typing import Any
 import pyarrow as pa
 
 from segface_edge import zoo
-from segface_edge.engines import PLAN_SUFFIXES, open_engine
+from segface_edge.engines import PLAN_SUFFIXES, engine_name, open_engine
 from segface_edge.engines.base import cores
 from segface_edge.engines.nvidia.plan import read_plan_info
 from segface_edge.errors import IncompatibleEngineError, InputError, SegFaceEdgeError
@@ -38,12 +38,13 @@ class Options:
 
     Attributes:
         model: file of the model; None: the bundled one.
-        device, threads, spec: where and how it runs; threads of all calls together, None: as many as cores.
+        device, engine, threads, spec: where and how it runs; threads of all calls together, None: as many as cores.
         locate, detector, look, max_faces, min_face, max_pixels: see `FaceParser`.
     """
 
     model: Path | None = None
     device: str = "cpu"
+    engine: str | None = None
     threads: int | None = None
     spec: Path | None = None
     locate: str = "auto"
@@ -55,7 +56,8 @@ class Options:
 
     def open(self) -> FaceParser:
         """A parser that labels the most photos a second. Raises as `FaceParser` does."""
-        on_cpu = self.device == "cpu" and (self.model is None or self.model.suffix.lower() == ".onnx")
+        model = self.model or zoo.DEFAULT_MODEL
+        on_cpu = self.device == "cpu" and engine_name(model, self.engine) == "onnxruntime"
         in_flight, threads = lanes(self.threads or cores() or 1) if on_cpu else (1, self.threads)
         options = {name: value for name, value in asdict(self).items() if name not in ("model", "threads")}
         return FaceParser(self.model, threads=threads, in_flight=in_flight, **options)

@@ -1,39 +1,31 @@
-"""Engines named on the command line."""
+"""Engines named on the command line, opened to be measured."""
 
 from __future__ import annotations
 
-import pytest
-
 from segface_edge import zoo
-from segface_edge.bench.choice import open_choice, openers, parse_choice
-from segface_edge.errors import UsageError
-
-
-def test_options_follow_the_file() -> None:
-    choice = parse_choice("models/a.onnx@threads=2,device=cuda:1", device="cpu", threads=None)
-    assert (choice.file, choice.options) == ("models/a.onnx", {"device": "cuda:1", "threads": 2})
-    assert choice.name == "models/a.onnx@threads=2,device=cuda:1"
-
-
-def test_what_the_word_does_not_say_is_the_command_s() -> None:
-    assert parse_choice("a.onnx", device="cuda", threads=3).options == {"device": "cuda", "threads": 3}
-    assert parse_choice("a.onnx@threads=1", device="cpu", threads=3).options == {"device": "cpu", "threads": 1}
-
-
-@pytest.mark.parametrize("tail", ["speed=9", "threads", "threads=", "threads=two", "threads=-1", "=1"])
-def test_options_that_do_not_exist_are_refused(tail: str) -> None:
-    with pytest.raises(UsageError, match=r"--engine a\.onnx@"):
-        parse_choice(f"a.onnx@{tail}", device="cpu", threads=None)
+from segface_edge.bench.choice import openers
 
 
 def test_an_engine_is_opened_and_timed() -> None:
-    engine, startup = open_choice(parse_choice(f"{zoo.DEFAULT_MODEL}@threads=1", device="cpu", threads=None))
+    words = [f"{zoo.DEFAULT_MODEL}@threads=1", str(zoo.DEFAULT_MODEL)]
+    first, second = openers(words, device="cpu", threads=None).values()
+    engine, startup = first()
     with engine:
         assert engine.describe()["threads"] == 1
     assert startup.open_ms > 0
-    again, startup = open_choice(parse_choice(str(zoo.DEFAULT_MODEL), device="cpu", threads=None))
+    again, startup = second()
     again.close()
     assert startup.import_ms is None
+
+
+def test_what_a_word_does_not_say_is_the_command_s() -> None:
+    words = [f"{zoo.DEFAULT_MODEL}@threads=1", str(zoo.DEFAULT_MODEL)]
+    threads = []
+    for opener in openers(words, device="cpu", threads=2).values():
+        engine, _ = opener()
+        with engine:
+            threads.append(engine.describe()["threads"])
+    assert threads == [1, 2]
 
 
 def test_the_same_word_twice_is_two_engines() -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from segface_edge import zoo
 from segface_edge.engines import MAX_THREADS, open_engine
-from segface_edge.errors import ModelFileError, UsageError
+from segface_edge.errors import IncompatibleEngineError, ModelFileError, UsageError
 
 
 def test_an_onnx_file_runs_in_onnx_runtime() -> None:
@@ -36,6 +36,19 @@ def test_an_engines_name_overrules_the_suffix(tmp_path: Path, released_size: int
 def test_an_unknown_engine_is_refused_with_the_known_ones() -> None:
     with pytest.raises(UsageError, match="'tflite': is unknown; use one of: onnxruntime, .*tensorrt, .*torch"):
         open_engine(zoo.DEFAULT_MODEL, engine="tflite")
+
+
+@pytest.mark.parametrize("engine", ["litert", "executorch", "ncnn", "torch", "torch-compiled"])
+def test_a_file_of_another_kind_is_refused_before_the_engine_is_imported(engine: str) -> None:
+    with pytest.raises(IncompatibleEngineError, match=f"is no file that engine '{engine}' reads; give one of: "):
+        open_engine(zoo.DEFAULT_MODEL, engine=engine)
+
+
+@pytest.mark.parametrize("suffix", [".xml", ".tflite", ".pte", ".param", ".plan", ".safetensors"])
+def test_onnx_runtime_refuses_files_of_other_kinds(suffix: str, tmp_path: Path) -> None:
+    (tmp_path / f"model{suffix}").write_bytes(b"no matter what")
+    with pytest.raises(IncompatibleEngineError, match=r"engine 'onnxruntime' reads; give one of: \.onnx"):
+        open_engine(tmp_path / f"model{suffix}", engine="onnxruntime")
 
 
 @pytest.mark.parametrize("threads", [-1, 0, MAX_THREADS + 1])

@@ -24,7 +24,7 @@ from PIL import Image
 
 from segface_edge import FaceParser, zoo
 from segface_edge.cli import COMMANDS, app
-from segface_edge.cli.options import ModelFile
+from segface_edge.cli.options import ModelFile, ModelWord
 from segface_edge.errors import ImageError
 from segface_edge.evaluation import parity
 from segface_edge.spec import METADATA_KEY
@@ -534,6 +534,7 @@ FOLDERS_TO_MAKE = {
     "export triton_to": ("export", "-o", "out.onnx", "--triton", "{}"),
     "export web_to": ("export", "-o", "out.onnx", "--web", "{}", "--web-runtime", "package"),
 }
+TAKE_PATHS = (click.Path, ModelFile, ModelWord)
 # What a command needs besides the runtime.
 NEEDS = {
     "export": ("torch", "onnx", "tritonclient"),
@@ -557,7 +558,7 @@ def test_the_tables_have_every_path_of_the_command_line() -> None:
     for name, command in commands.items():
         assert command is not None
         for param in command.params:
-            if isinstance(param.type, click.Path | ModelFile) or param.name in ("source", "out", "json_to", "engines"):
+            if isinstance(param.type, TAKE_PATHS) or param.name in ("source", "out", "json_to", "engines"):
                 found.add(f"{name} {param.name}")
     assert found == {*PATHS_TO_READ, *PATHS_TO_WRITE, *FOLDERS_TO_MAKE}
 

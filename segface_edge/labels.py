@@ -116,7 +116,11 @@ class LabelSet:
         return indices[0]
 
     def indices(self, names: Iterable[str]) -> list[int]:
-        """The labels of several classes; a name may stand for a group (`eyes`, `lips`, `ears`, `brows`)."""
+        """The labels of several classes; a name may stand for a group (`eyes`, `lips`, `ears`, `brows`).
+
+        Raises:
+            UsageError: the order does not have one of `names`.
+        """
         found: list[int] = []
         for name in names:
             members = (name,) if name in self.classes else _ALIASES.get(name, (name,))

@@ -45,7 +45,7 @@ class ModelSpec:
         graph: `deploy` takes (N, S, S, 3) uint8 RGB, normalisation inside; `reference` takes (N, 3, S, S) float32,
             normalised with `mean` and `std`.
         size: S, the side of the square input in pixels, divisible by 32.
-        batch: N, or None where the file takes any.
+        batch: N, frames a call, or None where the file takes any number.
         label_order: name of the label order.
         classes: the class names in that order; a label is a position in it.
         outputs: what the file returns, in order. `labels` and `confidence` are (N, S, S) uint8 (confidence 255 = 1),
@@ -53,7 +53,7 @@ class ModelSpec:
         warp: `none`: the square is shown as it is. `outside`: squares go in through the RoI tanh warp, and what comes
             out lies in the warped square (`pictures/warping.py`). `inside`: the file does both, and has a second
             input, `landmarks` (N, 5, 2) float32, pixels of the square.
-        trained_size: the input side that the weights were trained at; None where the checkpoint does not say.
+        trained_size: the input side, in pixels, that the weights were trained at; None where that is not said.
         precision: the arithmetic of the file.
         made_for: whose kernels an int8 file is for: `gpu`, int8 convolutions amid fp16, as TensorRT reads them; `cpu`,
             int8 from layer to layer amid fp32.

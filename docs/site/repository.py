@@ -1,4 +1,5 @@
-"""What the pages take for granted of a code host, for Sphinx: links to folders, a drawing's language, a first page."""
+"""What the pages take for granted of a code host, for Sphinx: links to folders and to files by their names, a drawing's
+language, a first page."""
 
 from __future__ import annotations
 
@@ -8,6 +9,7 @@ from pathlib import Path
 from pygments.lexers.special import TextLexer
 from sphinx.application import Sphinx
 
+PAGE = re.compile(r"(?<!!)\[[\w./-]+\.md\]\(([^)\s]+\.md(?:#[^)\s]*)?)\)")
 LINK = re.compile(r"(?<!!)\[([^\]]+)\]\(([^)#\s]+)\)")
 PERHAPS = re.compile(r"^\[([\w./-]+)\]\n", re.MULTILINE)
 FIRST = """<!doctype html>
@@ -31,6 +33,11 @@ def folders_named(app: Sphinx, docname: str, source: list[str]) -> None:
     source[0] = LINK.sub(named, source[0])
 
 
+def pages_titled(app: Sphinx, docname: str, source: list[str]) -> None:  # noqa: ARG001 - Sphinx calls it so
+    """Shows a page's title where a link shows its file's name."""
+    source[0] = PAGE.sub(r"[](\1)", source[0])
+
+
 def absent_dropped(app: Sphinx, docname: str, source: list[str]) -> None:
     """Drops pages in brackets from the first page's contents, where they are not there."""
     if docname == app.config.root_doc:
@@ -47,6 +54,7 @@ def first_page(app: Sphinx, error: Exception | None) -> None:
 def setup(app: Sphinx) -> dict[str, bool]:
     """Sphinx calls this."""
     app.connect("source-read", folders_named)
+    app.connect("source-read", pages_titled)
     app.connect("source-read", absent_dropped)
     app.connect("build-finished", first_page)
     app.add_lexer("mermaid", TextLexer)

@@ -67,7 +67,7 @@ class Engine(ABC):
 
     @abstractmethod
     def run(self, frames: UInt8Array) -> Output:
-        """Runs (N, S, S, 3) uint8 RGB, where N is the model's batch, or any number if that is open."""
+        """Runs frames, (N, S, S, 3) uint8 RGB, where N is the model's batch, or any number if that is open."""
 
     def run_warped(self, frames: UInt8Array, landmarks: npt.NDArray[np.float32]) -> Output:  # noqa: ARG002
         """`run` of a model that warps faces itself, by landmarks (N, 5, 2), pixels of the frames.
@@ -132,7 +132,7 @@ class Engine(ABC):
 
         Args:
             frames: (N, S, S, 3) uint8 RGB, of one call.
-            runs: how many are measured.
+            runs: so many are measured.
 
         Raises:
             UsageError: the runtime does not tell.
@@ -142,7 +142,7 @@ class Engine(ABC):
         )
 
     def check(self, frames: UInt8Array) -> None:
-        """Raises UsageError where frames have another shape or type than `infer` takes."""
+        """Raises UsageError where frames are not (N, S, S, 3) uint8, as `infer` takes them."""
         size = self.spec.size
         if frames.ndim != 4 or frames.shape[1:] != (size, size, 3) or frames.dtype != np.uint8 or not len(frames):
             raise UsageError(

@@ -43,8 +43,8 @@ class Flicker:
     """Pixels of faces whose label is not that of the frame before, at the same place of the face.
 
     Attributes:
-        pixels: compared so far.
-        before, after: that changed, without and with votes.
+        pixels: so many were compared so far.
+        before, after: pixels of these that changed, without and with votes.
     """
 
     pixels: int = 0

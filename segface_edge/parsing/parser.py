@@ -60,7 +60,7 @@ class FaceParser:
         in_flight: calls of the engine at a time in `stream`. On a CPU as many as cores, with `threads=1`, give the most
             photos a second; each needs memory of its own.
         spec: for a plan that says nothing of itself: the ONNX file, or another plan's `.json`, that tells.
-        max_pixels: larger photos are refused before they are decoded.
+        max_pixels: photos of more pixels are refused before they are decoded.
 
     Attributes:
         stages: what is done with a photo, step by step: for who has threads of their own.

@@ -30,7 +30,7 @@ class FaceLabels:
     """What one face's square showed.
 
     Attributes:
-        top, left: where it lies in the photo.
+        top, left: the photo's pixel that its corner is.
         labels: (h, w) uint8, of this face alone.
     """
 
@@ -95,6 +95,9 @@ class FaceParse:
     def face(self, index: int) -> FaceParse:
         """One face by itself: the part of the photo that its square showed, and its own labels there.
 
+        Args:
+            index: the face's number, in `faces`, from 0.
+
         Raises:
             UsageError: there is no such face.
         """
@@ -134,6 +137,9 @@ class FaceParse:
 
         Args:
             alpha: 0 shows the photo, 1 the colours.
+
+        Raises:
+            UsageError: `alpha` is out of range.
         """
         if not 0 <= alpha <= 1:
             raise UsageError(f"alpha {alpha}", "is out of range", "give 0 to 1")
@@ -176,8 +182,8 @@ class FaceParse:
 
         Args:
             file_name: the photo's.
-            image_id: of the photo.
-            first_id: of the first annotation.
+            image_id: the photo's number.
+            first_id: the first annotation's number.
         """
         whole = FaceLabels(top=0, left=0, labels=self.labels)
         return coco_document(
@@ -233,7 +239,7 @@ class FaceParse:
         Args:
             path: where to. `mask` needs .png (label ids with a palette), `cutout` a format with transparency.
             view: what to show.
-            alpha: of `overlay`.
+            alpha: of `overlay`, 0 to 1.
             classes: of `cutout`.
 
         Raises:
@@ -251,7 +257,16 @@ class FaceParse:
         write_whole(path, buffer.getvalue())
 
     def picture(self, view: View = "overlay", *, alpha: float = 0.5, classes: tuple[str, ...] = ()) -> Image.Image:
-        """One of the views as a PIL image; `mask` is a palette image whose pixels are the labels."""
+        """One of the views as a PIL image; `mask` is a palette image whose pixels are the labels.
+
+        Args:
+            view: `overlay`, `mask`, `color` or `cutout`.
+            alpha: of `overlay`, 0 to 1.
+            classes: of `cutout`, as for that.
+
+        Raises:
+            UsageError: unknown view or class, `alpha` out of range.
+        """
         views: dict[str, Callable[[], Image.Image]] = {
             "overlay": lambda: Image.fromarray(self.overlay(alpha)),
             "color": lambda: Image.fromarray(self.color()),

@@ -18,9 +18,12 @@ def fit(image: UInt8Array, size: int, *, box: FaceBox | None = None, squash: boo
 
     Args:
         image: (H, W, 3) uint8 RGB.
-        size: S.
+        size: S, pixels of the square's side.
         box: the part to show; the whole picture if None. What lies outside the picture is padding.
         squash: stretch to the square (the paper's protocol) instead of keeping the aspect ratio with padding.
+
+    Raises:
+        ImageError: the box lies outside the picture.
     """
     height, width = image.shape[:2]
     box = box or FaceBox.whole(height, width)

@@ -20,7 +20,7 @@ class FaceBox:
     """Where a face is, in the photo's pixels.
 
     Attributes:
-        left, top, right, bottom: edges, continuous coordinates.
+        left, top, right, bottom: edges, in pixels, continuous coordinates.
         score: detection score in [0, 1]; 1 where the box was given.
         landmarks: (x, y) of the right eye, the left eye, the nose, the right and the left corner of the mouth (the
             subject's right, so mostly left in the photo), or None.
@@ -47,11 +47,11 @@ class FaceBox:
 
     @property
     def turn(self) -> int:
-        """The same as the nearest quarter turn: 0, 90, 180 or 270; that of a photo whose faces are upright."""
+        """As the nearest quarter turn, in degrees: 0, 90, 180 or 270; that of a photo whose faces are upright."""
         return round(self.angle / 90) % 4 * 90
 
     def turned(self, quarters: int, height: float, width: float) -> FaceBox:
-        """The same in a photo (height, width) that was turned clockwise by so many quarter turns, with it."""
+        """The same in a photo (height, width) that was turned clockwise with it, by so many `quarters`."""
         if quarters % 4 == 0:
             return self
 
@@ -69,7 +69,7 @@ class FaceBox:
         )
 
     def moved(self, x: float, y: float) -> FaceBox:
-        """The same, elsewhere."""
+        """The same, so many pixels further right (x) and down (y)."""
         points = self.landmarks and tuple((px + x, py + y) for px, py in self.landmarks)
         return replace(
             self, left=self.left + x, top=self.top + y, right=self.right + x, bottom=self.bottom + y, landmarks=points
@@ -94,7 +94,7 @@ class FaceBox:
 
     @classmethod
     def whole(cls, height: int, width: int) -> FaceBox:
-        """The box of a whole photo."""
+        """The box of a whole photo of (height, width) pixels."""
         return cls(left=0.0, top=0.0, right=float(width), bottom=float(height))
 
 
@@ -107,9 +107,9 @@ class Geometry:
 
     Attributes:
         scale_x, scale_y: square pixels per photo pixel, for a square that is not turned.
-        offset_x, offset_y: where the photo's corner lies in the square.
-        left, top, right, bottom: the part of the square that shows the photo; the rest is padding.
-        turn_x, turn_y: 0 for a square that is not turned.
+        offset_x, offset_y: where the photo's corner lies in the square, in the square's pixels.
+        left, top, right, bottom: the pixels of the square that show the photo; the rest is padding.
+        turn_x, turn_y: square pixels per photo pixel across; 0 for a square that is not turned.
     """
 
     scale_x: float
@@ -125,7 +125,7 @@ class Geometry:
 
     @property
     def quarters(self) -> int | None:
-        """Clockwise quarter turns that bring the square upright to where it lies in the photo; None: it is askew."""
+        """How many clockwise quarter turns bring the square upright to how it lies in the photo; None: it is askew."""
         if self.turn_x == self.turn_y == 0:
             return 0 if self.scale_x > 0 else 2
         if self.scale_x == self.scale_y == 0:
@@ -133,7 +133,7 @@ class Geometry:
         return None
 
     def turned(self, quarters: int, size: int) -> Geometry:
-        """The way to the same square of `size` when its pixels were turned clockwise by so many quarter turns."""
+        """The way to the same square of `size` pixels when these were turned clockwise by so many `quarters`."""
         if quarters % 4 == 0:
             return self
         once = Geometry(
@@ -156,13 +156,13 @@ class Geometry:
         return min(math.hypot(self.scale_x, self.turn_y), math.hypot(self.scale_y, self.turn_x)) < 1
 
     def to_photo(self, x: float, y: float) -> tuple[float, float]:
-        """A point of the square in the photo."""
+        """A point (x, y) of the square, in its pixels, in those of the photo."""
         determinant = self.scale_x * self.scale_y - self.turn_x * self.turn_y
         x, y = x - self.offset_x, y - self.offset_y
         return (self.scale_y * x - self.turn_x * y) / determinant, (self.scale_x * y - self.turn_y * x) / determinant
 
     def to_square(self, points: Iterable[tuple[float, float]]) -> tuple[tuple[float, float], ...]:
-        """Points of the photo in the square."""
+        """The `points` (x, y) of the photo in the square, in pixels of either."""
         return tuple(
             (
                 self.scale_x * x + self.turn_x * y + self.offset_x,
@@ -187,7 +187,7 @@ class Geometry:
         )
 
     def for_photo_turned(self, quarters: int, height: float, width: float) -> Geometry:
-        """The same way for the photo (height, width) when it is turned clockwise by so many quarter turns."""
+        """The same way for the photo (height, width) when it is turned clockwise by so many `quarters`."""
         if quarters % 4 == 0:
             return self
         once = replace(
@@ -202,7 +202,7 @@ class Geometry:
         return once.for_photo_turned(quarters % 4 - 1, width, height)
 
     def for_photo_moved(self, x: float, y: float) -> Geometry:
-        """The same way for a photo of which this one is the part that begins there."""
+        """The same way for a photo of which this one is the part that begins at its pixel (x, y)."""
         return replace(
             self,
             offset_x=self.offset_x - self.scale_x * x - self.turn_x * y,

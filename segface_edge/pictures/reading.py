@@ -52,7 +52,7 @@ def load(photo: Photo, *, color: Color = "rgb", max_pixels: int = DEFAULT_MAX_PI
     Args:
         photo: a path, an http(s) address (text), the bytes of an image file, a PIL image, or an array (H, W, 3) uint8.
         color: channel order of an array (OpenCV reads "bgr").
-        max_pixels: larger pictures are refused before they are decoded.
+        max_pixels: pictures of more pixels are refused before they are decoded.
 
     Raises:
         ImageError: it cannot be read, is too large, or smaller than 16 pixels on a side.

@@ -36,7 +36,7 @@ def restore(labels: UInt8Array, geometry: Geometry, height: int, width: int) -> 
     Args:
         labels: (S, S) uint8.
         geometry: from `fit`.
-        height, width: of the photo.
+        height, width: of the photo, in pixels.
 
     Returns:
         (height, width) uint8; background (0) outside the part of the photo that the square showed.

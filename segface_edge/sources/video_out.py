@@ -71,7 +71,7 @@ class VideoWriter:
         return "none" if self._sound is None else self._sound.state
 
     def write(self, image: UInt8Array, seconds: float | None = None) -> None:
-        """Appends (H, W, 3) uint8 RGB, shown from `seconds` of the video on; None: evenly.
+        """Appends an image, (H, W, 3) uint8 RGB, shown from `seconds` of the video on; None: evenly.
 
         Raises:
             InputError: the disk is full or nearly so, or pictures of this size cannot be written; what is there is

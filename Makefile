@@ -68,7 +68,7 @@ release-model: $(VENV)/ready
 
 # The site, in build/docs/: open build/docs/index.html. Warnings are errors, among them a link that leads nowhere.
 docs: $(VENV)/ready
-	$(RUN)/python -m sphinx --quiet --fail-on-warning --keep-going -c docs/site -d build/doctrees . build/docs
+	$(RUN)/python -m sphinx --quiet --fresh-env --fail-on-warning --keep-going -c docs/site -d build/doctrees . build/docs
 
 # benchmarks/RESULTS.md from benchmarks/results/.
 results: $(VENV)/ready

@@ -23,7 +23,7 @@ FRONT = {
     "before": "SegFace's mobile network, bundled before",
     "bisenet-resnet18-512": "BiSeNet, ResNet-18, 512 x 512, random weights",
 }
-MODELS = {"segface-efficientnet-lite0-s8-b1": "bundled: EfficientNet-Lite0, 320", "segface-mobilenet": "MobileNet, 384"}
+MODELS = {"segface-efficientnet-lite0-s8-b1": "the bundled model", "segface-mobilenet": "SegFace's mobile network"}
 
 
 def read(path: Path) -> Any:
@@ -52,7 +52,8 @@ def front() -> str:
 
 def quality() -> str:
     """Of each released model: F1 in points, of all and of every class."""
-    found = {title: read(ROOT / "models" / name / "metrics.json")["paper"] for name, title in MODELS.items()}
+    measured = {title: read(ROOT / "models" / name / "metrics.json")["paper"] for name, title in MODELS.items()}
+    found = {f"{title}, at {one['size']}, {one['images']} photos": one for title, one in measured.items()}
     classes = list(next(iter(found.values()))["per_class_f1"])
     body = [["mean", *(f"{100 * one['mean_f1']:.1f}" for one in found.values())]]
     body += [[f"`{name}`", *(f"{100 * one['per_class_f1'][name]:.1f}" for one in found.values())] for name in classes]

@@ -61,6 +61,21 @@ def test_the_file_is_named_after_its_source(cli: Cli, asked: SimpleNamespace, tm
     assert "fp32 to int8" in result.err
 
 
+@pytest.mark.parametrize(
+    ("options", "wanted"),
+    [
+        (["--calib-images", "48"], {"calib_images": 48}),
+        (["--calib-method", "minmax"], {"calib_method": "minmax"}),
+        (["--for", "cpu"], {"made_for": "cpu"}),
+    ],
+)
+def test_each_option_reaches_the_change(
+    cli: Cli, asked: SimpleNamespace, tmp_path: Path, options: list[str], wanted: dict[str, Any]
+) -> None:
+    assert cli("quantize", "model.onnx", "--calib-data", tmp_path, *options).code == 0
+    assert asked.config == QuantizeConfig(precision="int8", calib_data=tmp_path, **wanted)
+
+
 def test_the_table_of_sensitivities_is_printed_and_drawn(cli: Cli, asked: SimpleNamespace, tmp_path: Path) -> None:
     pytest.importorskip("matplotlib")
     plot = tmp_path / "plot.png"

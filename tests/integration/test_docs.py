@@ -110,6 +110,19 @@ def commands(block: Block) -> Iterator[list[str]]:
             assert "segface-edge" not in line, line
 
 
+@pytest.mark.parametrize("block", of([one for one in BLOCKS if one.mark and one.mark[2]], "console"))
+def test_what_another_test_runs_is_in_it(block: Block) -> None:
+    """Each command's options are in that test's source, in those of the command, or in an example of its --help."""
+    assert block.mark is not None
+    for arguments in commands(block):
+        command = app.get_command(click.Context(app), arguments[0])
+        said = (command.epilog or "") if command else ""  # tests/cli/test_main.py runs all of these
+        for path in (ROOT / block.mark[2], ROOT / "tests" / "cli" / f"test_{arguments[0]}.py"):
+            said += path.read_text(encoding="utf-8") if path.is_file() else ""
+        for option in (word.partition("=")[0] for word in arguments if re.match(r"--?[a-z]", word)):
+            assert option in said, f"segface-edge {arguments[0]} {option}"
+
+
 def check_command(arguments: list[str]) -> None:
     """Options, their values and the number of arguments are a command's; files need not be there."""
     command: click.Command = app

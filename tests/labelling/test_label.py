@@ -301,6 +301,18 @@ def test_more_photos_join_a_folder(make_photos: MakePhotos, cli: Cli, tiny: Path
     assert part_names(out) == ["part-000000.parquet", "part-000001.parquet"]
 
 
+def test_folders_in_a_folder_are_labelled_where_it_is_said(
+    make_photos: MakePhotos, cli: Cli, tiny: Path, tmp_path: Path
+) -> None:
+    photos = make_photos("one", 1)
+    make_photos("one/other", 2)
+    for name, options, labelled in (("flat", (), 1), ("deep", ("--recursive",), 3)):
+        result = cli(
+            "label", photos, "-o", tmp_path / name, "--model", tiny, "--locate", "whole", "--json", "-", *options
+        )
+        assert json.loads(result.out)["labelled"] == labelled
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere files' names are text")
 def test_a_name_that_is_no_text_is_written_out(make_photos: MakePhotos, cli: Cli, tiny: Path, tmp_path: Path) -> None:
     photos, out = make_photos("photos", 1), tmp_path / "out"

@@ -13,7 +13,7 @@ torch = pytest.importorskip("torch", reason="training needs torch")
 for package in ("dacite", "matplotlib"):
     pytest.importorskip(package, reason=f"training needs {package}")
 
-from segface_edge.errors import InputError
+from segface_edge.errors import CheckpointError, InputError
 from segface_edge.network import read_checkpoint
 from segface_edge.training import loop
 from segface_edge.training.processes import Processes
@@ -87,6 +87,25 @@ def begun(home: Path, *changes: str, done: int = 1) -> Path:
 
 def resumed(home: Path, *changes: str) -> RunFolder:
     return RunFolder(home / "run", read_recipe(home / "recipe.toml", changes), resume=True)
+
+
+class Payload:
+    """What a blind reader of pickles executes."""
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return exec, ("open('executed', 'w').close()",)
+
+
+def test_code_in_a_run_s_state_is_not_executed(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    begun(home)
+    folder = resumed(home)
+    torch.save({**torch.load(folder.state, weights_only=True), "ema": Payload()}, folder.state)
+    with pytest.raises(CheckpointError, match="is damaged"):
+        folder.load(torch.device("cpu"))
+    assert not Path("executed").exists()
+    torch.load(folder.state, weights_only=False)
+    assert Path("executed").exists()
 
 
 def test_a_path_given_on_the_command_line_is_compared_as_written(

@@ -20,11 +20,11 @@ SUITE = {"pytest", "pytest-xdist", "hypothesis", "pyparsing"}
 # Extras whose lowest versions were tested, and why others' were not.
 LOWEST = {"fetch", "html", "label", "plot", "serve"}
 NOT_LOWEST = {
-    "export train longtail backbones executorch litert-export pnnx": "torch's lowest has no wheel for CPUs alone here",
+    "export train longtail backbones executorch litert-export pnnx": "not tried: a second PyTorch, 2.8",
     "heif": "raises Pillow's own lower bound",
     "imagenet rtx": "one version each",
     "tensorrt cuda-python pycuda power": "need a GPU or its toolkit; fakes stand for their versions",
-    "ray triton tensorboard openvino litert ncnn": "hundreds of MB each, or newer than Python 3.10's wheels",
+    "ray triton tensorboard openvino litert ncnn": "not tried: large, and not all have wheels for Python 3.10",
     "dev release": "the pinned versions are what is used",
 }
 # What parsing a photo may not do. The hook sees connections that are made through Python.
@@ -131,3 +131,14 @@ def test_what_travels_in_the_wheel_has_terms_in_the_bill_of_materials(root: Path
     for path in Path(zoo.__file__).parent.iterdir():
         if path.suffix in (".onnx", ".safetensors", ".png", ".jpg"):
             assert len([begin for begin in terms if path.name.startswith(begin)]) == 1, path.name
+
+
+def test_what_the_page_for_contributors_names_is_there(root: Path) -> None:
+    text, makefile = (root / "CONTRIBUTING.md").read_text(), (root / "Makefile").read_text()
+    rooms = "segface_edge|tests|docs|release|benchmarks|findings|models|export"
+    places = re.findall(rf"(?<![\w/.-])((?:{rooms})/[\w./-]+)", text)
+    assert len(places) > 15
+    assert [place for place in places if not (root / place.rstrip(".")).exists()] == []
+    targets = set(re.findall(r"\bmake (?:\S+=\S+ )*([a-z-]+)", text)) - {"anew"}
+    assert {"demo", "test", "test-lowest", "release", "release-model", "results"} <= targets
+    assert [target for target in targets if not re.search(rf"^{target}:", makefile, re.MULTILINE)] == []

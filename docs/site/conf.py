@@ -17,7 +17,7 @@ project = "segface-edge"
 copyright = "the authors of segface-edge, Apache-2.0"
 version = release = __version__
 
-extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "repository", "generated"]
+extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "repository", "generated", "flowchart"]
 root_doc = "docs/index"
 include_patterns = ["docs/**.md", "models/**.md", "benchmarks/*.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md"]
 exclude_patterns = [".*", "build", "shared", "segface_edge", "tests", "node_modules", "docs/site/build"]

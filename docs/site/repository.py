@@ -1,12 +1,11 @@
-"""What the pages take for granted of a code host, for Sphinx: links to folders and to files by their names, a drawing's
-language, a first page."""
+"""What the pages take for granted of a code host, for Sphinx: links to folders and to files by their names, a first
+page."""
 
 from __future__ import annotations
 
 import re
 from pathlib import Path
 
-from pygments.lexers.special import TextLexer
 from sphinx.application import Sphinx
 
 PAGE = re.compile(r"(?<!!)\[[\w./-]+\.md\]\(([^)\s]+\.md(?:#[^)\s]*)?)\)")
@@ -57,5 +56,4 @@ def setup(app: Sphinx) -> dict[str, bool]:
     app.connect("source-read", pages_titled)
     app.connect("source-read", absent_dropped)
     app.connect("build-finished", first_page)
-    app.add_lexer("mermaid", TextLexer)
     return {"parallel_read_safe": True}

@@ -120,6 +120,14 @@ def test_every_finding_is_on_its_page(site: Path) -> None:
         assert script.name in text
 
 
+def test_the_rooms_are_drawn(site: Path) -> None:
+    """Every arrow of the layout is one of the picture's, and no Mermaid is left that nothing draws."""
+    arrows = re.findall(r"^ +\w+ --> \w+$", (ROOT / "docs" / "layout.md").read_text(encoding="utf-8"), re.MULTILINE)
+    text = (site / "docs" / "layout.html").read_text(encoding="utf-8")
+    assert text.count('marker-end="url(#tip)"') == len(arrows) > 20
+    assert "flowchart BT" not in text
+
+
 def test_the_answers_are_within_two_clicks(site: Path) -> None:
     """The folder's first page leads to the first page; each answer is one click from there."""
     first = (site / "index.html").read_text(encoding="utf-8")

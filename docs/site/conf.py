@@ -28,6 +28,7 @@ myst_links_external_new_tab = False
 nitpicky = False
 
 html_theme = "furo"
+pygments_dark_style = "github-dark"
 html_title = f"segface-edge {version}"
 html_static_path = ["static"]
 html_css_files = ["site.css"]

@@ -7,6 +7,7 @@ that test runs its commands, with smaller things; `<!-- not run: reason -->`.
 from __future__ import annotations
 
 import ast
+import json
 import os
 import re
 import shlex
@@ -35,6 +36,7 @@ PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), *sorted((ROO
 MARK = re.compile(r"<!-- (run|run by ([\w./]+): .+|not run: .+) -->")
 # An indented block that begins with one of these is a shell's.
 PROGRAMS = ("segface-edge", "pip", "python", "python3", "make", "cmake", "curl", "docker", "npm", "segface_onnxruntime")
+MEASURES = ("paper", "native")
 # Fences that are no code.
 WORDS = ("text", "mermaid")
 
@@ -285,6 +287,18 @@ def test_the_two_files_of_the_bundled_model_agree() -> None:
     front = figures.read(figures.RESULTS / "front" / "front.json")["models"][figures.BUNDLED]
     paper = figures.read(ROOT / "models" / "segface-efficientnet-lite0-s8-b1" / "metrics.json")["paper"]
     assert front["mean_f1"] == pytest.approx(paper["mean_f1"], abs=5e-6)
+
+
+@pytest.mark.parametrize("card", sorted((ROOT / "models").glob("*/README.md")), ids=lambda card: card.parent.name)
+def test_a_card_s_figures_are_those_of_its_file(card: Path) -> None:
+    measured = json.loads(card.with_name("metrics.json").read_text(encoding="utf-8"))
+    head = "| class | protocol paper | protocol native |\n|---|---|---|\n"
+    rows = card.read_text(encoding="utf-8").partition(head)[2].partition("\n\n")[0].splitlines()
+    shown = {cells[0].strip("*"): cells[1:] for cells in (row.strip("| ").split(" | ") for row in rows)}
+    wanted = [
+        {"mean, without background": one["mean_f1"], **one["per_class_f1"]} for one in map(measured.get, MEASURES)
+    ]
+    assert shown == {name: [f"{100 * one[name]:.1f}" for one in wanted] for name in wanted[0]}
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: f"{page.relative_to(ROOT)}")

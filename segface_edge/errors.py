@@ -21,6 +21,9 @@ Ctrl-C ends with 130. Each message is one line: what it is about, what is wrong,
 
 from __future__ import annotations
 
+# Letters of each part of a message; a list of all that is known may come near.
+_LONGEST = 1000
+
 
 class SegFaceEdgeError(Exception):
     """Base of all errors raised on purpose.
@@ -35,14 +38,22 @@ class SegFaceEdgeError(Exception):
 
     def __init__(self, subject: object, problem: str, cure: str) -> None:
         self.subject = str(subject)
-        self.problem = problem
+        self.problem = _shown(problem)
         self.cure = cure
-        # Messages of other libraries may hold line breaks; ours are one line.
-        super().__init__(" ".join(f"{self.subject}: {problem}; {cure}".split()))
+        super().__init__(f"{_shown(self.subject)}: {self.problem}; {_shown(cure)}")
 
     def __reduce__(self) -> tuple[type[SegFaceEdgeError], tuple[str, str, str]]:
         """How it goes from one process to another: an exception is pickled by its message alone."""
         return type(self), (self.subject, self.problem, self.cure)
+
+
+def _shown(text: str) -> str:
+    """As a line that a terminal shows: what files and other libraries say may be long, have line breaks, and hold what
+    moves the cursor."""
+    line = " ".join(text.split())
+    if not line.isprintable():
+        line = "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in line)
+    return line if len(line) <= _LONGEST else f"{line[: _LONGEST // 2]}…{line[-_LONGEST // 2 :]}"
 
 
 class InputError(SegFaceEdgeError):

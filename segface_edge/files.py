@@ -9,12 +9,18 @@ import json
 import math
 import os
 import re
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from .errors import DataError, InputError
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
 
 _COUNTER = itertools.count()
 # What an OSError while writing is cured by; anything else by either.
@@ -88,6 +94,15 @@ def read_json(path: Path, what: str, cure: str) -> Any:
         raise InputError(path, "no such file", cure) from error
     except (OSError, ValueError, RecursionError) as error:
         raise InputError(path, f"is not {what}", cure) from error
+
+
+def toml_of(text: str) -> dict[str, Any]:
+    """The document in a text of TOML. Raises ValueError where it is none, is nested too deeply, or has a number of
+    thousands of digits."""
+    try:
+        return tomllib.loads(text)
+    except RecursionError as error:
+        raise ValueError("nested too deeply") from error
 
 
 def make_folder(path: Path) -> None:

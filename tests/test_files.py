@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from segface_edge.errors import InputError
-from segface_edge.files import check_place, whole_file, write_whole
+from segface_edge.files import check_place, toml_of, whole_file, write_whole
 
 
 class BreakingOffError(Exception):
@@ -143,3 +143,12 @@ def test_the_cure_is_that_of_the_reason(tmp_path: Path, place: str, cure: str) -
     with pytest.raises(InputError) as caught:
         write_whole(tmp_path / place, b"x")
     assert caught.value.cure == cure
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [("a = " + "[" * 5000, "nested"), ("a = " + "9" * 5000, "digits"), ("a = ", "value"), ("\x00", "statement")],
+)
+def test_toml_that_is_none_is_a_value_error(text: str, words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        toml_of(text)

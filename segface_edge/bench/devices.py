@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -10,11 +9,7 @@ from importlib.resources import files
 from typing import Any
 
 from segface_edge.errors import InputError, UsageError
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
+from segface_edge.files import toml_of
 
 # From the widest to the narrowest.
 PRECISIONS = ("fp32", "fp16", "int8")
@@ -131,7 +126,7 @@ def read_devices(text: str) -> dict[str, Device]:
     Raises:
         InputError: a row with an unknown key, without a source, or whose peaks fall from a wide to a narrow type.
     """
-    return {name: _device(name, row) for name, row in tomllib.loads(text).items()}
+    return {name: _device(name, row) for name, row in toml_of(text).items()}
 
 
 def _device(name: str, row: dict[str, Any]) -> Device:

@@ -7,8 +7,6 @@ A row is a file (backbone, input size, graph, precision), an engine that runs it
 from __future__ import annotations
 
 import hashlib
-import math
-import sys
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from itertools import product
@@ -17,18 +15,16 @@ from typing import Any, get_args
 
 from segface_edge.engines import MAX_THREADS
 from segface_edge.errors import InputError
+from segface_edge.files import toml_of
 from segface_edge.spec import Graph, Precision
 
 from .scenarios import Scenario
 
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
-
 SUITE_VERSION = 1
 ENGINES = ("onnxruntime", "tensorrt")
 MAX_BATCH = 256
+# Of seconds and queries: no more than can be counted.
+_LARGEST = 10**9
 # Key of a block -> what it is where the block does not say; backbones are then all that the suite names.
 _BLOCK: Mapping[str, list[Any]] = {
     "backbones": [],
@@ -114,10 +110,10 @@ def read_suite(path: Path, released: Collection[str]) -> Suite:
     """
     try:
         content = path.read_bytes()
-        document = tomllib.loads(content.decode())
+        document = toml_of(content.decode())
     except FileNotFoundError as error:
         raise InputError(path, "no such file", "give a suite, export/suite.toml for example") from error
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except (OSError, ValueError) as error:
         raise InputError(path, f"is not a suite ({error})", "write it in TOML, as export/suite.toml is") from error
     return _Reader(path, released).suite(document, hashlib.sha256(content).hexdigest())
 
@@ -136,7 +132,7 @@ class _Reader:
         self._keys(scenario, "[scenario]", tuple(_SCENARIO), required=True)
         for key, least in _SCENARIO.items():
             kinds = (int,) if key == "min_queries" else (int, float)
-            self._value(f"{key} in [scenario]", scenario[key], kinds, least, math.inf)
+            self._value(f"{key} in [scenario]", scenario[key], kinds, least, _LARGEST)
         sizes = self._table(document, "backbones")
         self._keys(sizes, "[backbones]", tuple(self._released))
         for backbone, found in sizes.items():
@@ -208,9 +204,9 @@ class _Reader:
 
     def _value(self, where: str, value: Any, kinds: tuple[type, ...], least: float, most: float) -> None:
         # `type`, since a bool is an int; the comparison is false for NaN.
-        if type(value) not in kinds or not (least <= value <= most and math.isfinite(value)):
+        if type(value) not in kinds or not least <= value <= most:
             kind = "a number" if float in kinds else "a whole number"
-            upto = f" to {most:g}" if math.isfinite(most) else " or more"
+            upto = f" to {most:g}" if most < _LARGEST else " or more"
             raise self._bad(f"has {value!r} as {where}", f"give {kind}, {least}{upto}")
 
     def _bad(self, problem: str, cure: str) -> InputError:

@@ -6,23 +6,18 @@ photos and label maps are opened when they are used.
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from segface_edge.datasets.layouts.base import Fault, Layout, Listing, base_of
 from segface_edge.errors import DataError, UsageError
+from segface_edge.files import toml_of
 from segface_edge.labels import LabelSet, label_set
 
 from .layouts import celebamask_hq, helen, lapa
 from .layouts import folder as plain
 from .samples import Sample
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
 
 SETTINGS = "dataset.toml"
 # The first that fits counts: LaPa's has the folders of `folder`, and one more.
@@ -194,8 +189,8 @@ def _no_order(root: Path) -> LabelSet:
 def _settings_order(path: Path) -> LabelSet | None:
     """`label_order` of a `dataset.toml`, None where it names none."""
     try:
-        settings = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        settings = toml_of(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
         raise DataError(path, f"cannot be read ({error})", 'write it in TOML: label_order = "NAME"') from error
     unknown = [key for key in settings if key != "label_order"]
     if unknown:

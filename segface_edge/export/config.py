@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Literal, get_args
 
 from segface_edge.errors import InputError, UsageError
+from segface_edge.files import toml_of
 from segface_edge.spec import Graph, MadeFor, OutputKind, Precision
 
 from .targets.table import DEFAULT, target
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
 
 OPSETS = range(18, 21)  # below: what the exporter cannot lower; above: what NVIDIA's builder refuses
 # Below: QuantizeLinear takes no fp16; above: ONNX Runtime 1.32 refuses valid files, with a DequantizeLinear before a
@@ -184,10 +179,10 @@ def read_recipe(path: Path) -> dict[str, Any]:
         InputError: no such file, not TOML, an unknown key or a value of the wrong type.
     """
     try:
-        recipe = tomllib.loads(path.read_text(encoding="utf-8"))
+        recipe = toml_of(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise InputError(path, "no such file", "give a recipe, export/cpu.toml for example") from error
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except (OSError, ValueError) as error:
         raise InputError(path, f"is not a recipe ({error})", "write it in TOML") from error
     kinds: Mapping[str, type] = {
         field.name: kind

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from dataclasses import fields, is_dataclass
 from pathlib import Path
@@ -11,13 +10,9 @@ from typing import Any, get_args, get_type_hints
 import dacite
 
 from segface_edge.errors import InputError, UsageError
+from segface_edge.files import toml_of
 
 from .recipe import BUNDLED, IMAGENET, Recipe
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
 
 # Settings that name files: relative to the recipe.
 PATHS = (
@@ -48,12 +43,12 @@ def read_recipe(path: Path, changes: Sequence[str] = ()) -> Recipe:
         UsageError: a change that is none.
     """
     try:
-        document = tomllib.loads(path.read_text(encoding="utf-8"))
+        document = toml_of(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise InputError(
             path, "no such file", "give a recipe, models/segface-mobilenet/recipe-cpu.toml for example"
         ) from error
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except (OSError, ValueError) as error:
         raise InputError(path, f"is not a recipe ({error})", "write it in TOML") from error
     _resolve(document, path.parent)
     changed: dict[str, Any] = {}
@@ -159,8 +154,8 @@ def _apply(change: str, document: dict[str, Any]) -> None:
     if not equals or not dot or not key:
         raise UsageError(f"--set {change}", "is not TABLE.KEY=VALUE", "write --set optimiser.lr=2e-4, for example")
     try:
-        value = tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
+        value = toml_of(f"value = {text}")["value"]
+    except ValueError:
         value = text.strip()
     if table == "stage":
         raise UsageError(f"--set {change}", "stages are a list", "change them in the recipe")

@@ -335,6 +335,8 @@ def test_the_settings_nearest_to_the_photos_count(tmp_path: Path) -> None:
         ('label_order = "lapa"\nsplit = "val"', "has the unknown key 'split'"),
         ("", "does not say in which order"),
         ('label_order = "\xff"', "cannot be read"),
+        ("label_order = " + "[" * 5000, "cannot be read .nested too deeply"),
+        ("label_order = " + "9" * 5000, "cannot be read"),
     ],
 )
 def test_bad_settings_are_refused(dataset: Path, text: str, message: str) -> None:

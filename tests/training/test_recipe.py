@@ -119,6 +119,12 @@ def test_a_wrong_value_is_one_clear_line(recipe_file: Path, change: str, message
     assert "\n" not in str(caught.value)
 
 
+def test_a_change_of_any_text_is_text(recipe_file: Path) -> None:
+    for text in ("[" * 5000, "9" * 5000):
+        with pytest.raises(InputError, match="wrong type"):
+            read_recipe(recipe_file, [f"optimiser.lr={text}"])
+
+
 @pytest.mark.parametrize("change", ["optimiser", "lr=1", "optimiser.=1", "stage.steps=1"])
 def test_a_change_that_is_none_is_a_usage_error(recipe_file: Path, change: str) -> None:
     with pytest.raises(UsageError, match="--set"):
@@ -138,6 +144,8 @@ def test_a_change_that_is_none_is_a_usage_error(recipe_file: Path, change: str) 
         ('[data]\ntrain = "x"\n[stage]\nsteps = 1\nbatch = 1\nsizes = [64]', "wrong type"),
         ('run = 1\n[data]\ntrain = "x"\n[[stage]]\nsteps = 1\nbatch = 1\nsizes = [64]', "wrong type"),
         ("[data", "is not a recipe"),
+        ("data = " + "[" * 5000, "is not a recipe (nested too deeply)"),
+        ("data = " + "9" * 5000, "is not a recipe"),
     ],
 )
 def test_a_wrong_file_is_one_clear_line(tmp_path: Path, text: str, message: str) -> None:

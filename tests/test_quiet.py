@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import cv2
 import pytest
+from PIL import Image
 
 from segface_edge import quiet
+from segface_edge.errors import ImageError
+from segface_edge.pictures.reading import load
 
 
 class Log:
@@ -58,3 +62,13 @@ def test_this_opencv_says_nothing(tmp_path: Path, capfd: pytest.CaptureFixture[s
     with quiet.quiet_opencv():
         assert not cv2.VideoCapture(str(nothing)).isOpened()
     assert capfd.readouterr() == ("", "")
+
+
+def test_libtiff_says_nothing_of_damaged_files(capfd: pytest.CaptureFixture[str]) -> None:
+    buffer = io.BytesIO()
+    Image.new("RGB", (64, 64), (3, 4, 5)).save(buffer, "TIFF", compression="tiff_lzw")
+    content = bytearray(buffer.getvalue())
+    content[20:60] = b"\x01\x02" * 20
+    with pytest.raises(ImageError, match="is damaged"):
+        load(bytes(content))
+    assert capfd.readouterr().err == ""

@@ -6,11 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
 from segface_edge.errors import DataError
 from segface_edge.labels import IGNORED, LabelSet
-from segface_edge.pictures.formats import open_picture
+from segface_edge.pictures.formats import DAMAGED, open_picture
 from segface_edge.pictures.geometry import FaceBox, UInt8Array
 from segface_edge.pictures.label_maps import read_ids
 from segface_edge.pictures.landmarks import Points
@@ -103,5 +102,5 @@ def read_picture(
             if picture.mode not in modes:
                 raise DataError(path, f"is a picture of mode {picture.mode}, not of {of}", cure)
             return np.array(picture if convert is None else picture.convert(convert), np.uint8)
-    except (OSError, SyntaxError, ValueError, RuntimeError, Image.DecompressionBombError) as error:
+    except DAMAGED as error:
         raise DataError(path, f"is not a {what} that can be read", cure) from error

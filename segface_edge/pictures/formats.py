@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import logging
 import struct
 import threading
 import warnings
@@ -15,6 +16,7 @@ from pathlib import PurePath
 from PIL import Image, UnidentifiedImageError
 
 from segface_edge.errors import DataError
+from segface_edge.quiet import keep_libtiff_quiet
 
 from .remarks import remark
 
@@ -36,10 +38,27 @@ _CURES = {
 }
 _HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
 _USUAL = ".jpg, .png, .webp, .tif"
+# What Pillow raises of damaged files: its readers index, unpack and divide by what they find there.
+DAMAGED = (
+    *(
+        OSError,
+        SyntaxError,
+        ValueError,
+        RuntimeError,
+        EOFError,
+        LookupError,
+        ArithmeticError,
+        TypeError,
+        AttributeError,
+    ),
+    *(struct.error, MemoryError, Image.DecompressionBombError),
+)
 # Of the suffixes that are left out a line names so many.
 _NAMED = 4
 
 _LOCK = threading.Lock()
+# What Pillow logs of damaged files would be shown where no program sets up logging; what fails is said in our words.
+logging.getLogger("PIL").addHandler(logging.NullHandler())
 
 
 @contextmanager
@@ -113,8 +132,10 @@ def open_picture(content: bytes) -> Image.Image:
     """The bytes of a picture, opened but not decoded, of whatever size: who decodes it looks at that first.
 
     Raises:
-        OSError, SyntaxError, ValueError, RuntimeError: not a picture that is read here.
+        Of `DAMAGED`: not a picture that is read here.
     """
+    if content[:2] in (b"II", b"MM"):
+        keep_libtiff_quiet()
     if content[4:8] == b"ftyp":
         reads_heif()
     try:
@@ -137,7 +158,7 @@ def _open_large(content: bytes) -> Image.Image:
             if fits and not isinstance(fits, str):  # words say what is not installed
                 try:
                     return factory(io.BytesIO(content), "")
-                except (SyntaxError, IndexError, TypeError, struct.error):  # not this format, as in `Image.open`
+                except DAMAGED:  # not this format
                     continue
     raise UnidentifiedImageError("no format that is known")
 

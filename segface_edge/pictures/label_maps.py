@@ -10,7 +10,7 @@ from PIL import Image
 from segface_edge.errors import DataError
 
 from .depth import packings
-from .formats import open_picture
+from .formats import DAMAGED, open_picture
 from .geometry import UInt8Array
 from .reading import LARGEST_MAX_PIXELS
 from .remarks import remark
@@ -52,7 +52,7 @@ def read_ids(path: Path) -> tuple[UInt8Array, int]:
             if picture.width * picture.height > LARGEST_MAX_PIXELS:
                 raise DataError(path, f"has over {LARGEST_MAX_PIXELS} pixels", "scale it down")
             return _ids(path, picture)
-    except (OSError, SyntaxError, ValueError, RuntimeError, Image.DecompressionBombError) as error:
+    except DAMAGED as error:
         raise DataError(path, "is not a label map that can be read", _CURE) from error
 
 

@@ -14,7 +14,7 @@ from segface_edge.errors import ImageError, PictureSizeError, UsageError
 
 from .address import fetch, is_address
 from .depth import bits_of, check_planes, deep_colors, has_deep_colors, of_8_bits
-from .formats import cure_of, open_picture, quiet
+from .formats import DAMAGED, cure_of, open_picture, quiet
 from .geometry import UInt8Array
 from .remarks import remark
 
@@ -101,7 +101,7 @@ def _from_file(name: str, content: bytes, max_pixels: int) -> UInt8Array:
         image = open_picture(content)
     except Image.DecompressionBombError as error:
         raise _too_large(name) from error
-    except (OSError, SyntaxError, ValueError, RuntimeError) as error:  # RuntimeError: a damaged AVIF
+    except DAMAGED as error:
         raise ImageError(name, *cure_of(content)) from error
     with image:
         _check_size(name, image.size, max_pixels)
@@ -134,8 +134,7 @@ def _decode(name: str, image: Image.Image, content: bytes = b"") -> UInt8Array:
         check_planes(name, image)
         deep = bool(content) and has_deep_colors(image)
         image.load()
-        with quiet():  # on EXIF that is damaged; the picture still counts
-            turn = _UPRIGHT.get(image.getexif().get(_ORIENTATION, 1))
+        turn = _turn(image)
         bits = bits_of(image)
         if deep:
             image = deep_colors(name, image, content)
@@ -145,10 +144,19 @@ def _decode(name: str, image: Image.Image, content: bytes = b"") -> UInt8Array:
         raise _too_large(name) from error
     except MemoryError as error:
         raise ImageError(name, f"needs more memory than there is ({image.size})", "scale it down first") from error
-    except (OSError, SyntaxError, ValueError, RuntimeError, EOFError, Warning) as error:
+    except (*DAMAGED, Warning) as error:
         if "not available" in str(error):  # `decoder jpeg2k not available`
             raise ImageError(name, f"cannot be read by this Pillow ({error})", "pip install -U Pillow") from error
         raise ImageError(name, f"is damaged ({error})", "download or save it again") from error
+
+
+def _turn(image: Image.Image) -> Image.Transpose | None:
+    """What makes a picture upright; None also where its EXIF is damaged: the picture still counts."""
+    with quiet():
+        try:
+            return _UPRIGHT.get(image.getexif().get(_ORIENTATION, 1))
+        except DAMAGED:
+            return None
 
 
 def _to_rgb(name: str, image: Image.Image, bits: int | None) -> Image.Image:

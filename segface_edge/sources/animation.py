@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from functools import partial
@@ -11,14 +10,13 @@ from PIL import Image
 
 from segface_edge.errors import DataError
 from segface_edge.pictures import reading
+from segface_edge.pictures.formats import DAMAGED
 from segface_edge.pictures.geometry import UInt8Array
 
 _FORMATS = ("GIF", "WEBP", "PNG", "AVIF")
 # Browsers show frames of a hundredth of a second or less for a tenth.
 _SHORTEST_S, _USUAL_S = 0.011, 0.1
 _LOOKED_AT = 16
-# What Pillow raises of damaged files.
-_FAILURES = (OSError, SyntaxError, ValueError, RuntimeError, EOFError, struct.error, Image.DecompressionBombError)
 
 
 class Animation:
@@ -34,7 +32,7 @@ class Animation:
         self._source = source
         try:
             self._image = Image.open(source)
-        except _FAILURES as error:
+        except DAMAGED as error:
             raise DataError(source, f"is no animation that can be read ({error})", "save it again") from error
         try:
             self.width, self.height = self._image.size
@@ -43,10 +41,10 @@ class Animation:
             self._frames = int(getattr(self._image, "n_frames", 1))
             self.count: int | None = self._frames - self._first
             spans = [self._span(self._first)]
-        except _FAILURES as error:
+        except DAMAGED as error:
             self._image.close()
             raise DataError(source, f"is no animation that can be read ({error})", "save it again") from error
-        with suppress(*_FAILURES):  # what breaks off later says so when it is read
+        with suppress(*DAMAGED):  # what breaks off later says so when it is read
             spans += [self._span(index) for index in range(self._first + 1, min(self._frames, _LOOKED_AT))]
         self.fps = len(spans) / sum(spans)
 
@@ -56,7 +54,7 @@ class Animation:
         for index in range(self._first, self._frames):
             try:
                 span = self._span(index)
-            except _FAILURES as error:
+            except DAMAGED as error:
                 done = index - self._first
                 raise DataError(
                     self._source, f"breaks off after {done} of {self.count} frames", "copy or download it again"
@@ -81,5 +79,5 @@ def is_animation(path: str) -> bool:
     try:
         with Image.open(path) as image:
             return image.format in _FORMATS and bool(getattr(image, "is_animated", False))
-    except _FAILURES:
+    except DAMAGED:
         return False

@@ -6,6 +6,7 @@ import io
 import struct
 import zlib
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import cv2
@@ -366,3 +367,29 @@ def test_pictures_of_32_bits_a_pixel_are_refused() -> None:
         reading.load(Image.fromarray(np.zeros((20, 20), np.float32)))
     with pytest.raises(ImageError, match="32-bit"):
         reading.load(Image.fromarray(np.full((20, 20), 1 << 20, np.int32)))
+
+
+def _chunk(kind: bytes, content: bytes) -> bytes:
+    return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+
+
+@pytest.mark.parametrize("exif", [b"", b"x", b"II*\0", b"II*\0\x08", b"MM\0*\0\0\0\x08\0\x09", b"\0" * 40])
+def test_a_damaged_exif_does_not_make_a_picture_unreadable(exif: bytes) -> None:
+    buffer = io.BytesIO()
+    Image.new("RGB", (16, 16), (9, 8, 7)).save(buffer, "PNG")
+    content = buffer.getvalue()
+    assert (reading.load(content[:33] + _chunk(b"eXIf", exif) + content[33:]) == (9, 8, 7)).all()
+
+
+@pytest.mark.parametrize(
+    "kind", [b"iCCP", b"tRNS", b"fcTL", b"acTL", b"fdAT", b"gAMA", b"pHYs", b"cHRM", b"zTXt", b"PLTE"]
+)
+@pytest.mark.parametrize("size", [0, 1, 2])
+@pytest.mark.parametrize("behind", [True, False])
+def test_chunks_that_are_too_short_are_said_or_overlooked(kind: bytes, size: int, behind: bool) -> None:
+    buffer = io.BytesIO()
+    Image.new("RGB", (16, 16), (9, 8, 7)).save(buffer, "PNG")
+    content = buffer.getvalue()
+    at = len(content) - 12 if behind else 33
+    with suppress(ImageError):  # nothing else
+        assert (reading.load(content[:at] + _chunk(kind, b"x\0"[:size]) + content[at:]) == (9, 8, 7)).all()

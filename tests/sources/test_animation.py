@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Callable
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,7 @@ from PIL import Image
 from segface_edge import FaceParser
 from segface_edge.engines import FakeEngine
 from segface_edge.errors import DataError
+from segface_edge.sources.animation import Animation
 from segface_edge.sources.kinds import is_video
 from segface_edge.sources.video import Video
 
@@ -92,3 +95,18 @@ def test_one_that_is_cut_off_says_so(tmp_path: Path) -> None:
     with Video(str(path)) as video, pytest.raises(DataError, match="breaks off after [1-3] of 4 frames"):
         found.extend(iter(video))
     assert found
+
+
+@pytest.mark.parametrize("kind", ["GIF", "WEBP", "PNG"])
+def test_an_animation_that_is_cut_off_anywhere_is_said(tmp_path: Path, kind: str) -> None:
+    frames = [Image.new("RGB", (16, 16), (40 * index, 0, 0)) for index in range(3)]
+    buffer = io.BytesIO()
+    frames[0].save(buffer, kind, save_all=True, append_images=frames[1:], duration=40)
+    content = buffer.getvalue()
+    path = tmp_path / "cut.gif"
+    for end in range(0, len(content), 3):
+        path.write_bytes(content[:end])
+        is_video(str(path), animations=True)
+        with suppress(DataError), closing(Animation(str(path))) as animation:  # nothing else
+            for _, picture in animation.read():
+                assert picture().shape == (16, 16, 3)

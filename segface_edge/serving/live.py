@@ -155,12 +155,21 @@ class _Talk:
                 await self._say_error(frame.number, str(error))
             else:
                 self._metrics.live_frames.labels("answered").inc()
-                # Who does not take what it asked for makes place for others.
-                try:
-                    await asyncio.wait_for(self._socket.send_bytes(answer), self._settings.timeout)
-                except asyncio.TimeoutError:
+                if not await self._sent(answer):
                     return
             self._free.release()
+
+    async def _sent(self, answer: bytes) -> bool:
+        """Whether the page took it in time: who does not take what it asked for makes place for others."""
+        # Not `wait_for`: before Python 3.12 it forgets that it was cancelled where the answer went just then.
+        sending = asyncio.ensure_future(self._socket.send_bytes(answer))
+        try:
+            await asyncio.wait({sending}, timeout=self._settings.timeout)
+            if sending.done():
+                sending.result()
+            return sending.done()
+        finally:
+            sending.cancel()
 
     async def _in_thread(self, do: Callable[..., Any], *arguments: Any) -> Any:
         return await asyncio.get_running_loop().run_in_executor(self._pool, do, *arguments)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Iterator
+from contextlib import closing
 from io import BytesIO
 from typing import Any
 
@@ -19,6 +21,10 @@ from .running import PATIENCE_S, GatedEngine, Running, labels_of, picture, runni
 
 from websockets.exceptions import ConnectionClosed  # isort: skip - after what skips without the extra
 from websockets.sync.client import ClientConnection, connect  # isort: skip
+from segface_edge.serving.app import make_app  # isort: skip
+from segface_edge.serving.metrics import Metrics  # isort: skip
+from segface_edge.serving.settings import Settings  # isort: skip
+from segface_edge.serving.sharing import SharedEngine  # isort: skip
 
 LIVE = "segface-edge.live"
 
@@ -223,3 +229,41 @@ def test_a_frame_of_too_many_pixels_is_told_what_it_may_have() -> None:
         greeted(websocket)
         send(websocket, 3, picture(side=96))
         assert text(websocket)["message"].endswith("; send a smaller picture, of at most 5000 pixels")
+
+
+class _Gone:
+    """A page that is gone while its answer is sent, so many turns of the loop before that is done."""
+
+    def __init__(self, content: bytes, turns: int) -> None:
+        self.turns = turns
+        self.said = [{"type": "websocket.connect"}, {"type": "websocket.receive", "bytes": bytes(4) + content}]
+        self.answers, self.answered = 0, asyncio.Event()
+
+    async def receive(self) -> dict[str, Any]:
+        if self.said:
+            return self.said.pop(0)
+        await self.answered.wait()
+        return {"type": "websocket.disconnect", "code": 1001}
+
+    async def send(self, message: Any) -> None:
+        self.answers += message["type"] == "websocket.send"
+        if self.answers == 2:  # the first is the greeting
+            self.answered.set()
+            for _ in range(self.turns):
+                await asyncio.sleep(0)
+
+
+def test_a_page_that_goes_as_it_is_answered_frees_its_place() -> None:
+    metrics, wanted = Metrics(), Settings(live=1)
+    shared = SharedEngine(GatedEngine(is_open=True), batch=1)
+    app = make_app(FaceParser(shared, locate="whole"), shared, wanted, metrics)
+    scope = {"type": "websocket", "path": "/v1/live", "headers": [(b"host", b"localhost")], "query_string": b""}
+
+    async def talk() -> None:
+        for turns in range(8):
+            page = _Gone(picture(32), turns)
+            await asyncio.wait_for(app({**scope}, page.receive, page.send), PATIENCE_S)
+            assert page.answers == 2
+
+    with closing(shared):
+        asyncio.run(talk())

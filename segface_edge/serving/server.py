@@ -98,6 +98,7 @@ def server_of(app: ASGIApp, settings: Settings) -> Server:
     # What a client does wrong it is told; a line for each would be theirs to fill a disk with.
     for name in ("uvicorn.error", "python_multipart"):
         logging.getLogger(name).setLevel(logging.ERROR)
+    logging.getLogger("uvicorn.error").addFilter(_is_ours)
     config = uvicorn.Config(
         app,
         http=HttpConnection,
@@ -113,6 +114,11 @@ def server_of(app: ASGIApp, settings: Settings) -> Server:
         timeout_graceful_shutdown=int(settings.timeout) + 1,
     )
     return Server(config)
+
+
+def _is_ours(record: logging.LogRecord) -> bool:
+    """Whether it is no fault of a client that asked for a WebSocket and broke it before it was made."""
+    return "without completing handshake" not in record.getMessage()
 
 
 def serve(app: ASGIApp, listening: socket.socket, settings: Settings) -> int:

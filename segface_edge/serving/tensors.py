@@ -128,7 +128,7 @@ def _parameters(document: dict[str, Any]) -> dict[str, Any]:
 def _tensor(tensor: dict[str, Any], content: bytes | None) -> npt.NDArray[Any]:
     """A tensor of its description, and its bytes where they are not in there."""
     name, kind, shape = tensor["name"], tensor.get("datatype"), tensor.get("shape")
-    if kind not in _DTYPES:
+    if not isinstance(kind, str) or kind not in _DTYPES:
         raise Refused(400, f"input {name!r} is {kind!r}; there are {', '.join(_DTYPES)}")
     if not isinstance(shape, list) or not all(
         isinstance(side, int) and not isinstance(side, bool) and side >= 0 for side in shape

@@ -189,6 +189,8 @@ def changed(**values: Any) -> dict[str, Any]:
         ({**ONE, "outputs": [{"name": "boxes"}]}, "there is no output 'boxes'"),
         (changed(name="images"), "give frames"),
         (changed(datatype="INT64"), "INT64"),
+        (changed(datatype=["UINT8"]), "UINT8"),
+        (changed(datatype={}), "{}"),
         (changed(datatype="FP32"), "frames is FP32"),
         (changed(shape=[32, 32, 3]), "frames is UINT8"),
         (changed(shape=[2, 32, 32, 3]), "3072 numbers"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,9 @@ from segface_edge.files import read_json
 
 from .report import REPORT_VERSION, all_rows
 from .statistics import Ratio, unpaired_ratio
+
+# What runs must have in common to be compared.
+_SCENARIO = {"name", "frames", "span", "photo"}
 
 
 def read_report(path: Path) -> dict[str, Any]:
@@ -24,10 +28,12 @@ def read_report(path: Path) -> dict[str, Any]:
         raise InputError(path, f"is not a benchmark report of version {REPORT_VERSION}", cure)
     try:
         for entry in all_rows(document):
-            entry["engine"]["name"]
-            if not _queries(entry) or not {"name", "frames", "span", "photo"} <= entry["scenario"].keys():
+            whole = isinstance(entry["engine"]["name"], str) and entry["scenario"].keys() >= _SCENARIO
+            queries = _queries(entry)
+            # What is not a number would pass every gate.
+            if not whole or not queries or not all(0 < float(one) < math.inf for one in queries):
                 raise KeyError("samples_ms")
-    except (KeyError, TypeError, AttributeError, ValueError) as error:
+    except (KeyError, TypeError, AttributeError, ValueError, OverflowError) as error:
         raise InputError(path, "is an incomplete benchmark report", cure) from error
     return document
 

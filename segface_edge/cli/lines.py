@@ -86,7 +86,7 @@ def lines_by_source(path: Path) -> dict[str, str]:
             if not isinstance(document, dict) or not isinstance(document.get("source"), str):
                 raise DataError(path, f"line {number} is of no photo", "name another file for --jsonl")
             found[document["source"]] = line
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise DataError(path, f"is no file of JSON lines ({error})", "name another file for --jsonl") from error
     return found
 

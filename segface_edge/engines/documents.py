@@ -16,7 +16,7 @@ Bad = Callable[[str], SegFaceEdgeError]
 
 def document_beside(file: Path) -> Path:
     """Where a file's document is."""
-    return file.with_name(file.name + ".json")
+    return file.parent / f"{file.name}.json"  # also of a folder without a name, the current one
 
 
 def read_text(path: Path, bad: Bad) -> str | None:

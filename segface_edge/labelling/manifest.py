@@ -49,7 +49,7 @@ def agree(parts: Parts, folder: str, what: dict[str, Any], labels: LabelSet) -> 
         there = json.loads(content)
         version = there.pop("version")
         there.pop("written_by", None)
-    except (ValueError, KeyError, AttributeError, TypeError) as error:
+    except (ValueError, RecursionError, KeyError, AttributeError, TypeError) as error:
         raise DataError(place, "is no manifest of labels", "name another folder, or bring it back") from error
     if version != VERSION:
         cure = "name another folder, or use that segface-edge"

@@ -47,7 +47,7 @@ def read_record(path: Path) -> tuple[Recipe, dict[str, Any]]:
     """A run's recipe and its paths as written. Raises InputError where the file is damaged."""
     try:
         document = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise InputError(path, "is damaged", "start again in another folder") from error
     if not isinstance(document, dict):
         raise InputError(path, "is damaged", "start again in another folder")

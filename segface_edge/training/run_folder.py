@@ -94,7 +94,7 @@ class RunFolder:
             state = torch.load(self.state, map_location=device, weights_only=True)
         except Exception as error:  # the unpickler raises whatever the bytes lead it to
             raise CheckpointError(self.state, "is damaged", "start again in another folder") from error
-        if not isinstance(state, dict) or not set(_STATE) <= set(state):
+        if not isinstance(state, dict) or not set(_STATE) <= set(state) or type(state["done"]) is not int:
             raise CheckpointError(self.state, "holds no state of a run", "start again in another folder")
         return state
 

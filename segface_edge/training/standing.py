@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 import torch
 
+from segface_edge.errors import CheckpointError
+
 from .learner import Learner
 from .run_folder import RunFolder
 
@@ -45,5 +47,10 @@ def load_standing(folder: RunFolder, learner: Learner, device: torch.device) -> 
     state = folder.load(device)
     if state is None:
         return None
-    learner.load(state)
-    return Standing(done=int(state["done"]), best_step=state["best_step"], best_f1=state["best_f1"])
+    try:
+        learner.load(state)
+    except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
+        raise CheckpointError(
+            folder.state, "is damaged, or of another network", "start again in another folder"
+        ) from error
+    return Standing(done=state["done"], best_step=state["best_step"], best_f1=state["best_f1"])

@@ -127,3 +127,22 @@ def test_joules_above_the_gate_or_unknown_fail_with_exit_code_6(joules: float | 
     with pytest.raises(BenchmarkGateError, match=message) as caught:
         check_joules({**report(20.0), "power": {"joules_per_photo": joules}}, 2.0)
     assert caught.value.exit_code == 6
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"engine": {"name": ["model"]}},
+        {"engine": {"name": {}}},
+        {"samples_ms": {"inference": [20.0, float("nan")]}},
+        {"samples_ms": {"inference": [20.0, float("inf")]}},
+        {"samples_ms": {"inference": [-1.0, 20.0]}},
+        {"samples_ms": {"inference": [10**400]}},
+        {"samples_ms": {"inference": []}},
+    ],
+)
+def test_reports_whose_samples_are_none_are_refused(tmp_path: Path, change: dict[str, Any]) -> None:
+    path = tmp_path / "base.json"
+    path.write_text(json.dumps({**report(*STEADY), **change}))
+    with pytest.raises(InputError, match="is an incomplete benchmark report"):
+        read_report(path)

@@ -16,6 +16,7 @@ import pytest
 from segface_edge import zoo
 from segface_edge.engines.ort import optimisation
 from segface_edge.engines.ort.engine import OrtEngine
+from segface_edge.engines.ort.metadata import read_metadata
 from segface_edge.engines.ort.optimisation import allowed
 from segface_edge.errors import (
     IncompatibleEngineError,
@@ -394,3 +395,13 @@ def test_biases_of_int8_files_stay_as_they_are(kind: str) -> None:
 def test_what_is_for_a_cpu_has_fp32_around_it_which_may_be_laid_out_for_one() -> None:
     assert "NchwcTransformer" in allowed("int8", "cpu")[0]
     assert allowed("int8", "cpu", "cpu")[0] == ["WeightBiasQuantization"]
+
+
+def test_metadata_that_are_no_text_are_refused(build: Build) -> None:
+    path = build(DEPLOY, DEPLOY)
+    content = path.read_bytes()
+    at = content.index(b'"backbone"')
+    path.write_bytes(content[:at] + b"\xff\xfe" + content[at + 2 :])
+    for read in (read_metadata, OrtEngine):
+        with pytest.raises(IncompatibleEngineError, match=r"tiny\.onnx: has metadata that are no text"):
+            read(path)

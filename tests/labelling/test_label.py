@@ -240,6 +240,8 @@ def test_a_damaged_folder_of_results_is_refused(
     refused(bare, f"{bare / 'manifest.json'}: no such file, and there are parts")
     (bare / "manifest.json").write_text("[]")
     refused(bare, f"{bare / 'manifest.json'}: is no manifest of labels")
+    (bare / "manifest.json").write_text("[" * 100_000)
+    refused(bare, f"{bare / 'manifest.json'}: is no manifest of labels")
     (bare / "manifest.json").write_text('{"version": 2}')
     refused(bare, "is of version 2, this segface-edge writes 1")
 

@@ -213,6 +213,7 @@ def test_a_plan_that_is_not_what_its_document_says(install: Install, tmp_path: P
         (lambda d: d.update(version=2), "is of version 2"),
         (lambda d: d.update(batches=[3, 2, 1]), "says batches"),
         (lambda d: d.update(runtime="cudnn"), "says runtime"),
+        (lambda d: d.update(runtime=["tensorrt"]), "says runtime"),
         (lambda d: d.pop("onnx_sha256"), "lacks or has too much: onnx_sha256"),
         (lambda d: d.update(spec={"size": 3}), "metadata is wrong"),
         (lambda d: d.update(precision={"fp32": -1}), "says precision"),

@@ -21,6 +21,7 @@ from segface_edge.training.recipe import Recipe
 from segface_edge.training.recipe_file import parse_recipe, read_recipe, write_recipe
 from segface_edge.training.resuming import differences, extends
 from segface_edge.training.run_folder import RunFolder
+from segface_edge.training.run_log import read_log
 
 ALONE = Processes(0, 1, torch.device("cpu"))
 TEXT = """
@@ -268,3 +269,28 @@ def stages(*rows: tuple[int, int]) -> Recipe:
 )
 def test_what_makes_a_run_longer(more: tuple[tuple[int, int], ...], longer: bool) -> None:
     assert extends(stages((4, 2), (5, 4)), stages(*more)) is longer
+
+
+@pytest.mark.parametrize("line", ["7", '{"loss": 1}', '{"step": "3"}', '{"step": 2', "[" * 100_000, "\udcff"])
+def test_a_line_of_the_log_that_is_none_is_left_out(tmp_path: Path, line: str) -> None:
+    path = tmp_path / "log.jsonl"
+    path.write_bytes(f'{{"step": 1}}\n{line}\n{{"step": 2}}\n'.encode(errors="surrogateescape"))
+    assert [row["step"] for row in read_log(path)] == [1, 2]
+
+
+def test_a_damaged_record_is_one_line(home: Path) -> None:
+    record = begun(home)
+    for text in ("[" * 100_000, "7", "{"):
+        record.write_text(text)
+        with pytest.raises(InputError, match=r"recipe\.json: is damaged; start again"):
+            resumed(home)
+
+
+def test_a_state_of_another_network_is_one_line(home: Path) -> None:
+    begun(home)
+    with pytest.raises(CheckpointError, match=r"state\.pt: is damaged, or of another network"):
+        train(home, resume=True)
+    begun_with_words = torch.load(home / "run" / "state.pt") | {"done": "one"}
+    torch.save(begun_with_words, home / "run" / "state.pt")
+    with pytest.raises(CheckpointError, match="holds no state of a run"):
+        train(home, resume=True)

@@ -168,7 +168,7 @@ def _checks(document: dict[str, Any]) -> dict[str, bool]:
     batches = document["batches"]
     return {
         "spec": isinstance(document["spec"], dict),
-        "runtime": document["runtime"] in RUNTIMES,
+        "runtime": text(document["runtime"]) and document["runtime"] in RUNTIMES,
         "runtime_version": text(document["runtime_version"]) and bool(numbers(document["runtime_version"])),
         "cuda": document["cuda"] is None or text(document["cuda"]),
         "gpu": document["gpu"] is None or text(document["gpu"]),

@@ -17,9 +17,15 @@ _DTYPES = {"tensor(uint8)": np.uint8, "tensor(float)": np.float32}
 def entry(session: Any, key: str) -> Any:
     """An entry of the metadata of an `onnxruntime.InferenceSession`, None where it is absent or no JSON."""
     try:
-        return json.loads(session.get_modelmeta().custom_metadata_map.get(key, ""))
+        return json.loads(_metadata(session).get(key, ""))
     except (ValueError, RecursionError):
         return None
+
+
+def _metadata(session: Any) -> dict[str, str]:
+    """Raises ValueError where it is no text."""
+    found: dict[str, str] = session.get_modelmeta().custom_metadata_map
+    return found
 
 
 def precision(session: Any) -> tuple[str, str]:
@@ -40,7 +46,12 @@ def spec_of(session: Any, source: str) -> ModelSpec:
     Raises:
         IncompatibleEngineError: there is none, or it is no contract.
     """
-    text = session.get_modelmeta().custom_metadata_map.get(METADATA_KEY)
+    try:
+        text = _metadata(session).get(METADATA_KEY)
+    except ValueError as error:
+        raise IncompatibleEngineError(
+            source, "has metadata that are no text", "export the model again: segface-edge export"
+        ) from error
     if text is None:
         raise IncompatibleEngineError(
             source, "has no segface-edge metadata", "export the checkpoint with: segface-edge export --weights FILE"

@@ -25,6 +25,8 @@ _CURE = "check the network and run it again, or fetch it by hand: --from DIR"
 _PARTIAL, _RANGE_NOT_SATISFIABLE = 206, 416
 # Bytes as they are: a range of a compressed answer is none of the file.
 _PLAIN = {"Accept-Encoding": "identity"}
+# What requests raises; ValueError where a server redirects to what is no address.
+_FAILURES = (requests.RequestException, ValueError)
 
 
 @dataclass(frozen=True)
@@ -45,7 +47,7 @@ def ask(url: str) -> Told:
         # Where it is stored, a redirect away, nobody knows these.
         answer = requests.head(url, headers=_PLAIN, timeout=_TIMEOUT_S, allow_redirects=False)
         answer.raise_for_status()
-    except requests.RequestException as error:
+    except _FAILURES as error:
         raise InputError(url, f"cannot be fetched ({_reason(error)})", _CURE) from error
     size, etag = answer.headers.get("X-Linked-Size", ""), answer.headers.get("X-Linked-ETag", "").strip('"')
     return Told(int(size) if size.isdecimal() else None, etag if re.fullmatch("[0-9a-f]{64}", etag) else None)
@@ -78,11 +80,12 @@ def download(url: str, part: Path, *, size: int | None, advance: Callable[[int],
         try:
             _go_on(url, part, had, size, advance)
             return
-        except requests.RequestException as error:
-            if error.response is not None and error.response.status_code == _RANGE_NOT_SATISFIABLE:
+        except _FAILURES as error:
+            response = getattr(error, "response", None)
+            if response is not None and response.status_code == _RANGE_NOT_SATISFIABLE:
                 part.unlink()  # it is longer than what is there now
             kept = _size(part)
-            if kept <= had or error.response is not None:
+            if kept <= had or response is not None:
                 of = "" if size is None else f" of {size}"
                 state = f"; {kept}{of} bytes are kept, the next try goes on there" if kept else ""
                 raise InputError(url, f"cannot be fetched ({_reason(error)}{state})", _CURE) from error
@@ -115,9 +118,10 @@ def _size(path: Path) -> int:
     return path.stat().st_size if path.exists() else 0
 
 
-def _reason(error: requests.RequestException) -> str:
-    if error.response is not None:
-        return f"HTTP {error.response.status_code}"
+def _reason(error: Exception) -> str:
+    response = getattr(error, "response", None)
+    if response is not None:
+        return f"HTTP {response.status_code}"
     # Theirs say it in the words of three libraries, the innermost last.
     inner: BaseException = error
     while inner.args and isinstance(inner.args[-1], BaseException):

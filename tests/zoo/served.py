@@ -21,6 +21,7 @@ class Serving:
         silent: seconds before a byte is sent.
         ranges: whether it keeps to them.
         etag: whether it tells a sha256, as the hub does.
+        redirects: whether what is asked for is elsewhere, at `location`, or here.
         asked: method and range of each request.
     """
 
@@ -31,6 +32,7 @@ class Serving:
     ranges: bool = True
     etag: bool = True
     redirects: int = 0
+    location: str = ""
     asked: list[tuple[str, str | None]] = field(default_factory=list)
     url: str = ""
 
@@ -63,7 +65,7 @@ def serve(serving: Serving) -> ThreadingHTTPServer:
                 return
             if serving.redirects and "/there" not in self.path and body:
                 self.send_response(302)
-                self.send_header("Location", f"{serving.url}/there")
+                self.send_header("Location", serving.location or f"{serving.url}/there")
                 self.send_header("Content-Length", "0")
                 self.end_headers()
                 return

@@ -213,3 +213,12 @@ def test_no_space_is_said_before_and_where_it_ends(
     with pytest.raises(InputError, match=r"cannot be written \(no space left on device\); make room"):
         fetch("small")
     assert "small.bin" not in left(cache)
+
+
+@pytest.mark.parametrize("location", ["http://[", "http://[::1", "http://127.0.0.1:x/", "caf\xe9://"])
+def test_redirects_to_what_is_no_address_are_one_line(serving: Serving, cache: Path, cli: Cli, location: str) -> None:
+    serving.redirects, serving.location = 1, location
+    done = cli("models", "fetch", "small")
+    assert done.code == 1
+    assert "cannot be fetched (" in done.err.splitlines()[-1]
+    assert "small.bin" not in left(cache)

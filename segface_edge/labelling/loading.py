@@ -15,7 +15,7 @@ from segface_edge.errors import DataError, ImageError, SegFaceEdgeError
 from segface_edge.pictures.address import fetch, is_address
 
 from .photos import BYTES, Photos, columns_of
-from .places import Places, first_line, is_uri
+from .places import UNREADABLE, Places, first_line, is_uri
 
 # A photo of the largest allowed size, uncompressed; more is not a photo.
 MOST_BYTES = 512 * 2**20
@@ -92,7 +92,7 @@ def _of_table(photos: Photos, places: Places) -> Iterator[Loaded]:
                 if row in wanted:
                     content = value.as_py()
                     yield _given(wanted[row], content[BYTES] if isinstance(content, dict) else content)
-    except (OSError, ArrowException) as error:
+    except UNREADABLE as error:
         cure = "mend it; the same command goes on then"
         raise DataError(photos.table, f"cannot be read any more ({first_line(error)})", cure) from error
 

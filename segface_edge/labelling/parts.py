@@ -16,7 +16,7 @@ from segface_edge.errors import DataError, InputError
 from segface_edge.files import make_folder, write_whole
 
 from .locking import locked
-from .places import Places, first_line, is_uri
+from .places import UNREADABLE, Places, first_line, is_uri
 
 MANIFEST = "manifest.json"
 _NAME = re.compile(r"part-\d{6,}\.parquet")
@@ -56,7 +56,7 @@ class Parts:
             try:
                 with self._files.open_input_file(f"{self._path}/{name}") as file, ParquetFile(file) as part:
                     paths = part.read(columns=["path"]).column("path").to_pylist()
-            except (OSError, KeyError, ArrowException) as error:
+            except UNREADABLE as error:
                 cure = "take it away: its photos are labelled again then"
                 raise DataError(f"{self._folder}/{name}", f"is no part ({first_line(error)})", cure) from error
             rows = len(found) + len(paths)

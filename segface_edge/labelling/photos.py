@@ -19,7 +19,7 @@ from segface_edge.pictures.address import is_address
 from segface_edge.pictures.formats import pictures_among
 from segface_edge.sources import photos as local
 
-from .places import Places, first_line, is_uri, text_of
+from .places import UNREADABLE, Places, first_line, is_uri, text_of
 
 LIST, PARQUET = ".txt", ".parquet"
 # The columns of a Parquet file that are looked at: the pictures themselves, their paths.
@@ -220,7 +220,7 @@ def _of_table(name: str, places: Places) -> Iterator[Photos]:
                 first += rows
     except FileNotFoundError as error:
         raise DataError(name, "no such file", "check the name") from error
-    except (OSError, ArrowException) as error:
+    except UNREADABLE as error:
         raise DataError(name, f"is no Parquet file ({first_line(error)})", "give another file") from error
 
 

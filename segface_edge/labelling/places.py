@@ -14,6 +14,8 @@ from segface_edge.errors import DataError
 from segface_edge.pictures.address import is_address
 
 _CURE = "check the name, and the credentials that its filesystem wants"
+# What pyarrow raises of damaged files; ValueError where their text is none.
+UNREADABLE = (OSError, ValueError, KeyError, ArrowException)
 # What is asked of a filesystem, at the end of a URI; other question marks are a glob's or a name's.
 _ASKED = re.compile(r"\?(\w+=[^/?]*)$")
 

@@ -19,6 +19,7 @@ pq = pytest.importorskip("pyarrow.parquet")
 from segface_edge.errors import DataError
 from segface_edge.labelling import loading
 from segface_edge.labelling.loading import load
+from segface_edge.labelling.parts import Parts
 from segface_edge.labelling.photos import Photos, find
 from segface_edge.labelling.places import Places
 
@@ -217,3 +218,14 @@ def test_pictures_are_as_upright_as_the_parser_s(cli: Cli, tiny: Path, tmp_path:
     assert cli("label", tmp_path / "turned.jpg", "-o", tmp_path / "out", "--model", tiny, "--locate", "whole").code == 0
     (row,) = pq.read_table(tmp_path / "out" / "part-000000.parquet").to_pylist()
     assert (row["width"], row["height"]) == (64, 80)
+
+
+def test_paths_of_a_parquet_file_that_are_no_text(tmp_path: Path) -> None:
+    content = pa.array([b"\xff\xfe.jpg"], pa.binary()).view(pa.string())
+    pq.write_table(pa.table({"path": content}), tmp_path / "paths.parquet")
+    with pytest.raises(DataError, match=r"paths\.parquet: is no Parquet file"):
+        find(str(tmp_path / "paths.parquet"), Places())
+    (tmp_path / "out").mkdir()
+    (tmp_path / "paths.parquet").rename(tmp_path / "out" / "part-000000.parquet")
+    with pytest.raises(DataError, match=r"part-000000\.parquet: is no part"):
+        Parts(str(tmp_path / "out"), Places(), rows=1).done()

@@ -10,7 +10,7 @@ import click
 
 from segface_edge.files import check_place
 
-from .options import check_json, json_option, progress_bar, say
+from .options import NamedFile, check_json, json_option, progress_bar, say
 
 if TYPE_CHECKING:
     from segface_edge.engines.nvidia.build import Built
@@ -30,7 +30,7 @@ The precision is that of the ONNX file: export it with --precision fp16 or int8 
 (trtexec --loadEngine reads it); FILE.plan.json beside it says what it is. TensorRT builds for the GPU that it runs on;
 TensorRT-RTX, for RTX desktops and laptops, builds for others too, without a GPU.""",
 )
-@click.argument("model", type=click.Path(path_type=Path))
+@click.argument("model", type=NamedFile())
 @click.option("-o", "out", type=click.Path(path_type=Path), help="Output file; default: MODEL.plan.")
 @click.option("--runtime", default="tensorrt", show_default=True, help="tensorrt, or rtx for TensorRT-RTX.")
 @click.option("--target", help="GPUs that a TensorRT-RTX plan is for: sm86,sm89,sm120; default: the one that is here.")

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from segface_edge.engines import MAX_THREADS
-from segface_edge.errors import UsageError, missing_extra
+from segface_edge.errors import ModelFileError, UsageError, missing_extra
 from segface_edge.files import check_place, write_whole
 
 # Packages that figures and pages are made with.
@@ -36,7 +36,8 @@ class ModelFile(_PathType):
     name = "FILE|NAME"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:  # noqa: ARG002
-        """Raises what `model_file` raises."""
+        """Raises what `file_of` raises, and ModelFileError where it has no name, as the current folder."""
+        _check_named(value)
         from segface_edge.parsing.pretrained import file_of
 
         return file_of(value)
@@ -52,6 +53,22 @@ class ModelWord(_ChoiceType):
         from segface_edge.parsing.choice import parse_choice
 
         return parse_choice(value)
+
+
+class NamedFile(ModelFile):
+    """A model file, whose name others are made of."""
+
+    name = "FILE"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:  # noqa: ARG002
+        """Raises ModelFileError where it has no name, as the current folder."""
+        return _check_named(value)
+
+
+def _check_named(value: Any) -> Path:
+    if not Path(value).name:
+        raise ModelFileError(f"'{value}'", "is the name of no file", "give a model file")
+    return Path(value)
 
 
 def json_option(function: _Command) -> _Command:

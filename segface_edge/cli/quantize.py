@@ -11,7 +11,7 @@ import click
 from segface_edge.errors import UsageError, missing_extra
 from segface_edge.files import check_place
 
-from .options import check_json, check_plots, json_option, progress_bar, say
+from .options import NamedFile, check_json, check_plots, json_option, progress_bar, say
 
 if TYPE_CHECKING:
     from segface_edge.export.quantize import Quantized
@@ -26,7 +26,7 @@ Examples:
   segface-edge quantize segface_mobilenet_384.onnx --precision fp16 -o faces_fp16.onnx
   segface-edge quantize segface_mobilenet_384.onnx --calib-data photos/ --sensitivity --plot sensitivity.png""",
 )
-@click.argument("model", type=click.Path(path_type=Path))
+@click.argument("model", type=NamedFile())
 @click.option(
     "--precision", type=click.Choice(["fp16", "int8"]), default="int8", show_default=True, help="What to make."
 )

@@ -431,12 +431,20 @@ def test_devices_that_pytorch_knows_and_we_do_not(refuses: Refuses) -> None:
         (b"backbone: mobilenet\n", "is not a recipe"),
         (b"\x89PNG\r\n\x1a\n", "is not a recipe"),
         (b"\xff\xfe", "is not a recipe"),
+        (b"batch = " + b"[" * 5000, "is not a recipe (nested too deeply)"),
+        (b"batch = " + b"9" * 5000, "is not a recipe"),
     ],
 )
 def test_bad_recipes(refuses: Refuses, recipe: bytes, problem: str) -> None:
     pytest.importorskip("torch", reason="export needs torch")
     Path("recipe.toml").write_bytes(recipe)
     refuses(BAD_INPUT, "export", "--recipe", "recipe.toml", "-o", "out.onnx", saying=("recipe.toml", problem))
+
+
+@pytest.mark.parametrize("name", ["", ".", "/"])
+def test_models_without_a_name(refuses: Refuses, name: str) -> None:
+    for arguments in (("build", name), ("quantize", name, "--precision", "fp16"), ("info", name)):
+        refuses(BAD_INPUT, *arguments, saying=(f"'{name}'", "is the name of no file"))
 
 
 # Every option and argument that takes a path to read, in a command line that is sound but for it.

@@ -37,9 +37,9 @@ def named(name: str) -> Any:
 
 def members(owner: type) -> Iterator[tuple[str, Any]]:
     """Public methods and properties of a class of ours, its own and inherited."""
-    for name, value in inspect.getmembers_static(owner):
-        home = next((base for base in owner.__mro__ if name in vars(base)), object)
-        if (not name.startswith("_") or name == "__call__") and home.__module__.startswith("segface_edge"):
+    bases = [base for base in reversed(owner.__mro__) if base.__module__.startswith("segface_edge")]
+    for name, value in {name: value for base in bases for name, value in vars(base).items()}.items():
+        if not name.startswith("_") or name == "__call__":
             if isinstance(value, property):
                 yield name, value.fget
             elif isinstance(value, cached_property):

@@ -13,6 +13,7 @@ from typing import Any
 
 import click
 import numpy as np
+from metadata import with_front_matter
 from PIL import Image
 
 from segface_edge import FaceParser, zoo
@@ -47,7 +48,7 @@ CORRUPTED = 100
 
 
 class Card:
-    """A model card, whose tables are made here and whose text is not.
+    """A model card, whose tables and front matter are made here and whose text is not.
 
     Attributes:
         name: of the model and its folder.
@@ -89,6 +90,8 @@ class Card:
             END,
         ]
         self._replace(BEGIN, lines, END)
+        text = self.path.read_text(encoding="utf-8")
+        write_whole(self.path, with_front_matter(text, self.name, metrics).encode())
 
     def write_robustness(self, document: dict[str, Any], metrics: dict[str, Any]) -> None:
         """The metrics with the robustness, the card's table, and the picture."""

@@ -14,7 +14,7 @@ DATA ?= ../shared/data/celebamask-hq-mini/val
 $(VENV)/ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(RUN)/python -m pip install --quiet --upgrade pip
-	$(RUN)/python -m pip install --quiet -c constraints.txt -e '.[export,train,longtail,html,serve,label,ray,triton,rtx,openvino,litert,executorch,ncnn,pnnx,docs,dev]'
+	$(RUN)/python -m pip install --quiet -c constraints.txt -e '.[export,train,longtail,html,serve,label,ray,triton,rtx,openvino,litert,executorch,ncnn,pnnx,docs,notebook,dev]'
 	touch $@
 
 demo: $(VENV)/ready

@@ -25,7 +25,7 @@ NOT_LOWEST = {
     "imagenet rtx": "one version each",
     "tensorrt cuda-python pycuda power": "need a GPU or its toolkit; fakes stand for their versions",
     "ray triton tensorboard openvino litert ncnn": "not tried: large, and not all have wheels for Python 3.10",
-    "dev release": "the pinned versions are what is used",
+    "dev notebook release": "the pinned versions are what is used",
 }
 # What parsing a photo may not do. The hook sees connections that are made through Python.
 NO_NETWORK = """

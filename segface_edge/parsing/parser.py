@@ -7,7 +7,7 @@ from contextlib import ExitStack
 from os import PathLike
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 from PIL import Image
@@ -102,12 +102,7 @@ class FaceParser:
             raise UsageError("locate='self'", f"{model.source} warps faces by landmarks, and finds none itself", cure)
         self._engine = model
         self.stages = Stages(
-            engine=model,
-            locate=locate,
-            yunet=yunet,
-            max_faces=max_faces,
-            min_face=min_face,
-            max_pixels=max_pixels,
+            engine=model, locate=locate, yunet=yunet, max_faces=max_faces, min_face=min_face, max_pixels=max_pixels
         )
 
     @classmethod
@@ -281,6 +276,9 @@ class FaceParser:
     def close(self) -> None:
         """Frees the engine; the parser cannot be used afterwards."""
         self._engine.close()
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a FaceParser is not pickled: make one in each process; its results go between them")
 
     def __enter__(self) -> FaceParser:
         return self

@@ -24,7 +24,9 @@ def noise(height: int, width: int, channels: int = 3, seed: int = 0) -> Array:
 
 
 def bicubic(image: Array, width: int, height: int, box: tuple[float, float, float, float] | None = None) -> Array:
-    return np.asarray(Image.fromarray(image).resize((width, height), Image.Resampling.BICUBIC, box=box))
+    left, top, right, bottom = box or (0, 0, image.shape[1], image.shape[0])
+    across = Image.fromarray(image).resize((width, len(image)), Image.Resampling.BICUBIC, (left, 0, right, len(image)))
+    return np.asarray(across.resize((width, height), Image.Resampling.BICUBIC, (0, top, width, bottom)))
 
 
 def to_square(geometry: Geometry, x: float, y: float) -> tuple[float, float]:
@@ -103,6 +105,16 @@ def test_a_box_that_reaches_beyond_the_photo_shows_padding_there() -> None:
     geometry = fitted.geometry
     assert (geometry.left, geometry.top, geometry.right, geometry.bottom) == (32, 0, 64, 48)
     assert to_square(geometry, -40, 20) == pytest.approx((0, 0))
+
+
+@pytest.mark.parametrize("height", [26, 28, 29, 40, 400])
+@pytest.mark.parametrize("width", [26, 28, 29, 40, 400])
+def test_what_lies_around_a_box_changes_nothing_in_it(width: int, height: int) -> None:
+    """Rows are resampled before columns, however tall the photo is."""
+    noise = np.random.default_rng(0).integers(0, 256, (400, 400, 3), np.uint8)
+    part = np.ascontiguousarray(noise[:height, :width])
+    found = fitting.fit(part, 28, box=FaceBox(left=4, top=4.5, right=24, bottom=24.5))
+    assert np.array_equal(found.pixels, bicubic(noise, 28, 28, (4, 4.5, 24, 24.5)))
 
 
 @pytest.mark.parametrize("squash", [False, True])

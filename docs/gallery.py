@@ -223,16 +223,26 @@ def failures() -> Image.Image:
     return sheet(rows)
 
 
-def sensitivity() -> Image.Image:
-    """What each node costs in int8, of the bundled model."""
+def by_command(*arguments: object, option: str) -> Image.Image:
+    """What a command of segface-edge draws: `option` names the file."""
     with TemporaryDirectory() as folder:
-        drawn = Path(folder) / "sensitivity.png"
-        command = ["quantize", zoo.DEFAULT_MODEL, "--precision", "int8", "--calib-data", zoo.PORTRAIT.parent]
-        program = [sys.executable, "-c", "from segface_edge.cli import main; main()", *map(str, command)]
-        made = ["--sensitivity", "--plot", str(drawn), "-o", str(Path(folder) / "int8.onnx")]
-        subprocess.run([*program, *made], check=True, stdout=subprocess.DEVNULL)
+        drawn = Path(folder) / "drawn.png"
+        program = [sys.executable, "-c", "from segface_edge.cli import main; main()", *map(str, arguments)]
+        subprocess.run([*program, option, str(drawn)], check=True, cwd=folder, stdout=subprocess.DEVNULL)
         with Image.open(drawn) as picture:
             return picture.convert("RGB")
+
+
+def sensitivity() -> Image.Image:
+    """What each node costs in int8, of the bundled model."""
+    calibrated = ("--precision", "int8", "--calib-data", zoo.PORTRAIT.parent)
+    return by_command("quantize", zoo.DEFAULT_MODEL, *calibrated, "--sensitivity", "-o", "int8.onnx", option="--plot")
+
+
+def layers() -> Image.Image:
+    """Where the time of a run goes, block by block and layer by layer."""
+    engine = f"{zoo.DEFAULT_MODEL}@threads=1"
+    return by_command("bench", "--engine", engine, "--duration", 2, "--profile", option="--profile-plot")
 
 
 PICTURES: dict[str, Callable[[], Image.Image]] = {
@@ -243,6 +253,7 @@ PICTURES: dict[str, Callable[[], Image.Image]] = {
     "errors": errors,
     "failures": failures,
     "sensitivity": sensitivity,
+    "layers": layers,
 }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import hashlib
 import itertools
 import json
@@ -11,7 +12,8 @@ import os
 import re
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +25,7 @@ else:
     import tomli as tomllib
 
 _COUNTER = itertools.count()
+_HIDDEN = re.compile(r"\..+\.\d+-\d+(\.[^.]*)?")
 # What an OSError while writing is cured by; anything else by either.
 _CURES = {
     errno.ENOENT: "make the folder, or choose another",
@@ -138,20 +141,72 @@ def whole_file(path: Path) -> Iterator[Path]:
         InputError: the folder is absent or not writable, the disk is full.
     """
     target = path.resolve()  # a link stays a link, and what it leads to is replaced
+    try:
+        with hidden_file(target) as temporary:
+            yield temporary
+            with temporary.open("rb+") as file:
+                os.fsync(file.fileno())
+            temporary.replace(target)
+    except OSError as error:
+        raise cannot_write(path, error) from error
+
+
+@contextmanager
+def hidden_file(target: Path) -> Iterator[Path]:
+    """An empty hidden file beside `target`, which is gone in the end; and so are those that killed processes left.
+
+    Raises:
+        OSError: it cannot be made.
+    """
+    _remove_left(target)
     temporary = target.with_name(f".{target.name[:200]}.{os.getpid()}-{next(_COUNTER)}{target.suffix[:20]}")
+    handle, taken = None, False
     try:
-        os.close(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666))
-    except OSError as error:
-        raise cannot_write(path, error) from error
-    try:
+        try:
+            handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
+        except FileExistsError:
+            taken = True
+            raise
+        _is_ours(handle)  # held as long as this process lives
         yield temporary
-        with temporary.open("rb+") as file:
-            os.fsync(file.fileno())
-        temporary.replace(target)
-    except OSError as error:
-        raise cannot_write(path, error) from error
     finally:
-        temporary.unlink(missing_ok=True)
+        if handle is not None:
+            os.close(handle)
+        if not taken:  # also where Ctrl-C came before its handle was known
+            with suppress(OSError):  # a disk that has become read-only
+                temporary.unlink(missing_ok=True)
+
+
+def _remove_left(target: Path) -> None:
+    """Removes what killed processes left of a file. Folders of many files are listed once."""
+    name = re.compile(rf"\.{re.escape(target.name[:200])}\.\d+-\d+{re.escape(target.suffix[:20])}")
+    for left in [one for one in _left_in(target.parent) if name.fullmatch(one)]:
+        with suppress(OSError):
+            handle = os.open(target.with_name(left), os.O_RDWR)
+            try:
+                if _is_ours(handle):
+                    target.with_name(left).unlink(missing_ok=True)
+            finally:
+                os.close(handle)
+
+
+@lru_cache(maxsize=64)
+def _left_in(folder: Path) -> list[str]:
+    """Names of hidden files of some process, as they were when this one first wrote to the folder."""
+    try:
+        with os.scandir(folder) as entries:
+            return [entry.name for entry in entries if _HIDDEN.fullmatch(entry.name)]
+    except OSError:
+        return []
+
+
+def _is_ours(handle: int) -> bool:
+    """Whether a file was locked by nobody else, and is by this process from here on; false where there are no locks."""
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
 
 
 def write_whole(path: Path, content: bytes) -> None:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import os
 import stat
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -152,3 +156,42 @@ def test_the_cure_is_that_of_the_reason(tmp_path: Path, place: str, cure: str) -
 def test_toml_that_is_none_is_a_value_error(text: str, words: str) -> None:
     with pytest.raises(ValueError, match=words):
         toml_of(text)
+
+
+def test_what_a_killed_process_left_of_a_file_is_removed(tmp_path: Path) -> None:
+    left, other, own = tmp_path / ".a.bin.123-4.bin", tmp_path / ".b.bin.123-4.bin", tmp_path / ".a.bin.notes.bin"
+    for path in (left, other, own):
+        path.write_bytes(b"half of it")
+    write_whole(tmp_path / "a.bin", b"new")
+    assert sorted(path.name for path in tmp_path.iterdir()) == [own.name, other.name, "a.bin"]
+
+
+def test_what_another_process_is_writing_stays(tmp_path: Path) -> None:
+    there = tmp_path / ".a.bin.123-4.bin"
+    with there.open("wb") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        write_whole(tmp_path / "a.bin", b"new")
+        assert there.exists()
+
+
+def test_ctrl_c_as_the_file_is_made_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    make = os.open
+
+    def interrupted(*arguments: Any) -> int:
+        os.close(make(*arguments))
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("segface_edge.files.os", SimpleNamespace(**{**vars(os), "open": interrupted}))
+    with pytest.raises(KeyboardInterrupt):
+        write_whole(tmp_path / "a.bin", b"new")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_that_has_become_read_only_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def denied(*_: object, **__: object) -> None:
+        raise PermissionError(errno.EROFS, os.strerror(errno.EROFS))
+
+    monkeypatch.setattr(Path, "replace", denied)
+    monkeypatch.setattr(Path, "unlink", denied)
+    with pytest.raises(InputError, match=r"a\.bin: cannot be written \(read-only file system\)"):
+        write_whole(tmp_path / "a.bin", b"new")

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import errno
-import itertools
 import os
 import shutil
+from contextlib import ExitStack
 from fractions import Fraction
 from pathlib import Path
 
@@ -16,6 +16,7 @@ from av.container import OutputContainer
 from av.video.stream import VideoStream
 
 from segface_edge.errors import InputError
+from segface_edge.files import hidden_file
 from segface_edge.pictures.geometry import UInt8Array
 
 from .formats import FORMATS, check_video_place
@@ -23,7 +24,6 @@ from .sound import Sound
 
 # A disk that is full when a file is finished leaves none: it is looked at before, so often.
 _LEAST_FREE, _FRAMES_A_LOOK = 32 * 2**20, 25
-_COUNTER = itertools.count()
 # Parts of a second that frames' times are written in, and by which two are apart at least.
 _TICKS, _LEAST_TICKS = 90_000, 90
 # BT.709, by FFmpeg's number, of primaries and transfer alike.
@@ -56,7 +56,7 @@ class VideoWriter:
         self._format = FORMATS[path.suffix.lower()]
         self._fps, self._sound_of = Fraction(fps).limit_denominator(10_000), sound_of
         self._target = path.resolve()  # a link stays a link
-        self._part = self._target.with_name(f".{path.stem[:150]}.{os.getpid()}-{next(_COUNTER)}{path.suffix}")
+        self._part, self._hidden = self._target, ExitStack()
         self._output: OutputContainer | None = None
         self._stream: VideoStream
         self._sound: Sound | None = None
@@ -103,6 +103,7 @@ class VideoWriter:
             InputError: it cannot be put there.
         """
         if self._output is None:
+            self._hidden.close()
             return
         output, self._output = self._output, None
         whole = True
@@ -116,18 +117,22 @@ class VideoWriter:
                     whole = False
                     raise
                 finally:
-                    if whole and self._part.exists():
+                    if whole and self.frames:
                         self._place()
         except (av.FFmpegError, OSError) as error:
             raise self._failed(error) from error
         finally:
-            self._part.unlink(missing_ok=True)
+            self._hidden.close()
             if self._sound is not None:
                 self._sound.close()
 
     def _start(self, image: UInt8Array) -> None:
         form, (height, width) = self._format, image.shape[:2]
         self._size = width, height = max(2, width // 2 * 2), max(2, height // 2 * 2)
+        try:
+            self._part = self._hidden.enter_context(hidden_file(self._target))
+        except OSError as error:
+            raise self._failed(error) from error
         self._output = av.open(f"file:{self._part}", "w", format=form.container, options=dict(form.muxing))
         try:
             added = self._output.add_stream(form.codec, rate=self._fps, options=dict(form.options))

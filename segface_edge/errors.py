@@ -16,7 +16,7 @@
     ├── IncompatibleEngineError          5   a model file that is sound, but not for this runtime or not what it says
     └── BenchmarkGateError               6   a benchmark below its gate
 
-Ctrl-C ends with 130. Each message is one line: what it is about, what is wrong, and the cure.
+Ctrl-C ends with 130, SIGTERM by the signal. Each message is one line: what it is about, what is wrong, and the cure.
 """
 
 from __future__ import annotations
@@ -38,16 +38,16 @@ class SegFaceEdgeError(Exception):
 
     def __init__(self, subject: object, problem: str, cure: str) -> None:
         self.subject = str(subject)
-        self.problem = _shown(problem)
+        self.problem = shown(problem)
         self.cure = cure
-        super().__init__(f"{_shown(self.subject)}: {self.problem}; {_shown(cure)}")
+        super().__init__(f"{shown(self.subject)}: {self.problem}; {shown(cure)}")
 
     def __reduce__(self) -> tuple[type[SegFaceEdgeError], tuple[str, str, str]]:
         """How it goes from one process to another: an exception is pickled by its message alone."""
         return type(self), (self.subject, self.problem, self.cure)
 
 
-def _shown(text: str) -> str:
+def shown(text: str) -> str:
     """As a line that a terminal shows: what files and other libraries say may be long, have line breaks, and hold what
     moves the cursor."""
     line = " ".join(text.split())

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 import sys
+import threading
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import click
@@ -40,7 +43,7 @@ COMMANDS = {
 }
 # What is a word of Python's cannot be the name of a module, nor what a letter tells from another's.
 _MODULES = {"import": "import_checkpoint", "label": "bulk"}
-CTRL_C = 130
+CTRL_C, TERMINATED = 130, 128 + signal.SIGTERM
 # What the runtime imports -> what installs it.
 _PACKAGES = {"PIL": "Pillow"}
 
@@ -73,9 +76,30 @@ def app() -> None:
     """Face parsing on edge devices."""
 
 
+class _Terminated(KeyboardInterrupt):
+    """SIGTERM: everything that Ctrl-C ends ends, and nothing is left half-written."""
+
+
 def main(arguments: list[str] | None = None) -> None:
     """Runs the command line and exits with the documented code (see `segface_edge.errors`)."""
-    sys.exit(_run(arguments))
+    pid = os.getpid()
+    in_main = threading.current_thread() is threading.main_thread()
+    begun = in_main and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+
+    def terminate(number: int, _: FrameType | None) -> None:
+        signal.signal(number, signal.SIG_DFL)  # a second one waits for nothing
+        if os.getpid() != pid:  # a process that another library forked
+            os.kill(os.getpid(), number)
+        raise _Terminated
+
+    if begun:
+        signal.signal(signal.SIGTERM, terminate)
+    code = _run(arguments)
+    if begun:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    if code == TERMINATED:  # whoever sent it sees that it was it
+        os.kill(pid, signal.SIGTERM)
+    sys.exit(code)
 
 
 def _run(arguments: list[str] | None) -> int:
@@ -108,6 +132,9 @@ def _run(arguments: list[str] | None) -> int:
     except click.ClickException as error:
         error.show()
         return error.exit_code
+    except _Terminated:
+        click.echo("stopped", err=True)
+        return TERMINATED
     except (KeyboardInterrupt, click.Abort):
         click.echo("\nstopped", err=True)  # the terminal has written ^C on this line
         return CTRL_C

@@ -355,6 +355,22 @@ def test_ctrl_c_ends_with_130_and_a_word() -> None:
     assert seen.splitlines()[-1] == b"stopped"
 
 
+def test_sigterm_ends_as_ctrl_c_does_and_shows_who_it_was() -> None:
+    arguments = [sys.executable, "-c", MAIN, "bench", "--duration", "60"]
+    terminal, other_end = pty.openpty()
+    with subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=other_end) as process:
+        os.close(other_end)
+        seen = read_terminal(terminal, until=b"measuring")
+        process.send_signal(signal.SIGTERM)
+        out, _ = process.communicate(timeout=60)
+        seen += read_terminal(terminal)
+    os.close(terminal)
+    assert process.returncode == -signal.SIGTERM
+    assert out == b""
+    assert b"Traceback" not in seen
+    assert seen.splitlines()[-1] == b"stopped"
+
+
 def test_progress_goes_to_a_terminal_on_standard_error_only(workshop: Path) -> None:
     arguments = [sys.executable, "-c", MAIN, "parse", "photos", "-o", "out", "--json", "-"]
     terminal, other_end = pty.openpty()

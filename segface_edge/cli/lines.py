@@ -43,6 +43,9 @@ class Lines:
             self._file.write(line)
             self._file.flush()
             self._end += len(line)
+            if not os.fstat(self._file.fileno()).st_nlink:
+                self._failed = True
+                raise InputError(self._path, "was removed while it was written", "run it again, and leave it there")
         except BrokenPipeError:  # who reads it has enough
             raise
         except OSError as error:

@@ -14,6 +14,8 @@ import pytest
 from PIL import Image
 
 from segface_edge import FaceParser, zoo
+from segface_edge.cli.lines import Lines
+from segface_edge.errors import InputError
 from segface_edge.labels import label_set
 
 Cli = Callable[..., Any]
@@ -461,3 +463,12 @@ def test_a_line_whose_picture_is_gone_is_written_once(cli: Cli, photos: Path, tm
 def test_who_reads_enough_lines_is_no_error(script: Cli, photos: Path) -> None:
     done = script(f"segface-edge parse {shlex.quote(str(photos))} --jsonl - | head -c 10")
     assert (done.stdout, b"error" in done.stderr) == (b'{"source":', False)
+
+
+def test_lines_that_somebody_removes_are_not_lost_in_silence(tmp_path: Path) -> None:
+    lines = Lines(tmp_path / "out.jsonl")
+    lines.write({"source": "a"})
+    (tmp_path / "out.jsonl").unlink()
+    with pytest.raises(InputError, match=r"out\.jsonl: was removed while it was written"):
+        lines.write({"source": "b"})
+    lines.close()

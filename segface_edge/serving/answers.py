@@ -6,7 +6,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from segface_edge.errors import ImageError, PictureSizeError, SegFaceEdgeError, UsageError
+from segface_edge.errors import ImageError, PictureSizeError, SegFaceEdgeError, UsageError, shown
 
 # The client has gone: nobody reads it (nginx's number), it is counted.
 GONE = 499
@@ -28,7 +28,7 @@ class Refused(Exception):
     """
 
     def __init__(self, status: int, problem: str, *, retry_after: int | None = None) -> None:
-        super().__init__(" ".join(problem.split()))
+        super().__init__(shown(problem))
         self.status, self.retry_after = status, retry_after
 
 

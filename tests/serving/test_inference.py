@@ -188,6 +188,7 @@ def changed(**values: Any) -> dict[str, Any]:
         ({**ONE, "id": 7}, "id is no text"),
         ({**ONE, "outputs": [{"name": "boxes"}]}, "there is no output 'boxes'"),
         (changed(name="images"), "give frames"),
+        (changed(name="\ud800"), r"the inputs are \ud800; give frames"),
         (changed(datatype="INT64"), "INT64"),
         (changed(datatype=["UINT8"]), "UINT8"),
         (changed(datatype={}), "{}"),

@@ -1,4 +1,4 @@
-"""One kind in a process of its own: a crash ends it, and not the hunt. `python child.py KIND SEED FIRST COUNT FOLDER`.
+"""Kinds in a process of their own: a crash ends it, and not the hunt. `python child.py KIND,… SEED FIRST COUNT FOLDER`.
 
 Which input is being run stands in FOLDER/at, finds in FOLDER/finds as lines of JSON.
 """
@@ -62,8 +62,7 @@ def where(error: BaseException) -> str:
     return f"{type(error).__name__} at {place}"
 
 
-def peak() -> int:
-    """Bytes."""
+def _peak() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
@@ -71,62 +70,74 @@ def _handles() -> int:
     return len(list(Path("/proc/self/fd").iterdir()))
 
 
+class Child:
+    """What a process finds.
+
+    Args:
+        folder: for everything that it leaves.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        with (folder / "at").open("r+b") as file:
+            self._at = mmap.mmap(file.fileno(), 16)
+        self._finds = (folder / "finds").open("a")
+        self._noise = os.open(folder / "noise", os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND)
+
+    def run(self, name: str, seed: int, first: int, count: int) -> None:
+        """Runs so many inputs of a kind."""
+        from tests.fuzz.table import KINDS
+
+        work = self._folder / "work" / name
+        work.mkdir(parents=True)
+        os.chdir(work)
+        fuzz = KINDS[name].prepare(work)
+        # What is made when it is first used is no leak of an input's.
+        for warm in range(3):
+            with suppress(Exception):
+                fuzz.run(fuzz.make(random_of(name, -1, warm)))
+        os.dup2(self._noise, 2)
+        os.ftruncate(2, 0)
+        size = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+        resource.setrlimit(resource.RLIMIT_AS, (size + ROOM, resource.getrlimit(resource.RLIMIT_AS)[1]))
+        handles, before = _handles(), _peak()
+        for index in range(first, first + count):
+            self._at[:] = struct.pack("<qq", index, 1)
+            given: Any = fuzz.make(random_of(name, seed, index))
+            try:
+                fuzz.run(given)
+            except Exception as error:
+                problem = problem_of(error)
+                if problem:
+                    trace = "".join(traceback.format_exception(error))
+                    self._found(name, index, f"{problem}: {where(error)}", trace)
+            now = _peak()
+            if now - before > JUMP:
+                self._found(name, index, "memory", f"{(now - before) >> 20} MiB")
+            before = now
+            if os.fstat(2).st_size:
+                said = (self._folder / "noise").read_text(errors="replace")
+                self._found(name, index, f"standard error: {' '.join(said.split())[:60]}", said)
+                os.ftruncate(2, 0)
+            if index % 500 == 499 and (held := _handles()) > handles + _LEAK:
+                self._found(name, index, "handles", f"{handles} before, {held} now")
+                handles = held
+        self._at[:] = struct.pack("<qq", first + count, 1)
+
+    def _found(self, name: str, index: int, what: str, detail: str) -> None:
+        line = {"kind": name, "index": index, "what": what, "detail": detail[-4000:]}
+        self._finds.write(json.dumps(line) + "\n")
+        self._finds.flush()
+
+
 def main() -> None:
-    name, seed, first, count, folder = (
-        sys.argv[1],
-        int(sys.argv[2]),
-        int(sys.argv[3]),
-        int(sys.argv[4]),
-        Path(sys.argv[5]),
-    )
+    names, (seed, first, count), folder = sys.argv[1].split(","), map(int, sys.argv[2:5]), Path(sys.argv[5])
     logging.getLogger("segface_edge").addHandler(logging.NullHandler())
     warnings.simplefilter("ignore")
     faulthandler.enable((folder / "crash").open("w"))
-    with (folder / "at").open("r+b") as file:
-        at = mmap.mmap(file.fileno(), 16)
-    finds = (folder / "finds").open("a")
-
-    def found(index: int, signature: str, detail: str) -> None:
-        finds.write(json.dumps({"index": index, "what": signature, "detail": detail[-4000:]}) + "\n")
-        finds.flush()
-
-    from tests.fuzz.table import KINDS
-
-    work = folder / "work"
-    work.mkdir(exist_ok=True)
-    os.chdir(work)
-    fuzz = KINDS[name].prepare(work)
-    # What is made when it is first used is no leak of an input's.
-    for warm in range(3):
-        with suppress(Exception):
-            fuzz.run(fuzz.make(random_of(name, -1, warm)))
-    noise = os.open(folder / "noise", os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND)
-    os.dup2(noise, 2)
-    size = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
-    resource.setrlimit(resource.RLIMIT_AS, (size + ROOM, size + ROOM))
-    handles = _handles()
-    before = peak()
-    for index in range(first, first + count):
-        at[:] = struct.pack("<qq", index, 1)
-        given: Any = fuzz.make(random_of(name, seed, index))
-        try:
-            fuzz.run(given)
-        except Exception as error:
-            problem = problem_of(error)
-            if problem:
-                found(index, f"{problem}: {where(error)}", "".join(traceback.format_exception(error)))
-        now = peak()
-        if now - before > JUMP:
-            found(index, "memory", f"{(now - before) >> 20} MiB")
-        before = now
-        if os.fstat(2).st_size:
-            said = (folder / "noise").read_text(errors="replace")
-            found(index, f"standard error: {' '.join(said.split())[:60]}", said)
-            os.ftruncate(2, 0)
-        if index % 500 == 499 and _handles() > handles + _LEAK:
-            found(index, "handles", f"{handles} before, {_handles()} now")
-            handles = _handles()
-    at[:] = struct.pack("<qq", first + count, 0)
+    child = Child(folder)
+    for name in names:
+        child.run(name, seed, first, count)
     os._exit(0)  # threads that still wait for something hold nobody up
 
 

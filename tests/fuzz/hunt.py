@@ -75,7 +75,7 @@ def hunt(
             end = min(last, index + _TURN)
             after, ran_s, cause = _child(name, seed, index, end, Path(folder), left_s)
             for line in _lines(Path(folder) / "finds"):
-                tally.add(line["what"], line["index"], line["detail"])
+                tally.add(str(line["what"]), int(str(line["index"])), str(line["detail"]))
             if cause:
                 detail = _text(Path(folder) / "crash") + _text(Path(folder) / "noise")
                 tally.add(cause, after, detail)

@@ -109,6 +109,14 @@ class Engine(ABC):
             if self.gives_views and len(calls) > 1:
                 output = _copied(output)
             outputs.append(output if len(output.labels) == count else _first(output, count))
+        side = self.spec.size
+        for output in outputs:
+            if output.labels.shape[1:] != (side, side):  # whatever the graph says that it gives
+                raise IncompatibleEngineError(
+                    self.source,
+                    f"gives labels of {output.labels.shape[1:]}, its metadata promises {side} x {side}",
+                    "export it again: segface-edge export",
+                )
         joined = outputs[0] if len(outputs) == 1 else _join(outputs)
         highest = int(joined.labels.max())
         if highest >= len(self.spec.classes):

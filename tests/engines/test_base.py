@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from segface_edge.engines import Engine, Output
+from segface_edge.engines import Engine, FakeEngine, Output
 from segface_edge.engines.base import MAX_BATCH
 from segface_edge.errors import IncompatibleEngineError, UsageError
 
@@ -150,3 +150,10 @@ def test_landmarks_go_with_their_frames(echo_engine: MakeEngine, batch: int | No
 def test_an_engine_that_runs_no_warp_says_so(echo_engine: MakeEngine) -> None:
     with pytest.raises(UsageError, match=r"warps faces itself, .*export it with the warp outside"):
         echo_engine().infer(frames(1), np.zeros((1, 5, 2), np.float32))
+
+
+def test_labels_of_another_shape_than_the_metadata_promise_are_refused() -> None:
+    engine = FakeEngine(np.zeros((32, 32)))
+    engine.run = lambda frames: Output(np.zeros((len(frames), 32), np.uint8))  # type: ignore[method-assign]
+    with pytest.raises(IncompatibleEngineError, match=r"gives labels of \(32,\), its metadata promises 32 x 32"):
+        engine.infer(np.zeros((2, 32, 32, 3), np.uint8))

@@ -179,8 +179,11 @@ def hidden_file(target: Path) -> Iterator[Path]:
 
 def _remove_left(target: Path) -> None:
     """Removes what killed processes left of a file. Folders of many files are listed once."""
+    there = _left_in(target.parent)
+    if not there:
+        return
     name = re.compile(rf"\.{re.escape(target.name[:200])}\.\d+-\d+{re.escape(target.suffix[:20])}")
-    for left in [one for one in _left_in(target.parent) if name.fullmatch(one)]:
+    for left in [one for one in there if name.fullmatch(one)]:
         with suppress(OSError):
             handle = os.open(target.with_name(left), os.O_RDWR)
             try:

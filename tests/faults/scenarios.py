@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from segface_edge import zoo
+from segface_edge.engines.ort.metadata import read_metadata
 from segface_edge.sources.video_out import VideoWriter
 from tests.fuzz.kinds.datasets import trees
 from tests.fuzz.kinds.pictures import portrait, saved
@@ -82,9 +83,10 @@ def _training(folder: Path) -> None:
 
 def _suite(folder: Path) -> None:
     _photos(folder)
+    size = read_metadata(zoo.DEFAULT_MODEL).spec.size
     (folder / "suite.toml").write_text(
         "version = 1\n[scenario]\nwarmup_s = 0.0\nduration_s = 0.0\nmin_queries = 2\n"
-        f"[backbones]\n{zoo.DEFAULT_BACKBONE} = [256]\n[[rows]]\nthreads = [1]\n"
+        f"[backbones]\n{zoo.DEFAULT_BACKBONE} = [{size}]\n[[rows]]\nthreads = [1]\n"
     )
 
 

@@ -31,7 +31,8 @@ from tests.faults.scenarios import SCENARIOS, Scenario
 from tests.faults.wholes import broken
 
 # In the order of `points.c`.
-KINDS = ("full", "readonly", "kill", "interrupt", "terminate", "gone")
+PIPE = "pipe"
+KINDS = ("full", "readonly", "kill", "interrupt", "terminate", "gone", PIPE)
 _CODES = {
     "full": (1,),
     "readonly": (1,),
@@ -39,6 +40,7 @@ _CODES = {
     "interrupt": (130,),
     "terminate": (-signal.SIGTERM,),
     "gone": (1,),
+    PIPE: (0,),
 }
 _PATIENCE_S = 30.0
 # Imported once, and not in every fork, where a scenario needs the package.
@@ -111,6 +113,10 @@ def _child(
     log = os.open(said, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
     os.dup2(log, 1)
     os.dup2(log, 2)
+    if kind == PIPE:  # as `| head` leaves it
+        reader, writer = os.pipe()
+        os.close(reader)
+        os.dup2(writer, 1)
     os.environ["SEGFACE_EDGE_CACHE"] = str(folder / "cache")
     os.environ["TMPDIR"] = tempfile.tempdir = str(folder / "temp")
     signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -121,7 +127,7 @@ def _child(
 
     library = ctypes.CDLL(os.environ["LD_PRELOAD"])
     counted = os.open(points, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
-    number = KINDS.index(kind) + 1 if kind else 0
+    number = KINDS.index(kind) + 1 if kind in KINDS[:-1] else 0
     library.fault_arm(str(folder).encode(), number, ctypes.c_long(place), counted)
     code = 0
     try:
@@ -171,7 +177,7 @@ def walk(name: str, kinds: Sequence[str], every: int, base: Path) -> tuple[int, 
     found = [f"without a fault: {problem}" for problem in whole()]
     runs = 1
     for number, kind in enumerate(kinds):
-        for place in range(number % every, len(counted.points), every):
+        for place in [0] if kind == PIPE else range(number % every, len(counted.points), every):
             where = f"{kind} at {counted.points[place]}"
             ran = _run_in(work, fresh, scenario.line, scenario, logs, kind, place)
             problems = _problems(kind, ran)

@@ -16,8 +16,9 @@ from pathlib import Path
 
 from tests.fuzz.child import ROOT
 
-# Nothing takes so long; and what the start of a child takes (PyTorch's import, models).
-HANG_S, START_S = 10.0, 120.0
+# Nothing takes so long on a processor of its own; nor waits so long, also where others have the processor; nor does a
+# child take so long to start (PyTorch's import, models).
+HANG_S, WAIT_S, START_S = 10.0, 60.0, 240.0
 # Inputs of a child: what one leaves behind does not go on for ever.
 _TURN = 200_000
 # So many children that end at once end the hunt: something is wrong with the kind itself.
@@ -117,7 +118,7 @@ def _child(
     with (folder / "said").open("wb") as said:
         child = subprocess.Popen(command, stdout=said, stderr=said, env=environment)
     begun, moved, running = time.monotonic(), time.monotonic(), None
-    index = first
+    index, spent = first, 0.0
     try:
         while child.poll() is None:
             time.sleep(0.02)
@@ -125,15 +126,17 @@ def _child(
             place, started = struct.unpack("<qq", at.read_bytes())
             if started and running is None:
                 running = moved = now
+                spent = _seconds_of(child.pid)
             if place != index:
-                index, moved = place, now
+                index, moved, spent = place, now, _seconds_of(child.pid)
             if running is None and now - begun > START_S:
                 child.kill()
                 raise RuntimeError(f"{name} does not start: {_text(folder / 'said')[-2000:]}")
-            if running is not None and now - moved > HANG_S:
+            stays = running is not None and now - moved > HANG_S
+            if stays and (now - moved > WAIT_S or _seconds_of(child.pid) - spent > HANG_S):
                 child.send_signal(signal.SIGABRT)  # faulthandler says where it is
                 child.wait(10)
-                return index, now - running, f"hang (over {HANG_S:g} s)"
+                return index, now - (running or begun), f"hang (over {HANG_S:g} s)"
             if running is not None and seconds is not None and now - running > seconds:
                 child.kill()
                 child.wait()
@@ -147,6 +150,15 @@ def _child(
         raise RuntimeError(f"{name} does not start: {_text(folder / 'said')[-3000:]}")
     ran = time.monotonic() - (running or begun)
     return index, ran, None if child.returncode == 0 else f"crash ({_ending(child.returncode)})"
+
+
+def _seconds_of(pid: int) -> float:
+    """That a process has computed for."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:  # it has ended
+        return 0.0
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def _ending(code: int) -> str:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 import sys
+from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
 from random import Random
@@ -30,6 +31,22 @@ _REFUSED = (
     "zoo.download:download",
     "pictures.address:fetch",
     "training.recognition.study:run_study",
+)
+# What commands import when they are called; here it would take the time of an input.
+_MODULES = (
+    "export.pipeline",
+    "export.quantize",
+    "export.importing",
+    "training.loop",
+    "training.recognition.study",
+    "labelling.run",
+    "evaluation.evaluate",
+    "evaluation.parity",
+    "bench.run",
+    "plots.scores",
+    "serving.app",
+    "zoo.fetch",
+    "parsing.parser",
 )
 _CODES = {0, 1, 2, 3, 4, 5, 6, 130}
 _WORDS = (
@@ -124,6 +141,9 @@ class Fuzz:
             before, refuses = getattr(found, name), _refuse(name)
             for loaded in [one for one in sys.modules.values() if getattr(one, name, None) is before]:
                 setattr(loaded, name, refuses)
+        for name in _MODULES:
+            with suppress(ImportError):
+                import_module(f"segface_edge.{name}")
         (folder / "photos").mkdir()
         for name in ("photo.png", "photos/0.png", "photos/1.png"):
             (folder / name).write_bytes(saved(portrait((24, 24)), "PNG"))

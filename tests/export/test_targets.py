@@ -20,6 +20,7 @@ pytest.importorskip("torch", reason="export needs torch")
 
 from segface_edge import __version__
 from segface_edge.cli.export import command
+from segface_edge.engines.ort.engine import OrtEngine
 from segface_edge.engines.sidecar import read_sidecar
 from segface_edge.errors import (
     IncompatibleEngineError,
@@ -29,10 +30,12 @@ from segface_edge.errors import (
     SegFaceEdgeError,
     UsageError,
 )
+from segface_edge.evaluation.photos import bundled_faces
 from segface_edge.export import pipeline
 from segface_edge.export.config import ExportConfig
 from segface_edge.export.pipeline import Export
 from segface_edge.export.targets import run, table
+from segface_edge.export.targets.answers import Answers
 from segface_edge.export.targets.apart import run_apart
 from segface_edge.export.targets.job import Job
 from segface_edge.export.targets.run import export_target
@@ -118,7 +121,7 @@ def test_every_row_is_named_in_the_options_help_and_has_a_recipe(name: str, root
         ({"target": "tensorrt"}, "target 'tensorrt': is an option of its own; use --engine FILE.plan"),
         ({"target": "openvino", "graph": "reference"}, "is made of the deploy graph"),
         ({"target": "openvino", "warp": "inside"}, "is made of the deploy graph"),
-        ({"target": "openvino", "precision": "fp16"}, "--target openvino --precision fp16: is not made"),
+        ({"target": "portable", "precision": "fp16"}, "--target portable --precision fp16: is not made"),
     ],
 )
 def test_options_that_do_not_fit_a_target_are_refused(options: dict[str, Any], words: str) -> None:
@@ -160,6 +163,7 @@ import shutil
 import subprocess
 import sys
 import time
+from segface_edge.engines.ort.engine import OrtEngine
 from segface_edge.engines.ort.engine import OrtEngine
 from segface_edge.engines.sidecar import read_sidecar
 from segface_edge.engines import Output
@@ -279,6 +283,36 @@ def test_nothing_is_written_unless_every_check_passes(
     with pytest.raises(error, match=rf"m\.plain: .*{words}"):
         export_target(ExportConfig(imgsz=SIZE, target="plain"), folder / "m.plain")
     assert list(folder.iterdir()) == []
+
+
+def test_an_onnx_files_answers_are_kept_for_its_other_targets(
+    deploy: Export, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ran: list[str] = []
+    infer, finite = OrtEngine.infer, OrtEngine.finite
+
+    def counted(self: OrtEngine, frames: Any, landmarks: Any = None) -> Any:
+        ran.append("infer")
+        return infer(self, frames, landmarks)
+
+    monkeypatch.setattr(OrtEngine, "infer", counted)
+    monkeypatch.setattr(OrtEngine, "finite", lambda self, frames: ran.append("finite") or finite(self, frames))
+    frames = np.stack(bundled_faces(SIZE)[:1]), np.stack(bundled_faces(SIZE)[1:2])
+    with Answers(deploy.path, tmp_path) as first:
+        told = [(first.infer(one).labels, first.finite(one)) for one in frames]
+    assert ran == ["infer", "finite"] * 2
+    assert not np.array_equal(told[0][0], told[1][0])
+    with Answers(deploy.path, tmp_path) as again:
+        for one, (labels, finite) in zip(frames, told, strict=True):
+            assert np.array_equal(again.infer(one).labels, labels)
+            assert again.finite(one) is finite is True
+        assert len(ran) == 4
+        again.infer(np.stack(bundled_faces(SIZE)[2:3]))
+    assert len(ran) == 5
+    with Answers(deploy.path, None) as alone:
+        alone.infer(frames[0])
+    assert len(ran) == 6
+    assert len(list(tmp_path.iterdir())) == 1
 
 
 def test_the_torch_module_of_a_job_is_the_deploy_graph(tmp_path: Path) -> None:

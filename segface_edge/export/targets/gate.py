@@ -7,10 +7,10 @@ from importlib import import_module
 from pathlib import Path
 
 from segface_edge.engines import ENGINES, Engine, open_engine
-from segface_edge.engines.ort.engine import OrtEngine
 from segface_edge.evaluation.parity import Parity, compare
 from segface_edge.evaluation.photos import bundled_faces, own_faces
 
+from .answers import Answers
 from .apart import run_apart
 from .table import Target
 
@@ -24,9 +24,11 @@ def opened(path: Path, engine: str, *, threads: int | None = None) -> Engine:
     return found(path, device="cpu", threads=threads)
 
 
-def compared(onnx: Path, candidate: Path, engine: str, label: str, photos: Path | None) -> tuple[Parity, str]:
+def compared(
+    onnx: Path, candidate: Path, engine: str, label: str, photos: Path | None, answers: Path | None = None
+) -> tuple[Parity, str]:
     """The candidate's labels against the ONNX file's, on the bundled faces and a folder's; the runtime's version."""
-    with OrtEngine(onnx) as reference, opened(candidate, engine) as found:
+    with Answers(onnx, answers) as reference, opened(candidate, engine) as found:
         spec = reference.spec
         frames = bundled_faces(spec.size, random=spec.is_random)
         frames += own_faces(photos, spec.size) if photos else []
@@ -34,7 +36,9 @@ def compared(onnx: Path, candidate: Path, engine: str, label: str, photos: Path 
         return report, str(found.describe()["version"])
 
 
-def check(onnx: Path, candidate: Path, target: Target, subject: Path, photos: Path | None) -> list[tuple[Parity, str]]:
+def check(
+    onnx: Path, candidate: Path, target: Target, subject: Path, photos: Path | None, answers: Path | None = None
+) -> list[tuple[Parity, str]]:
     """A report for each engine that the target is checked in, each in a process of its own.
 
     Args:
@@ -43,6 +47,7 @@ def check(onnx: Path, candidate: Path, target: Target, subject: Path, photos: Pa
         target: its row.
         subject: the name that the file is to have, for messages.
         photos: a folder of more faces.
+        answers: a folder where the ONNX file's answers are kept; None: they are not.
 
     Raises:
         ParityError: labels differ by more than the file's precision allows.
@@ -58,6 +63,7 @@ def check(onnx: Path, candidate: Path, target: Target, subject: Path, photos: Pa
             engine,
             label,
             photos,
+            answers,
             subject=subject,
             doing=f"its check in {label}",
             minutes=target.minutes,

@@ -109,6 +109,7 @@ def convert_file(
     config: ExportConfig,
     path: Path | None = None,
     *,
+    answers: Path | None = None,
     progress: Callable[[str], None] = lambda _: None,
 ) -> Converted:
     """The same of what was exported before.
@@ -117,11 +118,14 @@ def convert_file(
         exported: by the same `config` but for the target, and the precision where the conversion makes that.
         config: what to make.
         path: where to; None: a name in the current folder.
+        answers: a folder for what the ONNX file says of the faces: other targets of the same file need not ask again.
         progress: told the name of each step as it starts.
     """
     row = target(config.target)
     check_installed(config.target)
-    spec = replace(exported.spec, precision=config.precision)
+    # A conversion that lowers makes int8 of what CPUs multiply.
+    made_for = "cpu" if config.precision == "int8" and "int8" in row.lowers else exported.spec.made_for
+    spec = replace(exported.spec, precision=config.precision, made_for=made_for)
     path = path or _default_path(config, spec, row)
     _check_places(path, row)
     with tempfile.TemporaryDirectory() as name:
@@ -132,7 +136,7 @@ def convert_file(
         _describe(job, row, exported, (), versions)
         progress(f"comparing in {row.title}")
         reports = []
-        for report, version in check(job.onnx, out, row, path, job.config.parity_data):
+        for report, version in check(job.onnx, out, row, path, job.config.parity_data, answers):
             reports.append(report)
             versions = {report.candidate: version} | versions
         _describe(job, row, exported, tuple(reports), versions)

@@ -18,6 +18,8 @@ from .ort.metadata import read_metadata
 from .promise import Tensor, check_promise, fed, given
 from .sidecar import read_sidecar
 
+# What a file of `export --target openvino` calls the node that reads what its argmax is of.
+LARGEST = "largest of "
 VERSION: str = openvino.__version__.partition("-")[0]
 # OpenVINO's names of devices by ours. `AUTO` and the like, which choose by themselves, are not among them.
 _DEVICES = {"cpu": "CPU", "gpu": "GPU", "npu": "NPU"}
@@ -103,13 +105,13 @@ class OpenVINOEngine(Engine):
         return [np.array(found[index]) for index in range(len(found))]
 
     def finite(self, frames: UInt8Array) -> bool | None:
-        """Whether all that an ArgMax (here: TopK) reads is finite, None in a graph without one.
+        """Whether all that an argmax reads is finite, None in a graph without one.
 
         From a second model of the same file, which has it as a further output.
         """
         if self._seen is None:
             model = self._model.clone()
-            read = [node.input_value(0) for node in model.get_ops() if node.get_type_name() == "TopK"]
+            read = [node.input_value(0) for node in model.get_ops() if _has_argmax(node)]
             model.add_outputs(read)
             self._seen = (len(read), self._compile(model).create_infer_request() if read else None)
         count, request = self._seen
@@ -136,6 +138,11 @@ class OpenVINOEngine(Engine):
         """Frees the model."""
         with self._turn:
             self._request = self._compiled = self._seen = None
+
+
+def _has_argmax(node: Any) -> bool:
+    """Whether an argmax begins here: OpenVINO's of an ONNX file is a TopK."""
+    return bool(node.get_type_name() == "TopK" or node.get_friendly_name().startswith(LARGEST))
 
 
 def _device(core: Any, device: str) -> str:

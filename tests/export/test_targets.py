@@ -164,7 +164,6 @@ import subprocess
 import sys
 import time
 from segface_edge.engines.ort.engine import OrtEngine
-from segface_edge.engines.ort.engine import OrtEngine
 from segface_edge.engines.sidecar import read_sidecar
 from segface_edge.engines import Output
 

@@ -13,10 +13,6 @@ from torchao.quantization.pt2e import HistogramObserver, PerChannelMinMaxObserve
 from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e, prepare_pt2e
 from torchao.quantization.pt2e.quantizer import QuantizationAnnotation, QuantizationSpec, Quantizer
 
-from segface_edge.engines.ort.engine import OrtEngine
-from segface_edge.export.precision import no_bar
-from segface_edge.export.quantize import QuantizeConfig, photos_to_calibrate_on
-
 from .job import Job
 
 _BETWEEN = QuantizationSpec(
@@ -68,13 +64,9 @@ def in_int8(job: Job, graph: nn.Module, frames: dict[str, torch.Tensor]) -> nn.M
         graph: takes `frames` by name.
         frames: what it is traced with.
     """
-    config = job.config
-    asked = QuantizeConfig(precision="int8", calib_data=config.calib_data, calib_images=config.calib_images)
-    with OrtEngine(job.onnx) as engine:
-        photos = photos_to_calibrate_on(asked, engine, no_bar)
     prepared = prepare_pt2e(torch.export.export(graph, (), frames).module(), _Convolutions())
     with torch.inference_mode():
-        for photo in photos:
+        for photo in job.calibration()[1]:
             prepared(frames=torch.from_numpy(photo)[None])
     quantised: nn.Module = convert_pt2e(prepared)
     return quantised

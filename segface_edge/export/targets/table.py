@@ -64,7 +64,9 @@ TARGETS: dict[str, Target] = {
         convert="segface_edge.export.targets.openvino:convert",
         checked_in=("openvino",),
         needs={"openvino": "pip install 'segface-edge[openvino]'"},
-        note="OpenVINO's own format",
+        precisions=("fp32", "fp16", "int8"),
+        lowers=("fp16", "int8"),
+        note="OpenVINO's own format, the argmax as comparisons; fp16: the weights",
     ),
     "litert": Target(
         title="LiteRT",

@@ -1,7 +1,10 @@
 """The released models in every runtime of `segface-edge export --target` that is installed, beside ONNX Runtime.
 
-    python benchmarks/runtimes.py --work DIR [--rows mobilenet] [--data PHOTOS] [--no-measure]
+\b
+    python benchmarks/runtimes.py --work DIR [--rows mobilenet] [--targets openvino,ncnn] [--data PHOTOS] [--no-measure]
+    python benchmarks/runtimes.py --work DIR --precisions fp32,fp16,int8 --calib-data PHOTOS
 
+\b
 - Whether the file is the ONNX file or made of it, equal labels with it on the bundled faces and those of PHOTOS, bytes,
   and the most memory that opening and running it takes.
 - A frame's time over ONNX Runtime's of the same model, one and two threads: both opened in one process of their own, in
@@ -9,7 +12,7 @@
 
 The files are made once, in DIR: with `--no-measure` beside other work, and the times later on a quiet machine. What is
 not installed, or fails, is a row that says so. Writes `results/runtimes/runtimes.json` and the table in
-`docs/runtimes.md`.
+`docs/runtimes.md`; rows of other models and targets stay as they were, where they are of the same kind of CPU.
 """
 
 from __future__ import annotations
@@ -19,6 +22,7 @@ import os
 import platform
 import statistics
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -28,14 +32,14 @@ from graph import most_resident_mb
 
 from segface_edge import zoo
 from segface_edge.bench.machine import environment
-from segface_edge.errors import MissingDependencyError, SegFaceEdgeError
+from segface_edge.errors import MissingDependencyError, SegFaceEdgeError, UsageError
 from segface_edge.evaluation.photos import bundled_faces
 from segface_edge.export.config import ExportConfig
 from segface_edge.export.pipeline import run_export
 from segface_edge.export.targets.apart import run_apart
 from segface_edge.export.targets.gate import opened
 from segface_edge.export.targets.run import convert_file
-from segface_edge.export.targets.table import DEFAULT, TARGETS, check_installed
+from segface_edge.export.targets.table import DEFAULT, TARGETS, check_installed, target
 from segface_edge.files import write_whole
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -44,6 +48,7 @@ DOCUMENT = ROOT / "docs" / "runtimes.md"
 BEGIN, END = "<!-- table: made by `python benchmarks/runtimes.py` -->", "<!-- end of table -->"
 # Runtimes that run the ONNX file itself, by the engine that does, besides ONNX Runtime.
 AS_IT_IS = {"openvino": "openvino"}
+AS_IT_IS_NOTE = "as it is"
 THREADS = (1, 2)
 OPENINGS, WARMUP, FRAMES = 3, 3, 8
 
@@ -51,20 +56,37 @@ OPENINGS, WARMUP, FRAMES = 3, 3, 8
 @click.command(help=__doc__)
 @click.option("--work", required=True, type=click.Path(path_type=Path, file_okay=False), help="Folder for the files.")
 @click.option("--rows", default=",".join(sorted(zoo.RELEASED)), help="Released backbones; default: all.")
+@click.option("--targets", default=",".join(TARGETS), help="Of `export --target`; default: all.")
+@click.option(
+    "--precisions", default="fp32", show_default=True, help="fp32, fp16, int8: of the targets that make them."
+)
+@click.option("--calib-data", type=click.Path(path_type=Path, file_okay=False), help="Folder of photos, for int8.")
 @click.option("--data", type=click.Path(path_type=Path, file_okay=False), help="Folder of more faces to compare on.")
 @click.option("--measure/--no-measure", default=True, show_default=True, help="Times, memory, and the table.")
-def main(work: Path, rows: str, data: Path | None, measure: bool) -> None:
-    """Export, compare, measure, write."""
+def main(
+    work: Path, rows: str, targets: str, precisions: str, calib_data: Path | None, data: Path | None, measure: bool
+) -> None:
+    """Export, convert, compare, measure, write."""
+    try:
+        wanted = {name: target(name) for name in targets.split(",")}
+        lower = _lower(precisions, calib_data)
+        if unknown := set(rows.split(",")) - set(zoo.RELEASED):
+            raise UsageError(f"--rows {rows}", f"{min(unknown)!r} is unknown", f"use {', '.join(sorted(zoo.RELEASED))}")
+    except UsageError as error:
+        raise click.ClickException(str(error)) from error
+    data = data.resolve() if data else None
     found: list[dict[str, Any]] = []
     for backbone in rows.split(","):
         (folder := work / backbone).mkdir(parents=True, exist_ok=True)
         os.chdir(folder.resolve())  # so that results name files, not this machine's folders
-        made = make(backbone, data.resolve() if data else None)
+        made = make(backbone, list(wanted), lower, data)
         found += [row | measured(row, backbone) if measure and "path" in row else row for row in made]
         os.chdir(ROOT)
     if not measure:
         return
-    document = {"environment": environment(), "python": platform.python_version(), "rows": found}
+    here = environment()
+    found = sorted([*_others(found, here["cpu"]), *found], key=_place)
+    document = {"environment": here, "python": platform.python_version(), "rows": found}
     RESULTS.parent.mkdir(parents=True, exist_ok=True)
     write_whole(RESULTS, (json.dumps(document, indent=2) + "\n").encode())
     before, _, rest = DOCUMENT.read_text(encoding="utf-8").partition(BEGIN)
@@ -72,24 +94,59 @@ def main(work: Path, rows: str, data: Path | None, measure: bool) -> None:
     write_whole(DOCUMENT, f"{before}{BEGIN}\n{table(found)}{END}{after}".encode())
 
 
-def make(backbone: str, data: Path | None) -> list[dict[str, Any]]:
-    """A row for each target: its file, which is made where it is not there, or why there is none."""
+def _lower(precisions: str, calib_data: Path | None) -> dict[str, Path | None]:
+    """{precision: its photos}."""
+    names = precisions.split(",")
+    if unknown := set(names) - {"fp32", "fp16", "int8"}:
+        raise UsageError(f"--precisions {precisions}", f"{min(unknown)!r} is unknown", "use fp32, fp16, int8")
+    if "int8" in names and calib_data is None:
+        raise UsageError("--precisions int8", "needs photos for its ranges", "give --calib-data DIR")
+    return {name: calib_data.resolve() if name == "int8" and calib_data else None for name in names}
+
+
+def _key(row: dict[str, Any]) -> tuple[str, str, str, bool]:
+    return row["backbone"], row["target"], row.get("precision", "fp32"), row["note"] == AS_IT_IS_NOTE
+
+
+def _place(row: dict[str, Any]) -> tuple[Any, ...]:
+    """Where a row stands in the table: by model, target, the file as it is before what was made of it, precision."""
+    backbone, name, precision, as_it_is = _key(row)
+    return backbone, list(TARGETS).index(name), not as_it_is, ["fp32", "fp16", "int8"].index(precision)
+
+
+def _others(found: list[dict[str, Any]], cpu: str) -> list[dict[str, Any]]:
+    """The rows that were not made now, where they are of this kind of CPU."""
+    if not RESULTS.is_file():
+        return []
+    earlier = json.loads(RESULTS.read_text())
+    again = {_key(row) for row in found}
+    rows = [row for row in earlier["rows"] if _key(row) not in again and row["target"] in TARGETS]
+    return rows if earlier["environment"]["cpu"] == cpu else []
+
+
+def make(backbone: str, targets: list[str], lower: dict[str, Path | None], data: Path | None) -> list[dict[str, Any]]:
+    """A row for each target and precision: its file, which is made where it is not there, or why there is none."""
     onnx = Path("onnx.onnx")
     exported = remembered(
         "onnx.json", onnx, lambda: run_export(ExportConfig(backbone=backbone, parity_data=data), onnx).to_dict()
     )
-    common = {"backbone": backbone, "size": exported["spec"]["size"]}
-    rows = [
-        common
-        | {"target": DEFAULT, "title": TARGETS[DEFAULT].title, "note": "", "engine": DEFAULT}
-        | {"path": str(onnx), "files": {str(onnx): exported["bytes"]}, "parity": exported["parity"][-1]}
-    ]
-    for name, row in TARGETS.items():
+    common = {"backbone": backbone, "size": exported["spec"]["size"], "precision": "fp32"}
+    rows = []
+    if DEFAULT in targets:
+        row = common | {"target": DEFAULT, "title": TARGETS[DEFAULT].title, "note": "", "engine": DEFAULT}
+        row |= {"path": str(onnx), "files": {str(onnx): exported["bytes"]}, "parity": exported["parity"][-1]}
+        rows.append(row)
+    for name in targets:
+        row = TARGETS[name]
         base = common | {"target": name, "title": row.title, "engine": row.checked_in[-1]}
         if name in AS_IT_IS:
-            rows.append(attempt(base, "as it is", lambda name=name: as_it_is(onnx, AS_IT_IS[name], data)))
-        if name != DEFAULT:
-            rows.append(attempt(base, row.note, lambda name=name: converted(backbone, name, onnx, data)))
+            rows.append(attempt(base, AS_IT_IS_NOTE, partial(as_it_is, onnx, AS_IT_IS[name], data)))
+        if name == DEFAULT:
+            continue
+        for precision, photos in lower.items():
+            if precision == "fp32" or precision in row.lowers:
+                work = partial(converted, backbone, name, precision, photos, onnx, data)
+                rows.append(attempt(base | {"precision": precision}, row.note, work))
     return rows
 
 
@@ -105,16 +162,25 @@ def attempt(base: dict[str, Any], note: str, work: Callable[[], dict[str, Any]])
         return base | {"note": note, "failed": f"{error.problem}; {error.cure}"}
 
 
-def converted(backbone: str, name: str, onnx: Path, data: Path | None) -> dict[str, Any]:
+def converted(
+    backbone: str, name: str, precision: str, photos: Path | None, onnx: Path, data: Path | None
+) -> dict[str, Any]:
     """A target's file."""
-    path = onnx.with_name(f"{name}{TARGETS[name].suffix}")
-    config = ExportConfig(backbone=backbone, parity_data=data, target=name)
+    stem = name if precision == "fp32" else f"{name}-{precision}"
+    path = onnx.with_name(f"{stem}{TARGETS[name].suffix}")
+    config = ExportConfig(
+        backbone=backbone,
+        parity_data=data,
+        target=name,
+        precision=precision,  # type: ignore[arg-type]
+        calib_data=photos,
+    )
 
     def work() -> dict[str, Any]:
         # What was exported before, as the exporter told of it.
-        return convert_file(again(onnx), config, path).to_dict()
+        return convert_file(again(onnx), config, path, answers=Path.cwd()).to_dict()
 
-    told = remembered(f"{name}.json", path, work)
+    told = remembered(f"{stem}.json", path, work)
     return {"path": str(path), "files": told["files"], "parity": told["parity"][-1], "versions": told["versions"]}
 
 
@@ -146,6 +212,7 @@ def as_it_is(onnx: Path, engine: str, data: Path | None) -> dict[str, Any]:
             engine,
             engine,
             data,
+            Path.cwd(),
             subject=onnx,
             doing=f"its check in {engine}",
         )
@@ -215,7 +282,9 @@ def table(rows: list[dict[str, Any]]) -> str:
         "|---|---|---|---|---|---|---|---|",
     ]
     for row in rows:
-        name = f"| `{row['backbone']}` {row['size']} | {row['title']} | {row['note'] or 'the ONNX file'} "
+        precision = row.get("precision", "fp32")
+        what = f"{row['note'] or 'the ONNX file'}{'' if precision == 'fp32' else f' (**{precision}**)'}"
+        name = f"| `{row['backbone']}` {row['size']} | {row['title']} | {what} "
         if "path" not in row:
             lines.append(f"{name}| {row.get('missing') or row['failed']} | - | - | - | - |")
             continue

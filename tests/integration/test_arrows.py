@@ -35,6 +35,7 @@ HOMES: dict[str, tuple[str, ...]] = {
     "openvino": ("engines.openvino", "export.targets.openvino"),
     "ai_edge_litert": ("engines.litert",),
     "litert_torch": ("export.targets.litert",),
+    "ai_edge_quantizer": ("export.targets.litert_lower",),
     "executorch": ("engines.executorch", "export.targets.executorch"),
     "torchao": ("export.targets.pt2e",),
     "ncnn": ("engines.ncnn",),

@@ -16,7 +16,7 @@ from segface_edge import zoo
 HEAVY = ("torch", "onnx", "onnxsim", "onnxscript", "onnx_ir", "onnxconverter_common", "safetensors", "tensorrt")
 HEAVY += ("pycuda", "cuda", "torchvision", "requests", "pynvml", "jinja2")
 HEAVY += ("starlette", "uvicorn", "h11", "python_multipart", "prometheus_client", "pyarrow", "ray", "tritonclient")
-HEAVY += ("openvino", "ai_edge_litert", "litert_torch", "executorch", "torchao", "ncnn", "pnnx")
+HEAVY += ("openvino", "ai_edge_litert", "litert_torch", "ai_edge_quantizer", "executorch", "torchao", "ncnn", "pnnx")
 NEED_HEAVY = ("segface_edge.network", "segface_edge.training", "segface_edge.export")
 NEED_HEAVY += ("segface_edge.serving", "segface_edge.labelling")
 # Modules that are one heavy package's own home.

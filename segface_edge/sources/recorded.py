@@ -12,6 +12,7 @@ import av
 import numpy as np
 import numpy.typing as npt
 from av.packet import Packet
+from av.sidedata.sidedata import SideDataContainer
 from av.video.frame import VideoFrame
 from av.video.reformatter import Colorspace
 from av.video.stream import VideoStream
@@ -178,8 +179,12 @@ def _pixel_aspect(stream: VideoStream) -> Fraction:
 
 
 def _display(frame: VideoFrame) -> npt.NDArray[np.int32] | None:
-    """How the camera was held: FFmpeg's display matrix, (3, 3)."""
-    found = frame.side_data.get("DISPLAYMATRIX")
+    """How the camera was held: FFmpeg's display matrix, (3, 3).
+
+    Not by `frame.side_data`, which a frame keeps and which keeps the frame: its pixels, and the threads that made RGB
+    of them, would be there until Python looks for cycles (`findings/pyav_side_data_keeps_frames.sh`).
+    """
+    found = SideDataContainer(frame).get("DISPLAYMATRIX")
     return None if found is None else np.frombuffer(bytes(cast(bytes, found)), np.int32).reshape(3, 3)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import subprocess
 import sys
 from fractions import Fraction
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from av.video.frame import VideoFrame
 
 from segface_edge.errors import DataError
 from segface_edge.sources import video as video_module
@@ -129,6 +131,20 @@ def test_a_video_is_read_upright(
     wide = turned(film(tmp_path / "b.mp4", times=TIMES[:2], pixel=Fraction(4, 3)), matrix)
     expected = (128, 64) if size == (96, 64) else (64, 128)  # pixels become square before it is turned
     assert frames(wide)[0].image.shape == (*expected[::-1], 3)
+
+
+def test_frames_that_are_done_with_are_gone_at_once(tmp_path: Path) -> None:
+    film(tmp_path / "a.mp4", times=tuple(index / 10 for index in range(30)))
+    gc.collect()
+    before = sum(type(one) is VideoFrame for one in gc.get_objects())
+    gc.disable()
+    try:
+        with Video(str(tmp_path / "a.mp4")) as video:
+            for _ in video:
+                pass
+        assert sum(type(one) is VideoFrame for one in gc.get_objects()) <= before + 3  # of 30
+    finally:
+        gc.enable()
 
 
 def test_recordings_one_after_another_go_on(tmp_path: Path) -> None:

@@ -152,7 +152,7 @@ def make(backbone: str, targets: list[str], lower: dict[str, Path | None], data:
 
 def attempt(base: dict[str, Any], note: str, work: Callable[[], dict[str, Any]]) -> dict[str, Any]:
     """A row, or one that says why there is none."""
-    click.echo(f"{base['backbone']}: {base['title']}, {note}", err=True)
+    click.echo(f"{base['backbone']}: {base['title']}, {base['precision']}, {note}", err=True)
     try:
         check_installed(base["target"])
         return base | {"note": note} | work()

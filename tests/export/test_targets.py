@@ -284,6 +284,17 @@ def test_nothing_is_written_unless_every_check_passes(
     assert list(folder.iterdir()) == []
 
 
+def test_weights_of_another_targets_file_are_not_written_over(plain: Callable[..., None], tmp_path: Path) -> None:
+    plain()
+    (tmp_path / "m.param").write_text("a net")
+    (tmp_path / "m.bin").write_text("its weights")
+    with pytest.raises(
+        UsageError, match=r"m\.plain: would be written with m\.bin, which m\.param is read with; choose"
+    ):
+        export_target(ExportConfig(imgsz=SIZE, target="plain"), tmp_path / "m.plain")
+    assert (tmp_path / "m.bin").read_text() == "its weights"
+
+
 def test_an_onnx_files_answers_are_kept_for_its_other_targets(
     deploy: Export, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -28,7 +28,7 @@ from segface_edge.spec import METADATA_KEY, PARITY_KEY, ModelSpec
 from .apart import run_apart
 from .gate import check
 from .job import Job
-from .table import DEFAULT, Target, check_installed, target
+from .table import DEFAULT, TARGETS, Target, check_installed, target
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -179,6 +179,11 @@ def _check_places(path: Path, row: Target) -> None:
         raise UsageError(path, f"is no name for {row.title}", f"name the output FILE{row.suffix}")
     for place in _all_files(path, row):
         check_place(place)
+    for other in TARGETS.values():
+        rival = path.with_suffix(other.suffix)
+        for suffix in set(other.companions).intersection(row.companions) if rival != path and rival.is_file() else ():
+            problem = f"would be written with {path.with_suffix(suffix).name}, which {rival.name} is read with"
+            raise UsageError(path, problem, "choose another name")
 
 
 def _all_files(path: Path, row: Target) -> list[Path]:

@@ -184,7 +184,7 @@ def _display(frame: VideoFrame) -> npt.NDArray[np.int32] | None:
     Not by `frame.side_data`, which a frame keeps and which keeps the frame: its pixels, and the threads that made RGB
     of them, would be there until Python looks for cycles (`findings/pyav_side_data_keeps_frames.sh`).
     """
-    found = SideDataContainer(frame).get("DISPLAYMATRIX")
+    found = SideDataContainer(frame).get("DISPLAYMATRIX")  # type: ignore[call-arg]  # its stub has no arguments
     return None if found is None else np.frombuffer(bytes(cast(bytes, found)), np.int32).reshape(3, 3)
 
 

@@ -566,16 +566,7 @@ def test_the_tables_have_every_path_of_the_command_line() -> None:
     for name, command in commands.items():
         assert command is not None
         for param in command.params:
-<<<<<<< HEAD
             if isinstance(param.type, TAKE_PATHS) or param.name in ("source", "out", "json_to", "engines"):
-=======
-            if isinstance(param.type, click.Path | ModelFile | ModelWord) or param.name in (
-                "source",
-                "out",
-                "json_to",
-                "engines",
-            ):
->>>>>>> 07d10f4 (export --target: weights that a file of another target is read with are not written over)
                 found.add(f"{name} {param.name}")
     assert found == {*PATHS_TO_READ, *PATHS_TO_WRITE, *FOLDERS_TO_MAKE}
 

@@ -80,7 +80,7 @@ static int fails(int what, const char *path) {
     }
     if (!broken) return 0;
     if (kind == FULL && what != REMOVE && what != CUT) { errno = ENOSPC; return 1; }
-    if (kind == READONLY && (what == OPEN || what == RENAME || what == REMOVE || what == MKDIR)) { errno = EACCES; return 1; }
+    if (kind == READONLY && (what == OPEN || what == RENAME || what == REMOVE || what == MKDIR)) { errno = EROFS; return 1; }
     return 0;
 }
 

@@ -42,7 +42,7 @@ _CODES = {
     "gone": (1,),
     PIPE: (0,),
 }
-_PATIENCE_S = 30.0
+_PATIENCE_S = 120.0
 # Imported once, and not in every fork, where a scenario needs the package.
 _ONCE = {
     "segface_edge.cli.parse": "",
@@ -173,7 +173,10 @@ def walk(name: str, kinds: Sequence[str], every: int, base: Path) -> tuple[int, 
     inputs = [path.relative_to(fresh) for path in fresh.rglob("*") if path.is_file()]
     done = {path.relative_to(work) for path in work.rglob("*") if path.is_file() and "part-" not in path.name}
     content = {work / path: (fresh / path).read_bytes() for path in inputs}
-    whole = partial(apart, partial(broken, work, content, killed=False), logs)
+
+    def whole(*, was_killed: bool = False) -> list[str]:
+        return apart(partial(broken, work, content, killed=False, was_killed=was_killed), logs)
+
     found = [f"without a fault: {problem}" for problem in whole()]
     runs = 1
     for number, kind in enumerate(kinds):
@@ -181,7 +184,8 @@ def walk(name: str, kinds: Sequence[str], every: int, base: Path) -> tuple[int, 
             where = f"{kind} at {counted.points[place]}"
             ran = _run_in(work, fresh, scenario.line, scenario, logs, kind, place)
             problems = _problems(kind, ran)
-            problems += apart(partial(broken, work, content, killed=kind in ("kill", "readonly")), logs)
+            dead = kind in ("kill", "readonly")  # which can put nothing right any more
+            problems += apart(partial(broken, work, content, killed=dead), logs)
             if ran.code == 0:
                 problems += [
                     f"{path} is not there" for path in done if not (work / path).exists() and path.name != ".lock"
@@ -191,7 +195,7 @@ def walk(name: str, kinds: Sequence[str], every: int, base: Path) -> tuple[int, 
             )
             if again.code != 0:
                 problems.append(f"the next start ends with {again.code}: {again.said[-400:]}")
-            problems += [f"after the next start: {problem}" for problem in whole()]
+            problems += [f"after the next start: {problem}" for problem in whole(was_killed=dead)]
             problems += [f"after the next start, {path} is not there" for path in done if not (work / path).exists()]
             problems += apart(lambda: scenario.complete(work) or [], logs)
             found += [f"{where}: {problem}" for problem in problems]

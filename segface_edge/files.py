@@ -10,6 +10,7 @@ import json
 import math
 import os
 import re
+import shutil
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -158,8 +159,7 @@ def hidden_file(target: Path) -> Iterator[Path]:
     Raises:
         OSError: it cannot be made.
     """
-    _remove_left(target)
-    temporary = target.with_name(f".{target.name[:200]}.{os.getpid()}-{next(_COUNTER)}{target.suffix[:20]}")
+    temporary = _hidden_beside(target)
     handle, taken = None, False
     try:
         try:
@@ -177,18 +177,43 @@ def hidden_file(target: Path) -> Iterator[Path]:
                 temporary.unlink(missing_ok=True)
 
 
+@contextmanager
+def hidden_folder(target: Path) -> Iterator[Path]:
+    """An empty hidden folder beside `target`, likewise. Raises OSError: it cannot be made."""
+    temporary = _hidden_beside(target)
+    handle, taken = None, temporary.exists()
+    try:
+        temporary.mkdir()
+        handle = os.open(temporary, os.O_RDONLY)
+        _is_ours(handle)
+        yield temporary
+    finally:
+        if handle is not None:
+            os.close(handle)
+        if not taken:
+            shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _hidden_beside(target: Path) -> Path:
+    _remove_left(target)
+    return target.with_name(f".{target.name[:200]}.{os.getpid()}-{next(_COUNTER)}{target.suffix[:20]}")
+
+
 def _remove_left(target: Path) -> None:
-    """Removes what killed processes left of a file. Folders of many files are listed once."""
+    """Removes what killed processes left of a file or folder. Folders of many files are listed once."""
     there = _left_in(target.parent)
     if not there:
         return
     name = re.compile(rf"\.{re.escape(target.name[:200])}\.\d+-\d+{re.escape(target.suffix[:20])}")
     for left in [one for one in there if name.fullmatch(one)]:
         with suppress(OSError):
-            handle = os.open(target.with_name(left), os.O_RDWR)
+            path = target.with_name(left)
+            handle = os.open(path, os.O_RDONLY)
             try:
-                if _is_ours(handle):
-                    target.with_name(left).unlink(missing_ok=True)
+                if _is_ours(handle) and path.is_dir():
+                    shutil.rmtree(path, ignore_errors=True)
+                elif _is_ours(handle):
+                    path.unlink(missing_ok=True)
             finally:
                 os.close(handle)
 

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from segface_edge.errors import InputError
-from segface_edge.files import check_place, toml_of, whole_file, write_whole
+from segface_edge.files import check_place, hidden_folder, toml_of, whole_file, write_whole
 
 
 class BreakingOffError(Exception):
@@ -195,3 +195,11 @@ def test_a_folder_that_has_become_read_only_is_said(tmp_path: Path, monkeypatch:
     monkeypatch.setattr(Path, "unlink", denied)
     with pytest.raises(InputError, match=r"a\.bin: cannot be written \(read-only file system\)"):
         write_whole(tmp_path / "a.bin", b"new")
+
+
+def test_what_a_killed_process_left_of_a_folder_is_removed_too(tmp_path: Path) -> None:
+    (tmp_path / ".page.123-4" / "new").mkdir(parents=True)
+    with hidden_folder(tmp_path / "page") as folder:
+        (folder / "new").mkdir()
+        assert list(tmp_path.iterdir()) == [folder]
+    assert list(tmp_path.iterdir()) == []

@@ -13,7 +13,6 @@ import os
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from tempfile import mkdtemp
 from typing import Any
 
 import numpy as np
@@ -22,7 +21,7 @@ from PIL import Image
 from segface_edge import __version__, zoo
 from segface_edge.engines import open_engine
 from segface_edge.errors import IncompatibleEngineError, InputError, UsageError
-from segface_edge.files import cannot_write, make_folder
+from segface_edge.files import cannot_write, hidden_folder, make_folder
 from segface_edge.pictures import fitting
 from segface_edge.spec import ModelSpec
 
@@ -121,34 +120,33 @@ def write_page(model: Path, folder: Path, runtime: WebRuntime) -> dict[str, Any]
     spec, check = _checked(model)
     target = folder.resolve()
     make_folder(target.parent)
+    files = _files(model, spec, runtime, check)
     try:
-        work = Path(mkdtemp(prefix=f".{target.name}.", dir=target.parent))
+        with hidden_folder(target) as work:
+            new = work / "new"
+            for name, content in files.items():
+                place = new / name
+                place.parent.mkdir(parents=True, exist_ok=True)
+                if isinstance(content, Path):
+                    shutil.copyfile(content, place)
+                else:
+                    place.write_bytes(content)
+            document = _document(model, spec, runtime, new)
+            (new / DOCUMENT).write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
+            for name in (*files, DOCUMENT):
+                if not (new / name).is_file():
+                    raise InputError(folder, f"lacks {name}, which was removed meanwhile", "write it again")
+            new.chmod(0o755)
+            if target.exists():
+                target.rename(work / "old")
+            try:
+                new.rename(target)
+            except BaseException:  # Ctrl-C too
+                if (work / "old").exists():
+                    (work / "old").rename(target)
+                raise
     except OSError as error:
         raise cannot_write(folder, error) from error
-    try:
-        new = work / "new"
-        for name, content in _files(model, spec, runtime, check).items():
-            place = new / name
-            place.parent.mkdir(parents=True, exist_ok=True)
-            if isinstance(content, Path):
-                shutil.copyfile(content, place)
-            else:
-                place.write_bytes(content)
-        document = _document(model, spec, runtime, new)
-        (new / DOCUMENT).write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
-        new.chmod(0o755)
-        if target.exists():
-            target.rename(work / "old")
-        try:
-            new.rename(target)
-        except BaseException:  # Ctrl-C too
-            if (work / "old").exists():
-                (work / "old").rename(target)
-            raise
-    except OSError as error:
-        raise cannot_write(folder, error) from error
-    finally:
-        shutil.rmtree(work, ignore_errors=True)
     return document
 
 

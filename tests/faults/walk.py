@@ -61,6 +61,8 @@ _ONCE = {
     "segface_edge.training.loop": "dacite",
 }
 _NEVER = 2**40
+# Finds of a command.
+_SHOWN = 20
 
 
 @dataclass
@@ -225,7 +227,7 @@ def _problems(kind: str, ran: Ran) -> list[str]:
     for words in ("Traceback", "Exception ignored", "Error in atexit"):
         if words in ran.said:
             found.append(f"{words}: {ran.said[-1500:]}")
-    errors = [line for line in ran.said.splitlines() if line.startswith("error: ")]
+    errors = [line for line in ran.said.splitlines() if line.startswith(("error: ", "failed: "))]
     if ran.code == 1 and len(errors) != 1:
         found.append(f"{len(errors)} lines of errors: {ran.said[-600:]}")
     if kind == "kill" and ran.code == 0:
@@ -263,8 +265,10 @@ def main() -> int:
             points, runs, found = walk(name, options.kind or KINDS, options.every, Path(base))
         took = time.monotonic() - begun
         print(f"{name:14} {points:4} write points, {runs:5} runs, {len(found):3} finds, {took:6.0f} s", flush=True)
-        for problem in found:
+        for problem in found[:_SHOWN]:
             print(f"    {problem}", flush=True)
+        if len(found) > _SHOWN:
+            print(f"    and {len(found) - _SHOWN} more", flush=True)
         total = total[0] + points, total[1] + runs, total[2] + len(found)
     print(f"{total[0]} write points, {total[1]} runs, {total[2]} finds")
     return 1 if total[2] else 0

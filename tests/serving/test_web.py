@@ -144,6 +144,26 @@ def test_a_page_that_cannot_be_finished_leaves_the_old_one(
     assert not list(tmp_path.glob(".page*"))
 
 
+def test_a_file_that_somebody_takes_away_meanwhile_is_missed(
+    exported: Path, tmp_path: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copy = web.shutil.copyfile
+
+    def taken(source: Path, target: Path) -> None:
+        copy(source, target)
+        if target.name == "LICENSE":
+            target.unlink()
+
+    monkeypatch.setattr(web.shutil, "copyfile", taken)
+    monkeypatch.setattr(web, "_document", lambda *_: {})
+    command = ("export", "--web", tmp_path / "new", "--model", tmp_path / "faces.onnx")
+    result = cli(*command, "--web-runtime", tmp_path / "package")
+    assert (result.code, result.out) == (1, "")
+    assert "lacks runtime/LICENSE, which was removed meanwhile; write it again" in result.err
+    assert not (tmp_path / "new").exists()
+    assert exported.is_dir()
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "problem"),
     [

@@ -25,6 +25,7 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
+_MOST_DIGITS = 18
 _COUNTER = itertools.count()
 _HIDDEN = re.compile(r"\..+\.\d+-\d+(\.[^.]*)?")
 # What an OSError while writing is cured by; anything else by either.
@@ -79,6 +80,11 @@ def number_in(text: str) -> float | None:
     except ValueError:
         return None
     return number if math.isfinite(number) else None
+
+
+def count_in(text: str) -> int | None:
+    """A whole number, 0 or more, or None; none has more digits than anything here counts, nor than Python reads."""
+    return int(text) if text.isdecimal() and len(text) <= _MOST_DIGITS else None
 
 
 def read_json(path: Path, what: str, cure: str) -> Any:

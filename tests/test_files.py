@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from segface_edge.errors import InputError
-from segface_edge.files import check_place, hidden_folder, toml_of, whole_file, write_whole
+from segface_edge.files import check_place, count_in, hidden_folder, toml_of, whole_file, write_whole
 
 
 class BreakingOffError(Exception):
@@ -203,3 +203,13 @@ def test_what_a_killed_process_left_of_a_folder_is_removed_too(tmp_path: Path) -
         (folder / "new").mkdir()
         assert list(tmp_path.iterdir()) == [folder]
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(("text", "count"), [("0", 0), ("007", 7), ("9" * 18, 10**18 - 1)])
+def test_what_can_be_counted_is_a_number(text: str, count: int) -> None:
+    assert count_in(text) == count
+
+
+@pytest.mark.parametrize("text", ["", "-1", "1.0", "²", "x", "9" * 19, "9" * 5000])
+def test_what_is_beyond_all_counting_is_none(text: str) -> None:
+    assert count_in(text) is None

@@ -11,6 +11,7 @@ import numpy as np
 import openvino
 
 from segface_edge.errors import IncompatibleEngineError, ModelFileError, UsageError
+from segface_edge.files import count_in
 from segface_edge.pictures.geometry import UInt8Array
 
 from .base import WARP_OUTSIDE, Engine, Output
@@ -148,7 +149,7 @@ def _has_argmax(node: Any) -> bool:
 def _device(core: Any, device: str) -> str:
     """OpenVINO's name of a device."""
     kind, colon, index = device.partition(":")
-    if kind not in _DEVICES or (colon and (kind != "gpu" or not index.isdecimal())):
+    if kind not in _DEVICES or (colon and (kind != "gpu" or count_in(index) is None)):
         raise UsageError(f"device {device!r}", "is unknown to OpenVINO", "use cpu, gpu, gpu:N or npu")
     name = f"{_DEVICES[kind]}.{index}" if colon else _DEVICES[kind]
     there = core.available_devices

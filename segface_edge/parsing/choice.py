@@ -10,6 +10,7 @@ from typing import Any
 from segface_edge import zoo
 from segface_edge.engines import ENGINES, engine_name
 from segface_edge.errors import UsageError
+from segface_edge.files import count_in
 
 from .pretrained import file_of
 
@@ -70,7 +71,7 @@ def parse_choice(text: str) -> Choice:
         key, equals, value = part.partition("=")
         if key not in _KEYS or not equals or not value:
             raise UsageError(text, f"has the unknown option '{part}'", f"use {', '.join(_KEYS)} as key=value")
-        if key == "threads" and not value.isdecimal():
+        if key == "threads" and count_in(value) is None:
             raise UsageError(text, f"threads is '{value}'", "give a whole number")
         if key == "engine" and value not in ENGINES:
             raise UsageError(text, f"names the unknown engine '{value}'", f"use one of: {', '.join(ENGINES)}")

@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 from urllib.parse import quote, unquote, urlsplit, urlunsplit
 
 from segface_edge.errors import ImageError
+from segface_edge.files import count_in
 
 from .formats import suffixes
 
@@ -77,7 +78,8 @@ def fetch(address: str) -> bytes:
                 if size > _MOST_BYTES:
                     raise ImageError(address, f"has over {_MOST_BYTES >> 20} MiB", _CURE)
             said = answer.headers.get("Content-Length", "")
-        if said.isdecimal() and size < int(said) and not stop.is_set():
+        whole = count_in(said)
+        if whole is not None and size < whole and not stop.is_set():
             raise ImageError(address, f"breaks off after {size} of {said} bytes", "try again")
         return b"".join(parts)
 

@@ -15,6 +15,8 @@ import numpy as np
 import numpy.typing as npt
 from starlette.responses import Response
 
+from segface_edge.files import count_in
+
 from .answers import Refused
 
 # Of a request's head, or a response's: how many bytes of the body are JSON.
@@ -49,9 +51,10 @@ class Asked:
     def __init__(self, body: bytes, length: str | None) -> None:
         head, rest = body, b""
         if length is not None:
-            if not length.isdecimal() or int(length) > len(body):
+            end = count_in(length)
+            if end is None or end > len(body):
                 raise Refused(400, f"{JSON_LENGTH} is {length!r}, of a body of {len(body)} bytes")
-            head, rest = body[: int(length)], body[int(length) :]
+            head, rest = body[:end], body[end:]
         try:
             document = json.loads(head)
         except (ValueError, RecursionError) as error:

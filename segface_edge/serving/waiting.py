@@ -11,6 +11,8 @@ from typing import Any, TypeVar
 
 from starlette.requests import ClientDisconnect, Request
 
+from segface_edge.files import count_in
+
 from .answers import GONE, Refused
 
 _Found = TypeVar("_Found")
@@ -42,7 +44,8 @@ class Waited:
             Refused: 413 too large, 408 not there in time, 400 cut off.
         """
         length = self._request.headers.get("content-length", "")
-        if length.isdecimal() and int(length) > self._most:
+        said = count_in(length)
+        if length.isdecimal() and (said is None or said > self._most):
             raise self._too_large()
         try:
             return await asyncio.wait_for(self._read(), self._left())

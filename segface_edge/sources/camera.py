@@ -57,7 +57,9 @@ class Camera:
 def _open(source: str) -> cv2.VideoCapture:
     keep_ffmpeg_quiet()
     with quiet_opencv():
-        return cv2.VideoCapture(int(source)) if source.isdecimal() else cv2.VideoCapture(source, cv2.CAP_GSTREAMER)
+        if source.isdecimal():  # OpenCV counts them in 31 bits; of a larger number there is none
+            return cv2.VideoCapture(int(source)) if len(source) < 10 else cv2.VideoCapture()
+        return cv2.VideoCapture(source, cv2.CAP_GSTREAMER)
 
 
 def _rgb(picture: UInt8Array) -> UInt8Array:

@@ -16,7 +16,7 @@ import requests
 
 from segface_edge.cache import ENVIRONMENT
 from segface_edge.errors import InputError
-from segface_edge.files import cannot_write
+from segface_edge.files import cannot_write, count_in
 
 _TIMEOUT_S = 30.0
 # What a break can lose of what came.
@@ -50,7 +50,7 @@ def ask(url: str) -> Told:
     except _FAILURES as error:
         raise InputError(url, f"cannot be fetched ({_reason(error)})", _CURE) from error
     size, etag = answer.headers.get("X-Linked-Size", ""), answer.headers.get("X-Linked-ETag", "").strip('"')
-    return Told(int(size) if size.isdecimal() else None, etag if re.fullmatch("[0-9a-f]{64}", etag) else None)
+    return Told(count_in(size), etag if re.fullmatch("[0-9a-f]{64}", etag) else None)
 
 
 def download(url: str, part: Path, *, size: int | None, advance: Callable[[int], None]) -> None:
@@ -102,7 +102,8 @@ def _go_on(url: str, part: Path, had: int, size: int | None, advance: Callable[[
             file.truncate(0)
             had = 0
         length = answer.headers.get("Content-Length", "")
-        whole = size or (had + int(length) if length.isdecimal() else None)
+        coming = count_in(length)
+        whole = size or (None if coming is None else had + coming)
         for chunk in answer.iter_content(_CHUNK):
             had += len(chunk)
             if whole is not None and had > whole:

@@ -464,6 +464,7 @@ BAD_HQ: list[tuple[Callable[[Path], object], str]] = [
     (lambda r: _partition(r, lambda t: t + "x.jpg\n"), "line 5 is not"),
     (lambda r: _mapping(r, lambda t: t + "3 4\n"), "line 5 is not idx, orig_idx and orig_file"),
     (lambda r: _mapping(r, lambda t: t + "-3 4 119614.jpg\n"), "line 5 is not idx, orig_idx and orig_file"),
+    (lambda r: _mapping(r, lambda t: f"{t}{'9' * 5000} 4 119614.jpg\n"), "line 5 is not idx, orig_idx and orig_file"),
     (lambda r: _mapping(r, lambda t: t + "0 4 119614.jpg\n"), "line 5 names photo 0 again"),
     (lambda r: _mapping(r, lambda t: t + "7 4 000007.jpg\n"), "line 5 names 000007.jpg, which list_eval"),
     (lambda r: _mapping(r, lambda t: t.splitlines()[0]), "mapping.txt: names no photo"),

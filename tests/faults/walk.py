@@ -38,8 +38,8 @@ _CODES = {
     "readonly": (1,),
     "kill": (-signal.SIGKILL,),
     "interrupt": (130,),
-    "terminate": (-signal.SIGTERM,),
-    "gone": (1,),
+    "terminate": (-signal.SIGTERM, 130),  # a training that has saved its state
+    "gone": (1, 2),  # a training without a log any more
     PIPE: (0,),
 }
 _PATIENCE_S = 120.0

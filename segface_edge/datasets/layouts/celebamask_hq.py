@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from segface_edge.datasets.samples import Sample, read_picture
 from segface_edge.errors import DataError
-from segface_edge.files import lines_of
+from segface_edge.files import count_in, lines_of
 from segface_edge.labels import LabelSet, label_set
 from segface_edge.pictures.geometry import UInt8Array
 
@@ -109,7 +109,7 @@ def _partition(root: Path, listing: Listing) -> dict[int, str]:
         words = line.split()
         if not words or (number == 1 and words[0] == "idx"):
             continue
-        if len(words) != 3 or not words[0].isdecimal() or not words[1].isdecimal():
+        if len(words) != 3 or count_in(words[0]) is None or count_in(words[1]) is None:
             listing.found("list", DataError(mapping, f"line {number} is not idx, orig_idx and orig_file", cure))
         elif (photo := int(words[0])) in found:
             listing.found("list", DataError(mapping, f"line {number} names photo {photo} again", cure))

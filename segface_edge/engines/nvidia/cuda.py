@@ -16,6 +16,7 @@ from types import ModuleType
 from typing import Any
 
 from segface_edge.errors import IncompatibleEngineError, MissingDependencyError, SegFaceEdgeError, UsageError
+from segface_edge.files import count_in
 from segface_edge.pictures.geometry import UInt8Array
 
 MIB = 2**20
@@ -178,7 +179,7 @@ def open_cuda(device: str = "cuda", binding: str | None = None) -> Cuda:
         MissingDependencyError: no binding, no driver, no GPU.
     """
     kind, colon, index = device.partition(":")
-    if kind != "cuda" or (colon and not index.isdecimal()):
+    if kind != "cuda" or (colon and count_in(index) is None):
         raise UsageError(f"device {device!r}", "is no NVIDIA GPU", "use cuda or cuda:N")
     if binding is not None and binding not in BINDINGS:
         raise UsageError(f"CUDA binding {binding!r}", "is unknown", f"use one of: {', '.join(BINDINGS)}")

@@ -7,6 +7,7 @@ from importlib import import_module
 from types import ModuleType
 
 from segface_edge.errors import MissingDependencyError, UsageError
+from segface_edge.files import count_in
 
 from .cuda import driver_is_here, is_jetson, no_driver
 
@@ -114,7 +115,8 @@ def numbers(version: str) -> tuple[int, ...]:
     """`10.3.0.26` -> (10, 3, 0, 26); what is no number ends it."""
     found = []
     for part in version.split("."):
-        if not part.isdecimal():
+        number = count_in(part)
+        if number is None:
             break
-        found.append(int(part))
+        found.append(number)
     return tuple(found)

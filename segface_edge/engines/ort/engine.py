@@ -16,6 +16,7 @@ from segface_edge.engines.base import WARP_OUTSIDE, Engine, Output, cores
 from segface_edge.engines.layers import WARMUP, Profile
 from segface_edge.engines.promise import fed, given, promised_tensors
 from segface_edge.errors import IncompatibleEngineError, SegFaceEdgeError, UsageError
+from segface_edge.files import count_in
 from segface_edge.pictures.geometry import UInt8Array
 
 from .bound import BoundSession
@@ -220,6 +221,6 @@ class OrtTensorRTEngine(OrtEngine):
 def _gpu_index(device: str) -> int | None:
     """The GPU's number, None for the CPU."""
     kind, colon, index = device.partition(":")
-    if kind not in ("cpu", "cuda") or (colon and (kind == "cpu" or not index.isdecimal())):
+    if kind not in ("cpu", "cuda") or (colon and (kind == "cpu" or count_in(index) is None)):
         raise UsageError(f"device {device!r}", "is unknown to ONNX Runtime", "use cpu, cuda or cuda:N")
     return None if kind == "cpu" else int(index or 0)

@@ -101,7 +101,7 @@ def parse_video(
         "flicker_percent": smoothing.flicker.to_json() if smoothing else None,
     }
     if isinstance(failed, SegFaceEdgeError):
-        kept = f"; {sink.frames} frames are in {out}" if out is not None and sink.frames else ""
+        kept = f"; {writer.frames} frames are in {out}" if writer is not None and writer.frames else ""
         raise type(failed)(failed.subject, failed.problem + kept, failed.cure) from failed
     if failed is not None:
         raise failed

@@ -22,6 +22,8 @@ from segface_edge.pictures.geometry import UInt8Array
 from .formats import FORMATS, check_video_place
 from .sound import Sound
 
+# Of what is smaller nothing can be finished: FFmpeg crashes the process where it goes on without a file's head.
+_LEAST_KEPT = 4096
 # A disk that is full when a file is finished leaves none: it is looked at before, so often.
 _LEAST_FREE, _FRAMES_A_LOOK = 32 * 2**20, 25
 # Parts of a second that frames' times are written in, and by which two are apart at least.
@@ -93,7 +95,10 @@ class VideoWriter:
         try:
             self._encode(image, seconds)
         except (av.FFmpegError, OSError) as error:
-            raise self._failed(error) from error
+            failed = self._failed(error)
+            if not self._part.exists() or self._part.stat().st_size < _LEAST_KEPT:  # not even its head is there
+                self._output, self.frames = None, 0
+            raise failed from error
         self.frames += 1
 
     def close(self) -> None:
@@ -104,6 +109,8 @@ class VideoWriter:
         """
         if self._output is None:
             self._hidden.close()
+            if self._sound is not None:
+                self._sound.close()
             return
         output, self._output = self._output, None
         whole = True

@@ -105,6 +105,8 @@ def broken(folder: Path, inputs: dict[Path, bytes], *, killed: bool, was_killed:
             if path.name.startswith(".") and not killed:
                 found.append(f"{below} is left over")
             continue
+        if below.parts[0] == "temp" and path.is_dir() and not any(path.iterdir()):
+            continue  # Ctrl-C in Python's own `mkdtemp`
         hidden = any(part.startswith(".") for part in below.parts)
         if below.parts[0] == "temp" or (hidden and not _STAY.fullmatch(path.name)):
             temporary = below.parts[0] == "temp" and (was_killed or "torchinductor" in str(below))

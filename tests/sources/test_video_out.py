@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from segface_edge.errors import InputError, UsageError
+from segface_edge.sources import video_out
 from segface_edge.sources.formats import WRITTEN_SUFFIXES
 from segface_edge.sources.video import Video
 from segface_edge.sources.video_out import VideoWriter
@@ -204,12 +205,30 @@ def test_a_disk_that_is_full_is_one_line(tmp_path: Path, monkeypatch: pytest.Mon
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(writer, "_encode", full)
+    monkeypatch.setattr(video_out, "_LEAST_KEPT", 0)
     with pytest.raises(InputError, match="the disk is full after 1 frames; make room"):
         writer.write(BLACK)
     monkeypatch.setattr(writer, "_finish", full)
     with pytest.raises(InputError, match="the disk is full after 1 frames"):
         writer.close()
     assert sorted(path.name for path in tmp_path.iterdir() if path.name.startswith(".")) == []
+
+
+def test_a_video_whose_head_found_no_room_is_left_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # FFmpeg ends the process where it is asked to go on.
+    writer = VideoWriter(tmp_path / "out.mp4", fps=5)
+    writer.write(BLACK)
+
+    def full(*_: Any) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(writer, "_encode", full)
+    monkeypatch.setattr(writer, "_finish", None)
+    with pytest.raises(InputError, match="the disk is full after 1 frames; make room"):
+        writer.write(BLACK)
+    writer.close()
+    assert writer.frames == 0
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_size_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:

@@ -91,7 +91,7 @@ def open_session(
         if index is None:
             if SUPPORTED:
                 options.add_session_config_entry(OPTION, "1")  # of the session's own threads
-            with flushed():  # what it may set in this one is put back
+            with flushed(), _quiet():  # what it may set in this one is put back
                 session = ort.InferenceSession(
                     content, options, providers=list(providers), disabled_optimizers=left_out, enable_fallback=0
                 )
@@ -182,7 +182,7 @@ def cpu_session(content: bytes, options: ort.SessionOptions) -> ort.InferenceSes
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """A provider that does not load says so in the log of the whole process, over many lines; not in here."""
+    """A provider that does not load, a tensor that has no room, say so in the log of the whole process; not in here."""
     ort.set_default_logger_severity(_SILENT)
     try:
         yield
@@ -211,7 +211,8 @@ def plain_session(content: bytes) -> ort.InferenceSession:
     options.log_severity_level = _SILENT
     options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
     options.intra_op_num_threads = 1
-    return cpu_session(content, options)
+    with _quiet():
+        return cpu_session(content, options)
 
 
 def allocator(index: int) -> Callable[..., Any]:

@@ -133,7 +133,8 @@ def _run(arguments: list[str] | None) -> int:
         error.show()
         return error.exit_code
     except _Terminated:
-        click.echo("stopped", err=True)
+        # On a terminal there may be half a bar.
+        click.echo("\nstopped" if sys.stderr.isatty() else "stopped", err=True)
         return TERMINATED
     except (KeyboardInterrupt, click.Abort):
         click.echo("\nstopped", err=True)  # the terminal has written ^C on this line

@@ -22,7 +22,7 @@ def escaped(text: str) -> str:
 
 def command_section(command: click.Command, name: str, level: int) -> Iterator[str]:
     """A command's own words: usage, what it does, options, examples; those of its commands after it."""
-    context = click.Context(command, info_name=name)
+    context = click.Context(command, info_name=name, **app.context_settings)  # click keeps what it first hears
     words, _, examples = (command.epilog or "").partition("Examples:\n")
     yield f"{'#' * level} `{name}`\n"
     yield f"```text\n{name} {' '.join(command.collect_usage_pieces(context))}\n```\n"
@@ -48,7 +48,7 @@ def command_section(command: click.Command, name: str, level: int) -> Iterator[s
 
 def commands() -> str:
     """Every command."""
-    context = click.Context(app)
+    context = click.Context(app, **app.context_settings)
     parts = []
     for name in COMMANDS:
         command = app.get_command(context, name)

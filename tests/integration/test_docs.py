@@ -128,7 +128,7 @@ def test_what_another_test_runs_is_in_it(block: Block) -> None:
 def check_command(arguments: list[str]) -> None:
     """Options, their values and the number of arguments are a command's; files need not be there."""
     command: click.Command = app
-    context = click.Context(app, info_name="segface-edge")
+    context = click.Context(app, info_name="segface-edge", **app.context_settings)
     rest = list(arguments)
     while isinstance(command, click.Group) and rest and not rest[0].startswith("-"):
         found = command.get_command(context, rest[0])

@@ -103,7 +103,7 @@ def test_every_command_and_option_is_in_the_reference(site: Path) -> None:
     text = (site / "docs" / "commands.html").read_text(encoding="utf-8")
     for name in COMMANDS:
         assert f'id="segface-edge-{name}"' in text, name
-    context = click.Context(app)
+    context = click.Context(app, **app.context_settings)
     for name in COMMANDS:
         command = app.get_command(context, name)
         assert command is not None

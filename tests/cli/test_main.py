@@ -185,6 +185,7 @@ def test_every_example_runs(
         pytest.importorskip("ray", reason="this example needs Ray")
     if "openvino" in line:
         pytest.importorskip("openvino", reason="this example needs openvino")
+        Path("model.param").unlink(missing_ok=True)  # ncnn's, which is read with a model.bin of its own
     if "--triton" in line:
         pytest.importorskip("tritonclient.grpc", reason="a model repository needs tritonclient")
     if "--web" in line:

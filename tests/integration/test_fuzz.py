@@ -8,6 +8,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+from PIL import features
+
 from segface_edge.errors import InputError
 from tests.fuzz.child import problem_of, random_of
 from tests.fuzz.mutate import changed_bytes, changed_document, changed_json, changed_toml
@@ -18,6 +21,8 @@ INPUTS, SEED = 25, 7
 
 def test_a_few_inputs_of_every_kind(root: Path, tmp_path: Path) -> None:
     kinds = [name for name, kind in KINDS.items() if not kind.missing()]
+    if "avif" not in features.get_supported():
+        pytest.skip("seeds of pictures are written with Pillow 11.3 or newer")
     (tmp_path / "at").write_bytes(struct.pack("<qq", 0, 0))
     child = [sys.executable, str(root / "tests" / "fuzz" / "child.py"), ",".join(kinds), str(SEED), "0", str(INPUTS)]
     done = subprocess.run([*child, str(tmp_path)], capture_output=True, text=True, check=False, timeout=300)

@@ -8,20 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from PIL import Image
 
 from segface_edge import zoo
 
 Cli = Callable[..., Any]
-
-
-@pytest.fixture
-def photo(tmp_path: Path) -> Path:
-    """The bundled portrait, small."""
-    path = tmp_path / "photo.png"
-    with Image.open(zoo.PORTRAIT) as picture:
-        picture.resize((120, 160)).save(path)
-    return path
 
 
 @pytest.fixture

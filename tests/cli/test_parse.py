@@ -22,15 +22,6 @@ Cli = Callable[..., Any]
 
 
 @pytest.fixture
-def photo(tmp_path: Path) -> Path:
-    """The bundled portrait, small."""
-    path = tmp_path / "photo.png"
-    with Image.open(zoo.PORTRAIT) as picture:
-        picture.resize((120, 160)).save(path)
-    return path
-
-
-@pytest.fixture
 def photos(tmp_path: Path, photo: Path) -> Path:
     """A folder of two pictures, and what is none."""
     folder = tmp_path / "photos"

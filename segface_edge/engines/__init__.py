@@ -11,6 +11,7 @@ from segface_edge.errors import IncompatibleEngineError, UsageError, missing_ext
 
 from .base import MAX_THREADS, PLAN_SUFFIXES, Engine, Output
 from .fake import FakeEngine
+from .forks import opened
 
 __all__ = ["ENGINES", "MAX_THREADS", "PLAN_SUFFIXES", "Engine", "FakeEngine", "Output"]
 __all__ += ["engine_name", "import_engine", "open_engine"]
@@ -83,13 +84,16 @@ def open_engine(
     if threads is not None and not 1 <= threads <= MAX_THREADS:
         raise UsageError(f"threads {threads}", "is out of range", f"give 1 to {MAX_THREADS}")
     opener = import_engine(model, engine)
-    if spec is None:
-        return opener(Path(model), device=device, threads=threads)
-    if Path(model).suffix.lower() not in PLAN_SUFFIXES:
-        raise UsageError(f"--spec {spec}", f"{model} says what it is itself", "leave it out")
-    from segface_edge.engines.nvidia.spec_file import read_spec
+    options = {}
+    if spec is not None:
+        if Path(model).suffix.lower() not in PLAN_SUFFIXES:
+            raise UsageError(f"--spec {spec}", f"{model} says what it is itself", "leave it out")
+        from segface_edge.engines.nvidia.spec_file import read_spec
 
-    return opener(Path(model), device=device, threads=threads, spec=read_spec(Path(spec)))
+        options["spec"] = read_spec(Path(spec))
+    found = opener(Path(model), device=device, threads=threads, **options)
+    opened(found)
+    return found
 
 
 def engine_name(model: str | PathLike[str], engine: str | None = None) -> str:

@@ -15,6 +15,7 @@ from segface_edge.errors import IncompatibleEngineError, UsageError
 from segface_edge.pictures.geometry import UInt8Array
 from segface_edge.spec import ModelSpec
 
+from .forks import refuse_inherited
 from .layers import Profile
 
 # Frames a call where the model takes any number: bounds the memory of a large batch.
@@ -93,9 +94,10 @@ class Engine(ABC):
                 (`warped.infer_squares` knows which does).
 
         Raises:
-            UsageError: another shape or type.
+            UsageError: another shape or type; this process was forked since the engine was opened.
             IncompatibleEngineError: the model's output contradicts its metadata.
         """
+        refuse_inherited(self, self.source)
         outputs = []
         calls = list(self._in_calls(frames))
         done = 0

@@ -14,6 +14,7 @@ from PIL import Image
 
 from segface_edge import zoo
 from segface_edge.engines import Engine, open_engine
+from segface_edge.engines.forks import is_inherited
 from segface_edge.engines.warped import infer_squares, somewhere
 from segface_edge.errors import UsageError
 from segface_edge.faces import locate as locating
@@ -149,7 +150,7 @@ class FaceParser:
 
         Raises:
             ImageError: the photo cannot be read.
-            UsageError: boxes or landmarks are not that; there are none, and the model warps faces by them.
+            UsageError: boxes or landmarks are not that, or the model warps and has none; the process was forked since.
         """
         return self.parse_batch(
             [photo],
@@ -274,8 +275,9 @@ class FaceParser:
             infer_squares(self._engine, np.full((1, size, size, 3), 128, np.uint8), [somewhere(size)])
 
     def close(self) -> None:
-        """Frees the engine; the parser cannot be used afterwards."""
-        self._engine.close()
+        """Frees the engine; the parser cannot be used afterwards. In a forked child nothing is freed."""
+        if not is_inherited(self._engine):
+            self._engine.close()
 
     def __reduce__(self) -> NoReturn:
         raise TypeError("a FaceParser is not pickled: make one in each process; its results go between them")

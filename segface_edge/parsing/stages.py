@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from segface_edge.engines import Engine
+from segface_edge.engines.forks import refuse_inherited
 from segface_edge.engines.warped import infer_squares, needs_landmarks
 from segface_edge.faces import locate as locating
 from segface_edge.faces.finder import Finder
@@ -75,6 +76,7 @@ class Stages:
 
     def take(self, photo: Photo, *, color: Color = "rgb", boxes: Any = None, landmarks: Any = None) -> Work:
         """A photo, with the faces that are known. Raises ImageError, UsageError."""
+        refuse_inherited(self.engine, self.engine.source)  # before OpenCV, whose threads stayed behind too
         start = perf_counter()
         image = reading.load(photo, color=color, max_pixels=self.max_pixels)
         work = Work(image, decode=perf_counter() - start)

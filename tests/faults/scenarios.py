@@ -99,6 +99,24 @@ def _detector(folder: Path) -> None:
     shutil.copy(zoo.DETECTOR, folder / "by-hand" / "yunet_n_640_640.onnx")
 
 
+def _hub(_: Path) -> None:
+    """A server on the loopback interface that gives the detector as the model `small`."""
+    from segface_edge.zoo.models import MODELS, Model
+    from tests.zoo.served import Serving, serve
+
+    serving = Serving(content=zoo.DETECTOR.read_bytes())
+    serve(serving).handle_error = lambda *_: None  # type: ignore[method-assign]  # callers hang up
+    MODELS["small"] = Model(
+        name="small",
+        what="a test's",
+        terms="none",
+        url=f"{serving.url}/small",
+        file=Path("small.onnx"),
+        sha256=serving.sha256,
+        size=len(serving.content),
+    )
+
+
 def _web(folder: Path) -> None:
     from tests.serving.package import runtime
 
@@ -208,6 +226,12 @@ SCENARIOS: dict[str, Scenario] = {
         ("data", "check", "faces", "--json", "out.json", "--plot", "out.png"), _data, needs=("matplotlib",), slow=True
     ),
     "fetch": Scenario(("models", "fetch", "yunet", "--from", "by-hand", "--json", "out.json"), _detector),
+    "download": Scenario(
+        ("models", "fetch", "small", "--json", "out.json"),
+        lambda _: None,
+        stub=_hub,
+        needs=("requests",),
+    ),
     "import": Scenario(
         ("import", "weights.safetensors", "-o", "out.safetensors", "--json", "out.json"),
         _checkpoint,

@@ -39,7 +39,7 @@ def _video(path: Path) -> None:
 
 
 def _onnx(path: Path) -> None:
-    if path.name not in ("faces.onnx", "yunet.onnx"):  # not of this project
+    if path.name not in ("faces.onnx", "yunet.onnx", "small.onnx"):  # not of this project
         read_metadata(path)
 
 

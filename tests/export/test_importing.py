@@ -215,9 +215,10 @@ def test_a_published_name_brings_its_terms(
     assert "terms of use: by its name: published under the MIT" in told
 
 
-# Of EfficientNet's values the least noise makes other labels, see tests/network/test_golden.py: no export passes.
+# One row of each family, which is what differs in an export. Of EfficientNet's values the least noise makes other
+# labels, see tests/network/test_golden.py: no export passes.
 @pytest.mark.slow
-@pytest.mark.parametrize("row", [row for row in GOLDEN if row != "efficientnet"])
+@pytest.mark.parametrize("row", ["mobilenet", "resnet", "convnext_small", "swin_base", "swinv2_tiny"])
 def test_it_goes_through_every_command_without_an_option(
     row: str, shared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cli: Cli
 ) -> None:

@@ -31,4 +31,4 @@ def test_every_fourth_write_of_parse_goes_wrong(root: Path) -> None:
 def test_some_writes_of_quick_commands_go_wrong(root: Path) -> None:
     quick = ("parse-folder", "parse-video", "label", "info", "bench", "suite", "fetch", "import", "build", "quantize")
     options = [word for name in quick for word in ("--command", name)]
-    assert walk(root, *options, "--every", "29").splitlines()[-1].endswith(" runs, 0 finds")
+    assert walk(root, *options, "--every", "61").splitlines()[-1].endswith(" runs, 0 finds")

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
 from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
-from segface_edge.memory import EVERY, TIMES, GiveBack, malloc_trim
+from segface_edge.memory import GiveBack, malloc_trim
 
 
 class Machine:
@@ -23,10 +24,13 @@ class Machine:
         self.trims += 1
 
 
+EVERY, TIMES = 10.0, 1000.0
+
+
 @pytest.mark.parametrize(("takes", "apart"), [(0.004, EVERY), (0.5, 0.5 * TIMES)])
 def test_it_takes_a_thousandth_of_the_time_at_most(takes: float, apart: float) -> None:
     machine = Machine(takes)
-    give_back = GiveBack(machine.trim, lambda: machine.now)
+    give_back = GiveBack(machine.trim, every=EVERY, times=TIMES, clock=lambda: machine.now)
     at = []
     while machine.now < 3 * apart + EVERY:
         before = machine.trims
@@ -41,7 +45,7 @@ def test_it_takes_a_thousandth_of_the_time_at_most(takes: float, apart: float) -
 
 
 def test_without_glibc_nothing_happens() -> None:
-    GiveBack(None, iter([0.0]).__next__)()
+    GiveBack(None, every=EVERY, times=TIMES, clock=iter([0.0]).__next__)()
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="glibc is Linux's")
@@ -60,3 +64,36 @@ def test_freed_memory_is_the_systems_again() -> None:
     trim()
     assert before - resident() > 50_000_000
     assert len(pinned) == 40
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="glibc is Linux's")
+def test_threads_share_one_heap_where_that_is_asked_for() -> None:
+    if malloc_trim() is None:
+        pytest.skip("the C library is not glibc")
+    # What a heap of a thread's own is: 64 MiB of addresses, of which most may not be touched.
+    program = """
+import sys, threading
+from pathlib import Path
+from segface_edge.memory import one_heap
+
+if sys.argv[1] == "one":
+    assert one_heap()
+barrier, kept = threading.Barrier(8), []
+
+def allocate():
+    kept.append([bytes(50_000) for _ in range(100)])
+    barrier.wait()
+
+threads = [threading.Thread(target=allocate) for _ in range(8)]
+[thread.start() for thread in threads]
+[thread.join() for thread in threads]
+ends = [line.split()[0].split("-") for line in Path("/proc/self/maps").read_text().splitlines() if "---p" in line]
+print(sum(2**25 < int(last, 16) - int(first, 16) < 2**26 for first, last in ends))
+"""
+    found = {
+        how: int(
+            subprocess.run([sys.executable, "-c", program, how], capture_output=True, text=True, check=True).stdout
+        )
+        for how in ("one", "many")
+    }
+    assert found["one"] == 0 < found["many"]

@@ -85,8 +85,10 @@ def command(
         if (error.name or "").partition(".")[0] != "pyarrow":
             raise
         raise missing_extra("pyarrow", "label", "segface-edge label") from error
+    from segface_edge.memory import one_heap
     from segface_edge.parsing.choice import BUNDLED
 
+    one_heap()
     options |= (model or BUNDLED).options(model=model and model.file, device=device, threads=threads, spec=spec)
     pool = _pool(address, workers, num_cpus, num_gpus, options)
     check_json(json_to)

@@ -110,6 +110,7 @@ def command(
     Bad pictures among several are listed and skipped; the exit code is then 1.
     """
     from segface_edge.labels import label_set
+    from segface_edge.memory import one_heap
     from segface_edge.parsing.choice import BUNDLED
     from segface_edge.parsing.parser import FaceParser
     from segface_edge.parsing.stream import lanes
@@ -120,6 +121,7 @@ def command(
     from .photos import parse_photos
     from .video import describe, parse_video
 
+    one_heap()
     if out == "" or (out is None and json_to is None and lines_to is None and not show):
         raise UsageError("parse", "has nowhere to put its result", "give -o OUT or --json -")
     to_output = {"-o -": out == "-", "--json -": json_to == "-", "--jsonl -": str(lines_to) == "-"}

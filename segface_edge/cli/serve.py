@@ -102,6 +102,7 @@ def command(
     _check_packages()
     from segface_edge.engines import open_engine
     from segface_edge.engines.base import cores
+    from segface_edge.memory import one_heap
     from segface_edge.parsing.choice import BUNDLED
     from segface_edge.parsing.parser import FaceParser
     from segface_edge.parsing.stream import lanes
@@ -111,6 +112,7 @@ def command(
     from segface_edge.serving.settings import MEGABYTE, Settings
     from segface_edge.serving.sharing import Lanes, SharedEngine
 
+    one_heap()
     with ExitStack() as stack:
         listening = stack.enter_context(server.bind(host, port))
         at, loopback = server.address_of(listening), server.is_loopback(listening)

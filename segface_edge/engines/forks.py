@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+from typing import Protocol
 from weakref import WeakSet
 
 from segface_edge.errors import UsageError
+from segface_edge.memory import after_close
 
 # Opened by this process or one that it was forked from; and those of the latter.
 _open: WeakSet[object] = WeakSet()
@@ -14,24 +16,33 @@ _inherited: WeakSet[object] = WeakSet()
 _held: list[dict[str, object]] = []
 
 
+class Closing(Protocol):
+    """What is closed."""
+
+    def close(self) -> None:
+        """Frees what it holds."""
+
+
 def opened(engine: object) -> None:
     """Remembers an engine, in case that this process is forked."""
     _open.add(engine)
 
 
-def is_inherited(engine: object) -> bool:
-    """Whether the engine was opened before this process was forked."""
-    return engine in _inherited
-
-
 def refuse_inherited(engine: object, source: str) -> None:
     """Raises UsageError where the engine, of this file, was opened before this process was forked."""
-    if is_inherited(engine):
+    if engine in _inherited:
         raise UsageError(
             source,
             "was opened before this process was forked, and its threads stayed behind",
             "make parsers after the fork, or start processes by spawn: docs/threads.md",
         )
+
+
+def close(engine: Closing) -> None:
+    """Frees an engine of this process; one that was inherited stays as it is."""
+    if engine not in _inherited:
+        engine.close()
+        after_close()
 
 
 def _in_child() -> None:

@@ -13,8 +13,7 @@ import numpy as np
 from PIL import Image
 
 from segface_edge import zoo
-from segface_edge.engines import Engine, open_engine
-from segface_edge.engines.forks import is_inherited
+from segface_edge.engines import Engine, forks, open_engine
 from segface_edge.engines.warped import infer_squares, somewhere
 from segface_edge.errors import UsageError
 from segface_edge.faces import locate as locating
@@ -276,8 +275,7 @@ class FaceParser:
 
     def close(self) -> None:
         """Frees the engine; the parser cannot be used afterwards. In a forked child nothing is freed."""
-        if not is_inherited(self._engine):
-            self._engine.close()
+        forks.close(self._engine)
 
     def __reduce__(self) -> NoReturn:
         raise TypeError("a FaceParser is not pickled: make one in each process; its results go between them")

@@ -18,7 +18,7 @@ from segface_edge.faces.finder import Finder
 from segface_edge.faces.locate import Located
 from segface_edge.faces.steady import Steady
 from segface_edge.faces.watch import Watch
-from segface_edge.memory import give_back
+from segface_edge.memory import after_work
 from segface_edge.pictures import fitting, reading
 from segface_edge.pictures.framing import fit_square, square_of
 from segface_edge.pictures.geometry import FaceBox, Fitted, UInt8Array
@@ -146,7 +146,7 @@ class Stages:
         )
         seconds = {"decode": work.decode, "locate": work.locate, "fit": work.fit, "inference": work.inference}
         seconds["restore"] = perf_counter() - start
-        give_back()
+        after_work()
         spec = self.engine.spec
         return FaceParse(
             image=work.image,

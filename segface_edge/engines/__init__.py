@@ -11,7 +11,6 @@ from segface_edge.errors import IncompatibleEngineError, UsageError, missing_ext
 
 from .base import MAX_THREADS, PLAN_SUFFIXES, Engine, Output
 from .fake import FakeEngine
-from .forks import opened
 
 __all__ = ["ENGINES", "MAX_THREADS", "PLAN_SUFFIXES", "Engine", "FakeEngine", "Output"]
 __all__ += ["engine_name", "import_engine", "open_engine"]
@@ -91,9 +90,7 @@ def open_engine(
         from segface_edge.engines.nvidia.spec_file import read_spec
 
         options["spec"] = read_spec(Path(spec))
-    found = opener(Path(model), device=device, threads=threads, **options)
-    opened(found)
-    return found
+    return opener(Path(model), device=device, threads=threads, **options)
 
 
 def engine_name(model: str | PathLike[str], engine: str | None = None) -> str:

@@ -7,6 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from types import TracebackType
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -15,8 +16,11 @@ from segface_edge.errors import IncompatibleEngineError, UsageError
 from segface_edge.pictures.geometry import UInt8Array
 from segface_edge.spec import ModelSpec
 
-from .forks import refuse_inherited
+from .forks import is_inherited, made, refuse_inherited
 from .layers import Profile
+
+if TYPE_CHECKING:  # Python 3.11 has it
+    from typing_extensions import Self
 
 # Frames a call where the model takes any number: bounds the memory of a large batch.
 MAX_BATCH = 8
@@ -66,6 +70,12 @@ class Engine(ABC):
     max_batch: int = MAX_BATCH
     gives_views: bool = False
 
+    def __new__(cls, *_: object, **__: object) -> Self:
+        """Of every engine, whatever its own `__init__` does."""
+        engine = super().__new__(cls)
+        made(engine)
+        return engine
+
     @abstractmethod
     def run(self, frames: UInt8Array) -> Output:
         """Runs frames, (N, S, S, 3) uint8 RGB, where N is the model's batch, or any number if that is open."""
@@ -84,6 +94,11 @@ class Engine(ABC):
 
     def close(self) -> None:  # noqa: B027 - nothing to free is a fine default
         """Frees what the engine holds; it cannot be used afterwards."""
+
+    def release(self) -> None:
+        """`close`, but for a forked child's, which would wait for threads that it has not."""
+        if not is_inherited(self):
+            self.close()
 
     def infer(self, frames: UInt8Array, landmarks: npt.NDArray[np.float32] | None = None) -> Output:
         """Runs any number N >= 1 of frames, in calls of the size that the model takes.
@@ -194,7 +209,7 @@ class Engine(ABC):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.close()
+        self.release()
 
 
 def _copied(output: Output) -> Output:

@@ -3,34 +3,32 @@
 from __future__ import annotations
 
 import os
-from typing import Protocol
-from weakref import WeakSet
+from weakref import WeakValueDictionary
 
 from segface_edge.errors import UsageError
-from segface_edge.memory import after_close
 
-# Opened by this process or one that it was forked from; and those of the latter.
-_open: WeakSet[object] = WeakSet()
-_inherited: WeakSet[object] = WeakSet()
-# What the latter hold. A session that is freed waits for its threads, in a child without end.
+_PROCESS = "_made_in_process"
+# By their ids: an engine may be unhashable, or equal to another.
+_engines: WeakValueDictionary[int, object] = WeakValueDictionary()
+# What inherited ones hold. A session that is freed waits for its threads, in a child without end.
 _held: list[dict[str, object]] = []
 
 
-class Closing(Protocol):
-    """What is closed."""
+def made(engine: object) -> None:
+    """Remembers in which process an engine was made; a copy of it takes that along."""
+    vars(engine)[_PROCESS] = os.getpid()
+    _engines[id(engine)] = engine
 
-    def close(self) -> None:
-        """Frees what it holds."""
 
-
-def opened(engine: object) -> None:
-    """Remembers an engine, in case that this process is forked."""
-    _open.add(engine)
+def is_inherited(engine: object) -> bool:
+    """Whether the engine was made before this process was forked."""
+    process = getattr(engine, _PROCESS, None)
+    return process is not None and process != os.getpid()
 
 
 def refuse_inherited(engine: object, source: str) -> None:
-    """Raises UsageError where the engine, of this file, was opened before this process was forked."""
-    if engine in _inherited:
+    """Raises UsageError where the engine, of this file, was made before this process was forked."""
+    if is_inherited(engine):
         raise UsageError(
             source,
             "was opened before this process was forked, and its threads stayed behind",
@@ -38,18 +36,8 @@ def refuse_inherited(engine: object, source: str) -> None:
         )
 
 
-def close(engine: Closing) -> None:
-    """Frees an engine of this process; one that was inherited stays as it is."""
-    if engine not in _inherited:
-        engine.close()
-        after_close()
-
-
 def _in_child() -> None:
-    for engine in _open:
-        if engine not in _inherited:
-            _inherited.add(engine)
-            _held.append(dict(vars(engine)))
+    _held.extend(dict(vars(engine)) for engine in list(_engines.values()))
 
 
 if hasattr(os, "register_at_fork"):

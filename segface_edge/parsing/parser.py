@@ -13,13 +13,14 @@ import numpy as np
 from PIL import Image
 
 from segface_edge import zoo
-from segface_edge.engines import Engine, forks, open_engine
+from segface_edge.engines import Engine, open_engine
 from segface_edge.engines.warped import infer_squares, somewhere
 from segface_edge.errors import UsageError
 from segface_edge.faces import locate as locating
 from segface_edge.faces.finder import LOOK
 from segface_edge.faces.steady import Steady
 from segface_edge.labels import LabelSet
+from segface_edge.memory import after_close
 from segface_edge.pictures import reading
 from segface_edge.pictures.address import is_address
 from segface_edge.pictures.reading import Color, Photo
@@ -275,7 +276,8 @@ class FaceParser:
 
     def close(self) -> None:
         """Frees the engine; the parser cannot be used afterwards. In a forked child nothing is freed."""
-        forks.close(self._engine)
+        self._engine.release()
+        after_close()
 
     def __reduce__(self) -> NoReturn:
         raise TypeError("a FaceParser is not pickled: make one in each process; its results go between them")

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from segface_edge.engines import Engine, Output
+from segface_edge.engines.forks import refuse_inherited
 from segface_edge.errors import UsageError
 from segface_edge.pictures.geometry import UInt8Array
 
@@ -92,8 +93,9 @@ class SharedEngine(Engine):
         """As of the engine itself, which raises what it raises; waits for its turn.
 
         Raises:
-            UsageError: another shape or type; it is closed.
+            UsageError: another shape or type; it is closed; this process was forked since.
         """
+        refuse_inherited(self, self.source)
         self.check(frames)  # what is wrong with one caller's frames must not fail the others' call
         asked = _Asked(frames, landmarks)
         with self._changed:

@@ -8,10 +8,9 @@ Three at once, each in a process of its own, for all of the minutes:
 - `serve`: `segface-edge serve` under the load of photos, of bytes that are no photo, of callers that hang up amid
   their photo, and of a live page that comes, sends 40 frames and goes.
 
-All threads share a heap, as in the commands `parse`, `serve` and `label`, or with MALLOC_ARENA_MAX=1 in a program of
-yours. Resident memory, open files (sockets too) and threads are read every few seconds. The first fifth of time is
-warm-up. Asked of what is left: the median of its last quarter less than 5 MB over the median of its first, and no
-more files or threads.
+All three keep small as the commands `parse`, `serve` and `label` do (`segface_edge/memory.py`). Resident memory, open
+files (sockets too) and threads are read every few seconds. The first fifth of time is warm-up. Asked of what is left:
+the median of its last quarter less than 5 MB over the median of its first, and no more files or threads.
 
 Writes results/soak/soak.json and soak.png. Exit code 1 where anything grew. Needs psutil, and the extras `serve` and
 `plot`.
@@ -50,7 +49,7 @@ from segface_edge import FaceParser, zoo
 from segface_edge.bench.machine import environment
 from segface_edge.errors import ImageError
 from segface_edge.files import make_folder, write_whole
-from segface_edge.memory import one_heap
+from segface_edge.memory import keep_small
 from segface_edge.plots.figure import PLAIN, save_figure
 from segface_edge.sources.video_out import VideoWriter
 
@@ -160,7 +159,7 @@ def photos(seed: int) -> Iterator[bytes]:
 
 def stream(stop: Event, count: Counter) -> None:
     """One parser for all of the time."""
-    one_heap()
+    keep_small()
     source = photos(1)
     with tempfile.TemporaryDirectory() as folder, FaceParser(threads=1) as parser:
         clip = Path(folder) / "clip.mp4"
@@ -183,7 +182,7 @@ def stream(stop: Event, count: Counter) -> None:
 
 def cycles(stop: Event, count: Counter) -> None:
     """A parser for each photo."""
-    one_heap()
+    keep_small()
     source = photos(2)
     while not stop.is_set():
         content = next(source)

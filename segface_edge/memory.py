@@ -1,49 +1,70 @@
-"""Memory that was freed, given back to the system from time to time.
+"""Memory of a process that parses for long: what was freed goes back to the system, and threads share a heap.
 
-glibc gives back what lies at its heap's end. What is freed between blocks in use it keeps, for blocks that fit, and
+glibc gives back what lies at a heap's end. What is freed between blocks in use it keeps, for blocks that fit, and
 photos of ever other sizes leave ever more of it, in each of the heaps that it makes for threads: `benchmarks/soak.py`
-saw 27 to 75 MB in half an hour, while what is in use stayed as it was.
+saw a process grow for half an hour, while what was in use stayed as it was.
 """
 
 from __future__ import annotations
 
 import ctypes
+import os
 import time
 from collections.abc import Callable
 
-# glibc's malloc.h.
-_M_ARENA_MAX = -8
+# glibc's malloc.h, and what says the same in the environment.
+_M_ARENA_MAX, _ARENA_MAX = -8, "MALLOC_ARENA_MAX"
 
 
 class GiveBack:
     """Called after each piece of work; now and then it gives memory back. Threads may share it.
 
     Args:
-        trim: gives back; None: nothing is done.
         every: seconds between two times, at least.
         times: so many times as long as it took, at least: the share of time that it may take.
         clock: seconds, monotonic.
+
+    Attributes:
+        trim: gives back; None: nothing is done.
     """
 
-    def __init__(
-        self,
-        trim: Callable[[], object] | None,
-        *,
-        every: float,
-        times: float,
-        clock: Callable[[], float] = time.monotonic,
-    ) -> None:
-        self._trim, self._every, self._times, self._clock = trim, every, times, clock
+    def __init__(self, *, every: float, times: float, clock: Callable[[], float] = time.monotonic) -> None:
+        self.trim: Callable[[], object] | None = None
+        self._every, self._times, self._clock = every, times, clock
         self._due = clock() + every
 
     def __call__(self) -> None:
         """Gives back, where it is time."""
-        if self._trim is None or (start := self._clock()) < self._due:
+        if self.trim is None or (start := self._clock()) < self._due:
             return
         self._due = start + self._every  # another thread need not
-        self._trim()
+        self.trim()
         now = self._clock()
         self._due = now + max(self._every, self._times * (now - start))
+
+
+# After a photo: 3 to 5 ms, a thousandth of the time at most. After a model was closed: its opening has left more.
+after_work = GiveBack(every=10.0, times=1000.0)
+after_close = GiveBack(every=1.0, times=100.0)
+
+
+def keep_small() -> bool:
+    """Keeps this process small: for one whose work is to parse, as of `parse`, `serve` and `label`.
+
+    A heap for all threads, where MALLOC_ARENA_MAX does not say otherwise; and memory that parsers have freed is given
+    back now and then, for which all other threads wait that ask for memory. To be called early: heaps that threads have
+    already stay.
+
+    Returns:
+        Whether the C library is glibc, the only one that this is for.
+    """
+    trim, mallopt = malloc_trim(), _of_glibc("mallopt")
+    if trim is None or mallopt is None:
+        return False
+    if _ARENA_MAX not in os.environ:
+        mallopt(_M_ARENA_MAX, 1)
+    after_work.trim = after_close.trim = trim
+    return True
 
 
 def malloc_trim() -> Callable[[], object] | None:
@@ -52,26 +73,9 @@ def malloc_trim() -> Callable[[], object] | None:
     return None if trim is None else lambda: trim(0)
 
 
-def one_heap() -> bool:
-    """Has all threads of this process share glibc's heap: for a process that is ours and runs for long.
-
-    To be called before there are threads. As MALLOC_ARENA_MAX=1 in the environment.
-
-    Returns:
-        Whether they do now; False where the C library is another one.
-    """
-    mallopt = _of_glibc("mallopt")
-    return mallopt is not None and bool(mallopt(_M_ARENA_MAX, 1))
-
-
 def _of_glibc(name: str) -> Callable[..., int] | None:
     try:
         found: Callable[..., int] = getattr(ctypes.CDLL(None), name)
     except (AttributeError, OSError, TypeError):
         return None
     return found
-
-
-# After a photo: 3 to 5 ms, a thousandth of the time at most. After a model was closed: its opening has left more.
-after_work = GiveBack(malloc_trim(), every=10.0, times=1000.0)
-after_close = GiveBack(malloc_trim(), every=1.0, times=100.0)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from segface_edge.memory import GiveBack, malloc_trim
+from segface_edge.memory import GiveBack, keep_small, malloc_trim
 
 
 class Machine:
@@ -30,7 +30,8 @@ EVERY, TIMES = 10.0, 1000.0
 @pytest.mark.parametrize(("takes", "apart"), [(0.004, EVERY), (0.5, 0.5 * TIMES)])
 def test_it_takes_a_thousandth_of_the_time_at_most(takes: float, apart: float) -> None:
     machine = Machine(takes)
-    give_back = GiveBack(machine.trim, every=EVERY, times=TIMES, clock=lambda: machine.now)
+    give_back = GiveBack(every=EVERY, times=TIMES, clock=lambda: machine.now)
+    give_back.trim = machine.trim
     at = []
     while machine.now < 3 * apart + EVERY:
         before = machine.trims
@@ -44,8 +45,13 @@ def test_it_takes_a_thousandth_of_the_time_at_most(takes: float, apart: float) -
     assert machine.trims * takes <= machine.now / TIMES + takes
 
 
-def test_without_glibc_nothing_happens() -> None:
-    GiveBack(None, every=EVERY, times=TIMES, clock=iter([0.0]).__next__)()
+def test_nothing_is_given_back_where_nobody_asked_for_it() -> None:
+    GiveBack(every=0.0, times=0.0, clock=iter([0.0]).__next__)()
+
+
+def test_without_glibc_it_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("segface_edge.memory.ctypes.CDLL", lambda _: object())
+    assert not keep_small()
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="glibc is Linux's")
@@ -74,15 +80,15 @@ def test_threads_share_one_heap_where_that_is_asked_for() -> None:
     program = """
 import sys, threading
 from pathlib import Path
-from segface_edge.memory import one_heap
+from segface_edge.memory import keep_small
 
 if sys.argv[1] == "one":
-    assert one_heap()
+    assert keep_small()
 barrier, kept = threading.Barrier(8), []
 
 def allocate():
     kept.append([bytes(50_000) for _ in range(100)])
-    barrier.wait()
+    barrier.wait(60)
 
 threads = [threading.Thread(target=allocate) for _ in range(8)]
 [thread.start() for thread in threads]
@@ -90,10 +96,13 @@ threads = [threading.Thread(target=allocate) for _ in range(8)]
 ends = [line.split()[0].split("-") for line in Path("/proc/self/maps").read_text().splitlines() if "---p" in line]
 print(sum(2**25 < int(last, 16) - int(first, 16) < 2**26 for first, last in ends))
 """
-    found = {
-        how: int(
-            subprocess.run([sys.executable, "-c", program, how], capture_output=True, text=True, check=True).stdout
-        )
-        for how in ("one", "many")
-    }
-    assert found["one"] == 0 < found["many"]
+    bare = {name: value for name, value in os.environ.items() if name not in ("MALLOC_ARENA_MAX", "GLIBC_TUNABLES")}
+
+    def heaps(how: str, **environment: str) -> int:
+        line = [sys.executable, "-c", program, how]
+        ran = subprocess.run(line, env=bare | environment, capture_output=True, text=True, check=True, timeout=120)
+        return int(ran.stdout)
+
+    many = heaps("many")
+    assert heaps("one") == 0 < many
+    assert heaps("one", MALLOC_ARENA_MAX="64") == many  # who says it otherwise is asked

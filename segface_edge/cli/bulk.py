@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from segface_edge.errors import UsageError, missing_extra
+from segface_edge.memory import keep_small
 
 from .options import HELP_MODEL, ModelWord, check_json, face_options, json_option, model_options, progress_bar, say
 
@@ -76,6 +77,7 @@ def command(
     SOURCE is a picture, a folder, a glob, a list (.txt), an address or a Parquet file. A bad picture is a row with an
     error, and the exit code is 0.
     """
+    keep_small()
     try:
         from segface_edge.labelling.photos import find
         from segface_edge.labelling.places import Places
@@ -85,10 +87,8 @@ def command(
         if (error.name or "").partition(".")[0] != "pyarrow":
             raise
         raise missing_extra("pyarrow", "label", "segface-edge label") from error
-    from segface_edge.memory import one_heap
     from segface_edge.parsing.choice import BUNDLED
 
-    one_heap()
     options |= (model or BUNDLED).options(model=model and model.file, device=device, threads=threads, spec=spec)
     pool = _pool(address, workers, num_cpus, num_gpus, options)
     check_json(json_to)

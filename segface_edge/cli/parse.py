@@ -10,6 +10,7 @@ import click
 
 from segface_edge.engines.base import cores
 from segface_edge.errors import UsageError
+from segface_edge.memory import keep_small
 
 from .options import HELP_MODEL, ModelWord, face_options, json_option, model_options, say
 
@@ -109,8 +110,8 @@ def command(
 
     Bad pictures among several are listed and skipped; the exit code is then 1.
     """
+    keep_small()
     from segface_edge.labels import label_set
-    from segface_edge.memory import one_heap
     from segface_edge.parsing.choice import BUNDLED
     from segface_edge.parsing.parser import FaceParser
     from segface_edge.parsing.stream import lanes
@@ -121,7 +122,6 @@ def command(
     from .photos import parse_photos
     from .video import describe, parse_video
 
-    one_heap()
     if out == "" or (out is None and json_to is None and lines_to is None and not show):
         raise UsageError("parse", "has nowhere to put its result", "give -o OUT or --json -")
     to_output = {"-o -": out == "-", "--json -": json_to == "-", "--jsonl -": str(lines_to) == "-"}

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import click
 
 from segface_edge.errors import missing_extra
+from segface_edge.memory import keep_small
 
 from .options import HELP_MODEL, ModelWord, face_options, model_options
 
@@ -100,9 +101,9 @@ def command(
 ) -> None:
     """Serve a model over HTTP: photos, a live page for the browser's camera, the Open Inference Protocol."""
     _check_packages()
+    keep_small()
     from segface_edge.engines import open_engine
     from segface_edge.engines.base import cores
-    from segface_edge.memory import one_heap
     from segface_edge.parsing.choice import BUNDLED
     from segface_edge.parsing.parser import FaceParser
     from segface_edge.parsing.stream import lanes
@@ -112,7 +113,6 @@ def command(
     from segface_edge.serving.settings import MEGABYTE, Settings
     from segface_edge.serving.sharing import Lanes, SharedEngine
 
-    one_heap()
     with ExitStack() as stack:
         listening = stack.enter_context(server.bind(host, port))
         at, loopback = server.address_of(listening), server.is_loopback(listening)

@@ -17,7 +17,7 @@ from segface_edge.export.targets.run import convert_file
 from segface_edge.export.targets.table import DEFAULT, TARGETS, check_installed
 
 FACES = 20
-# Released models and targets: the default model goes to all; the other, of stride 4, to those that take a second a
+# Released models and targets: the default model goes to all; others, of stride 4, to those that take a second a
 # photo and not ten.
 PAIRS = [(zoo.DEFAULT_BACKBONE, name) for name in TARGETS if name != DEFAULT]
 PAIRS += [

@@ -29,6 +29,17 @@ def test_every_fourth_write_of_parse_goes_wrong(root: Path) -> None:
 
 @pytest.mark.slow
 def test_some_writes_of_quick_commands_go_wrong(root: Path) -> None:
-    quick = ("parse-folder", "parse-video", "label", "info", "bench", "suite", "fetch", "import", "build", "quantize")
+    quick = (
+        "parse-folder",
+        "parse-video",
+        "label",
+        "info",
+        "bench",
+        "suite",
+        "download",
+        "import",
+        "build",
+        "quantize",
+    )
     options = [word for name in quick for word in ("--command", name)]
     assert walk(root, *options, "--every", "61").splitlines()[-1].endswith(" runs, 0 finds")

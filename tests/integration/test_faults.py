@@ -1,4 +1,4 @@
-"""Writes that go wrong, by `tests/faults/walk.py`: here some of them; all of them take a quarter of an hour."""
+"""Writes that go wrong, by `tests/faults/walk.py`: here some of them; all of them take an hour and more."""
 
 from __future__ import annotations
 

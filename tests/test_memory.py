@@ -103,6 +103,6 @@ print(sum(2**25 < int(last, 16) - int(first, 16) < 2**26 for first, last in ends
         ran = subprocess.run(line, env=bare | environment, capture_output=True, text=True, check=True, timeout=120)
         return int(ran.stdout)
 
-    many = heaps("many")
-    assert heaps("one") == 0 < many
-    assert heaps("one", MALLOC_ARENA_MAX="64") == many  # who says it otherwise is asked
+    assert heaps("one") == 0
+    assert heaps("many") > 0
+    assert heaps("one", MALLOC_ARENA_MAX="64") > 0  # who says it otherwise is heard

@@ -182,8 +182,8 @@ def walk(name: str, kinds: Sequence[str], every: int, base: Path) -> tuple[int, 
     found = [f"without a fault: {problem}" for problem in whole()]
     runs = 1
     for number, kind in enumerate(kinds):
-        # Of some points, each kind has others, from the first to the last.
-        first = (number * len(counted.points) // len(kinds)) % every
+        # Of some points, each kind has others, from the first to the last; odd steps, which miss no place of `every`.
+        first = number * (len(counted.points) // len(kinds) | 1) % min(every, len(counted.points))
         for place in [0] if kind == PIPE else range(first, len(counted.points), every):
             where = f"{kind} at {counted.points[place]}"
             ran = _run_in(work, fresh, scenario.line, scenario, logs, kind, place)

@@ -132,10 +132,12 @@ import numpy as np
 from segface_edge import FaceParser, zoo
 from segface_edge.engines.ort.engine import OrtEngine
 from segface_edge.errors import UsageError
+from segface_edge.serving.sharing import SharedEngine
 
 warnings.simplefilter("ignore")  # Python 3.12 and later: that there are threads
 parser, other = FaceParser(threads=2), FaceParser(OrtEngine(zoo.DEFAULT_MODEL, threads=2))
 labels = parser(zoo.PORTRAIT).labels
+shared = SharedEngine(parser.engine)
 squares = np.zeros((1, parser.spec.size, parser.spec.size, 3), np.uint8)
 reads, writes = os.pipe()
 if os.fork() == 0:
@@ -148,6 +150,7 @@ if os.fork() == 0:
             lambda: list(parser.stream([zoo.PORTRAIT])),
             lambda: parser.warmup(),
             lambda: parser.engine.infer(squares),
+            lambda: shared.infer(squares),
         ):
             try:
                 call()
@@ -163,6 +166,7 @@ if os.fork() == 0:
 os.close(writes)
 child = os.wait()[1]
 print(child, os.read(reads, 99).decode(), (parser(zoo.PORTRAIT).labels == labels).all())
+shared.close()
 """
 
 
@@ -184,7 +188,7 @@ def test_each_process_makes_its_own(method: str, tmp_path: Path) -> None:
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no forks here")
 def test_a_forked_child_is_told_and_the_parent_goes_on(tmp_path: Path) -> None:
-    assert output(tmp_path, FORKED) == "0 [True, True, True, True, True] True"
+    assert output(tmp_path, FORKED) == "0 [True, True, True, True, True, True] True"
 
 
 def test_each_rule_names_its_test(root: Path) -> None:

@@ -48,7 +48,7 @@ class GiveBack:
         self._due = now + max(self._every, self._times * (now - start))
 
 
-# After a photo: 3 to 5 ms, a thousandth of the time at most. After a model was closed: its opening has left more.
+# After a photo: milliseconds, a thousandth of the time at most. After a model was closed: its opening has left more.
 after_work = GiveBack(every=10.0, times=1000.0)
 after_close = GiveBack(every=1.0, times=100.0)
 

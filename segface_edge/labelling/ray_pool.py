@@ -23,6 +23,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from segface_edge import __version__
 from segface_edge.engines.base import cores
 from segface_edge.errors import ImageError, IncompatibleEngineError, InputError, SegFaceEdgeError
+from segface_edge.memory import keep_small
 
 from .photos import Photos, split
 from .places import Places, first_line
@@ -158,6 +159,7 @@ def _actor(options: Options, what: dict[str, Any], places: Places, ledger: str) 
 
     class LabellingActor:
         def __init__(self) -> None:
+            keep_small()
             self.labeller: Labeller | None = None
             self.begun = ray.get_actor(ledger)
 

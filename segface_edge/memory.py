@@ -12,11 +12,12 @@ import os
 import time
 from collections.abc import Callable
 
-# glibc's malloc.h: setting -> what says the same in the environment, and the value. Blocks of 4 MB, a model's and the
-# largest photos', are the system's own, which takes them back at once: left to itself, glibc moves that bound to 32 MB.
+# glibc's malloc.h: setting -> what says the same in the environment, and the value. Blocks of 1 MB, a model's and
+# photos', are the system's own, which takes them back at once: left to itself, glibc moves that bound to 32 MB. At 4 MB
+# photos of ever other sizes left ever more holes in the heap.
 _SETTINGS = {
     -8: ("MALLOC_ARENA_MAX", 1),
-    -3: ("MALLOC_MMAP_THRESHOLD_", 4 * 2**20),
+    -3: ("MALLOC_MMAP_THRESHOLD_", 2**20),
     -1: ("MALLOC_TRIM_THRESHOLD_", 8 * 2**20),
 }
 
@@ -48,8 +49,10 @@ class GiveBack:
         self._due = now + max(self._every, self._times * (now - start))
 
 
-# After a photo: milliseconds, a thousandth of the time at most. After a model was closed: its opening has left more.
-after_work = GiveBack(every=10.0, times=1000.0)
+# After a photo: milliseconds, half a hundredth of the time at most. What is free between two times is touched again, and
+# the more holes there are the more of it: at every ten seconds a server's memory rose with its holes. After a model was
+# closed: its opening has left more.
+after_work = GiveBack(every=2.0, times=200.0)
 after_close = GiveBack(every=1.0, times=100.0)
 
 

@@ -49,8 +49,8 @@ class GiveBack:
         self._due = now + max(self._every, self._times * (now - start))
 
 
-# After a photo: milliseconds, half a hundredth of the time at most. What is free between two times is touched again, and
-# the more holes there are the more of it: at every ten seconds a server's memory rose with its holes. After a model was
+# After a photo: milliseconds, half a hundredth of the time at most. Between two times what is free is touched again,
+# the more holes there are the more of it: at every ten seconds a server's memory rose with them. After a model was
 # closed: its opening has left more.
 after_work = GiveBack(every=2.0, times=200.0)
 after_close = GiveBack(every=1.0, times=100.0)

@@ -178,11 +178,12 @@ def front_figure(
     with mpl.rc_context(PLAIN):
         figure = Figure((5.6 * len(titles), 4.6), layout="constrained")
         panels = figure.subplots(1, len(titles), sharey=True, squeeze=False)[0]
+        colours = {name: f"C{i % 10}" for i, name in enumerate(points)}
         for panel, (axes, title) in enumerate(zip(panels, titles, strict=True)):
-            for i, (name, found) in enumerate(points.items()):
+            # From left to right, in turn above and below: two of the same F1 may stand side by side.
+            for i, (name, found) in enumerate(sorted(points.items(), key=lambda point: point[1][panel])):
                 milliseconds, f1 = found[panel]
-                axes.plot(milliseconds, 100 * f1, "o", color=f"C{i % 10}", markersize=8)
-                # In turn above and below: two of the same F1 stand side by side.
+                axes.plot(milliseconds, 100 * f1, "o", color=colours[name], markersize=8)
                 _note(axes, milliseconds, 100 * f1, f"{name}\n{100 * f1:.1f}, {milliseconds:.0f} ms", below=i % 2 == 1)
             for name, times in lines.items():
                 axes.axvline(times[panel], color="grey", linestyle="--", linewidth=1)

@@ -18,6 +18,7 @@ from PIL import Image
 
 from segface_edge import FaceParser, zoo
 from segface_edge.bench.choice import openers
+from segface_edge.bench.report import all_rows
 from segface_edge.bench.run import bench
 from segface_edge.bench.scenarios import Scenario
 from segface_edge.datasets.opening import folder
@@ -93,6 +94,17 @@ class Card:
         text = self.path.read_text(encoding="utf-8")
         write_whole(self.path, with_front_matter(text, self.name, metrics).encode())
 
+    def write_latency(self, timed: dict[str, Any], metrics: dict[str, Any]) -> None:
+        """The metrics with the times of each size, the card's tables, and the picture."""
+        for entry, row in zip(metrics["sizes"], all_rows(timed), strict=True):
+            entry["frame_ms"] = row["latency_ms"]["p50"]
+        metrics["latency"] = {"threads": THREADS, "machine": timed["environment"]["cpu"]}
+        write_whole(self.metrics, (json.dumps(metrics, indent=2) + "\n").encode())
+        self.write(metrics)
+        scores = {self.name: {entry["size"]: entry["mean_f1"] for entry in metrics["sizes"]}}
+        latency = {self.name: {entry["size"]: entry["frame_ms"] for entry in metrics["sizes"]}}
+        save_figure(size_figure(scores, latency), self.path.with_name("sizes.png"))
+
     def write_robustness(self, document: dict[str, Any], metrics: dict[str, Any]) -> None:
         """The metrics with the robustness, the card's table, and the picture."""
         write_whole(self.metrics, (json.dumps({**metrics, "robustness": document}, indent=2) + "\n").encode())
@@ -135,7 +147,9 @@ class Card:
 )
 @click.option("--backbone", default=zoo.DEFAULT_BACKBONE, show_default=True, type=click.Choice(list(zoo.RELEASED)))
 @click.option("--seconds", default=6.0, show_default=True, help="Time that each input size's latency is measured for.")
-@click.option("--only", type=click.Choice(["robustness"]), help="This part alone, of the file that is released.")
+@click.option(
+    "--only", type=click.Choice(["latency", "robustness"]), help="This part alone, of the file that is released."
+)
 def release(roots: tuple[Path, ...], backbone: str, seconds: float, only: str | None) -> None:
     """Export, measure, draw."""
     data = [sample for root in roots for sample in folder(root)]
@@ -143,13 +157,13 @@ def release(roots: tuple[Path, ...], backbone: str, seconds: float, only: str | 
     with TemporaryDirectory() as temporary:
         bundled = backbone == zoo.DEFAULT_BACKBONE
         file = zoo.DEFAULT_MODEL if bundled else Path(temporary) / f"{card.name}.onnx"
-        if only is not None and bundled:
+        if only == "robustness" and bundled:
             card.write_robustness(_robustness(file, data), json.loads(card.metrics.read_text(encoding="utf-8")))
             return
         exported = run_export(ExportConfig(backbone=backbone, dynamic=True, compact=True, parity_data=roots[0]), file)
         for report in exported.parity:
             click.echo(report.summary())
-        if only is not None:
+        if only == "robustness":
             card.write_robustness(_robustness(file, data), json.loads(card.metrics.read_text(encoding="utf-8")))
             return
         files = {exported.spec.size: file}
@@ -158,16 +172,16 @@ def release(roots: tuple[Path, ...], backbone: str, seconds: float, only: str | 
             if size not in files:
                 files[size] = Path(temporary) / f"{size}.onnx"
                 run_export(ExportConfig(backbone=backbone, imgsz=size), files[size])
+        if only == "latency":
+            metrics = json.loads(card.metrics.read_text(encoding="utf-8"))
+            card.write_latency(_timed(files, seconds), metrics)
+            return
         evaluations = {size: _measure(files[size], data, "paper") for size in sizes}
         native = _measure(file, data, "native")
         robust = _robustness(file, data)
-        words = [f"{files[size]}@threads={THREADS}" for size in sizes]
-        found = openers(words, device="cpu", threads=None)
-        scenario = Scenario(duration_s=seconds, openings=OPENINGS)
-        timed = bench(found, zoo.PORTRAIT.read_bytes(), scenario)
+        timed = _timed(files, seconds)
     paper = evaluations[exported.spec.size]
-    rows = [timed, *timed["others"]]
-    metrics: dict[str, Any] = {
+    metrics = {
         "paper": _document(paper),
         "native": _document(native),
         "sizes": [
@@ -175,29 +189,31 @@ def release(roots: tuple[Path, ...], backbone: str, seconds: float, only: str | 
                 "size": size,
                 "mean_f1": evaluations[size].mean_f1(),
                 "per_class_f1": _document(evaluations[size])["per_class_f1"],
-                "frame_ms": row["latency_ms"]["p50"],
             }
-            for size, row in zip(sizes, rows, strict=True)
+            for size in sizes
         ],
-        "latency": {"threads": THREADS, "machine": timed["environment"]["cpu"]},
+        "robustness": robust,
     }
-    card.write(metrics)
+    card.write_latency(timed, metrics)
     card.write_robustness(robust, metrics)
     save_figure(confusion_figure(paper), card.path.with_name("confusion.png"))
     save_figure(
         per_class_figure({f"input {size}": found for size, found in evaluations.items()}),
         card.path.with_name("per_class.png"),
     )
-    latency = {card.name: {row["size"]: row["frame_ms"] for row in metrics["sizes"]}}
-    save_figure(
-        size_figure({card.name: {size: e.mean_f1() for size, e in evaluations.items()}}, latency),
-        card.path.with_name("sizes.png"),
-    )
     if bundled:
         _draw()
     click.echo(f"mean F1 {paper.mean_f1():.4f} (paper), {native.mean_f1():.4f} (native)")
+
+
+def _timed(files: dict[int, Path], seconds: float) -> dict[str, Any]:
+    """A benchmark of whole frames of each size, smallest first."""
+    words = [f"{files[size]}@threads={THREADS}" for size in sorted(files)]
+    found = openers(words, device="cpu", threads=None)
+    timed = bench(found, zoo.PORTRAIT.read_bytes(), Scenario(duration_s=seconds, openings=OPENINGS))
     for warning in timed["warnings"]:
         click.echo(f"warning: {warning}", err=True)
+    return timed
 
 
 def _measure(model: Path, data: list[Sample], protocol: Protocol) -> Evaluation:

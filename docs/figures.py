@@ -20,7 +20,8 @@ MARKED = re.compile(r"(<!-- figures: ([\w-]+) -->\n).*?(<!-- end of figures -->)
 FRONT = {
     BUNDLED: "the bundled model",
     "plain-export": "the same, exported as anyone would",
-    "before": "SegFace's mobile network, bundled before",
+    "mobilenet": "SegFace's mobile network",
+    "before": "the same, as it was bundled before",
     "bisenet-resnet18-512": "BiSeNet, ResNet-18, 512 x 512, random weights",
 }
 MODELS = {"segface-efficientnet-lite0-s8-b1": "the bundled model", "segface-mobilenet": "SegFace's mobile network"}

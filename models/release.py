@@ -192,7 +192,6 @@ def release(roots: tuple[Path, ...], backbone: str, seconds: float, only: str | 
             }
             for size in sizes
         ],
-        "robustness": robust,
     }
     card.write_latency(timed, metrics)
     card.write_robustness(robust, metrics)

@@ -59,7 +59,7 @@ def figure(sittings: dict[str, list[dict[str, Any]]], photos: int) -> Figure:
         )
         axes.set_xlim(left=0)
         axes.set_xlabel("hours of training on one CPU core (two cores count twice)")
-        axes.set_ylabel(f"mean F1 on {photos} photos, points of 100")
+        axes.set_ylabel(f"mean F1 at 320 on {photos} photos, points of 100")
         axes.legend(loc="lower right", frameon=False)
         axes.set_title("How good after how long: a line for each sitting", fontsize=11)
         grid(axes)

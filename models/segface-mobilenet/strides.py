@@ -1,5 +1,7 @@
-"""First weights of the last two trainings: a network of stride 8 has a quarter of the image tokens, and a step of it
-takes less than half of the time. So the backbone was trained in one, and went back into the network of stride 4.
+"""First weights of the trainings of `recipe-s8.toml` and `recipe-s4.toml`.
+
+A network of stride 8 has a quarter of the image tokens, and a step of it takes less than half of the time. So the
+backbone was trained in one, and went back into the network of stride 4.
 
     git show 48f8c2b:segface_edge/zoo/segface_mobilenet_celeb.safetensors > before.safetensors
     python models/segface-mobilenet/strides.py 8 before.safetensors -o runs/start-s8.safetensors \\

@@ -21,6 +21,8 @@ Ctrl-C ends with 130, SIGTERM by the signal. Each message is one line: what it i
 
 from __future__ import annotations
 
+from .extras import pip_install
+
 # Letters of each part of a message; a list of all that is known may come near.
 _LONGEST = 1000
 
@@ -117,5 +119,5 @@ class BenchmarkGateError(SegFaceEdgeError):
 def missing_extra(package: str, extra: str, purpose: str) -> MissingDependencyError:
     """The error for an absent optional package, quoting the command that installs it."""
     return MissingDependencyError(
-        purpose, f"the package '{package}' is not installed", f"install it with: pip install 'segface-edge[{extra}]'"
+        purpose, f"the package '{package}' is not installed", f"install it with: {pip_install(extra)}"
     )

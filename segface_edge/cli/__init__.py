@@ -183,6 +183,8 @@ def _missing(error: ImportError) -> MissingDependencyError:
         from .opencv import cure_of
 
         return MissingDependencyError("segface-edge", f"cannot run: {error}", cure_of(error))
+    if error.name == "fcntl":  # of POSIX: files are locked by it
+        return MissingDependencyError("segface-edge", "does not run on Windows itself", "run it in WSL")
     package = _PACKAGES.get((error.name or "").partition(".")[0], error.name or "a package")
     return MissingDependencyError("segface-edge", f"cannot run: {error}", f"install it: pip install {package}")
 

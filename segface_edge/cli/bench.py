@@ -12,6 +12,7 @@ import click
 
 from segface_edge.engines.base import cores
 from segface_edge.errors import UsageError
+from segface_edge.extras import pip_install
 from segface_edge.files import check_place, write_whole
 
 from .options import check_drawing, check_json, check_plots, json_option, model_options, progress_bar, say
@@ -173,7 +174,7 @@ def command(
         raise UsageError("--roofline", "is about layers, which are not measured", "give --profile, too")
     work_of = _work_of() if profile else None
     if roofline is not None and work_of is None:
-        raise UsageError("--roofline", "needs the multiplications", "pip install 'segface-edge[export]'")
+        raise UsageError("--roofline", "needs the multiplications", pip_install("estimate"))
     device_of = _device_of(roofline)
     earlier = gates.read_report(base) if base else None
     scenario = Scenario(
@@ -260,7 +261,7 @@ def _work_of() -> Callable[[Path, int], Mapping[str, NodeWork]] | None:
     try:
         from segface_edge.export.cost import costs_of_file
     except ModuleNotFoundError:
-        click.echo("multiplications are not counted: pip install 'segface-edge[export]'", err=True)
+        click.echo(f"multiplications are not counted: {pip_install('estimate')}", err=True)
         return None
     return lambda path, frames: {cost.name: cost for cost in costs_of_file(path, batch=frames)}
 

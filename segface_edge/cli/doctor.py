@@ -13,25 +13,25 @@ from segface_edge import __version__
 from segface_edge.bench.machine import environment, package_version
 from segface_edge.engines.nvidia.probe import findings
 from segface_edge.errors import SegFaceEdgeError
+from segface_edge.extras import pip_install
 
 from . import opencv
 from .options import json_option, say
 
-_RUNTIME = "pip install segface-edge"
-_FETCH = "pip install 'segface-edge[fetch]'"
-_EXPORT = "pip install 'segface-edge[export]'"
-# Module, what it is for, what installs it, and whether the runtime needs it.
-_MODULES = (
-    ("numpy", "runtime", _RUNTIME, True),
-    ("PIL", "runtime", _RUNTIME, True),
-    ("onnxruntime", "runtime", "pip install onnxruntime", True),
-    ("requests", "models by name", _FETCH, False),
-    ("torch", "export and training", _EXPORT, False),
-    ("onnx", "export", _EXPORT, False),
-    ("onnxscript", "export", _EXPORT, False),
-    ("onnxsim", "export", _EXPORT, False),
-    ("safetensors", "export and training", _EXPORT, False),
-)
+# Modules of the runtime, and the packages that they are of.
+_NEEDED = {"numpy": "numpy", "PIL": "Pillow", "onnxruntime": "onnxruntime", "av": "av", "click": "click"}
+# Modules of what is optional: what it is, and the extra that brings it.
+_OPTIONAL = {
+    "requests": ("models by name", "fetch"),
+    "torch": ("export and training", "export"),
+    "onnx": ("export, estimate", "export"),
+    "onnxscript": ("export, estimate", "export"),
+    "onnxsim": ("export", "export"),
+    "safetensors": ("export and training", "export"),
+    "matplotlib": ("plots", "plot"),
+    "starlette": ("serve", "serve"),
+    "pyarrow": ("label", "label"),
+}
 _ONNXRUNTIMES = ("onnxruntime", "onnxruntime-gpu", "onnxruntime-openvino", "onnxruntime-directml")
 
 
@@ -46,7 +46,12 @@ Examples:
 def command(json_to: str | None) -> int:
     """Check what is installed and whether the bundled model runs; say what mends what does not."""
     distributions = packages_distributions()
-    checks = [_module(*row, distributions) for row in _MODULES]
+    checks = [
+        _module(name, "runtime", f"pip install {package}", True, distributions) for name, package in _NEEDED.items()
+    ]
+    checks += [
+        _module(name, purpose, pip_install(extra), False, distributions) for name, (purpose, extra) in _OPTIONAL.items()
+    ]
     checks += [_opencv(), _one_opencv(), _one_onnxruntime(), *_nvidia(), _bundled_model()]
     broken = [check for check in checks if check["needed"] and not check["ok"]]
     machine = environment()
@@ -105,7 +110,9 @@ def _bundled_model() -> dict[str, Any]:
         return _check("bundled model", False, error.problem, error.cure, needed=True)
     except Exception as error:  # of whatever is broken here
         reason = "cannot run: " + (f"{error}".splitlines() or [type(error).__name__])[0]
-        return _check("bundled model", False, reason, f"mend what is broken above, or: {_RUNTIME}", needed=True)
+        return _check(
+            "bundled model", False, reason, "mend what is broken above, or install segface-edge again", needed=True
+        )
     ok = {"hair", "skin", "nose"} <= set(found)
     cure = "" if ok else "reinstall segface-edge and onnxruntime"
     state = f"runs on {providers}, finds {len(found)} classes in the bundled portrait"

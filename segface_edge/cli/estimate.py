@@ -64,7 +64,7 @@ def command(
     try:
         from segface_edge.export.work import file_work
     except ModuleNotFoundError as error:
-        raise missing_extra(str(error.name), "export", "segface-edge estimate") from error
+        raise missing_extra(str(error.name), "estimate", "segface-edge estimate") from error
     if precision is not None:
         known(precision)
     if every == bool(names):

@@ -3,6 +3,8 @@ there, and takes it along when it is uninstalled."""
 
 from __future__ import annotations
 
+import re
+
 from segface_edge.bench.machine import package_version
 
 PACKAGES = ("opencv-python-headless", "opencv-python", "opencv-contrib-python-headless", "opencv-contrib-python")
@@ -18,11 +20,17 @@ def state() -> tuple[str, str]:
     try:
         import cv2
 
-        return str(cv2.__version__), ""
+        built = cv2.getBuildInformation()
+        return f"{cv2.__version__}, {_has(built, 'GUI', 'windows')}, {_has(built, 'GStreamer', 'GStreamer')}", ""
     except ImportError as error:
         return f"cannot be imported: {error}".splitlines()[0], cure_of(error)
     except AttributeError:  # a folder is left, and nothing in it
         return "is not whole: another package of OpenCV was uninstalled", cure()
+
+
+def _has(built: str, key: str, what: str) -> str:
+    absent = re.search(rf"{key}:\s*(NO|NONE)\b", built) is not None or f"{key}:" not in built
+    return f"{'no' if absent else 'with'} {what}"
 
 
 def cure_of(error: ImportError) -> str:

@@ -16,6 +16,7 @@ from pathlib import PurePath
 from PIL import Image, UnidentifiedImageError
 
 from segface_edge.errors import DataError
+from segface_edge.extras import pip_install
 from segface_edge.quiet import keep_libtiff_quiet
 
 from .remarks import remark
@@ -26,12 +27,11 @@ from .remarks import remark
 _NO_PHOTOS = {"PDF", "PALM", "EPS", "MPEG", "IPTC", "BUFR", "GRIB", "HDF5", "WMF", "FITS"}
 
 _NO_PICTURES = "no pictures"
-_HEIF_CURE = "pip install 'segface-edge[heif]'"
+_HEIF_SUFFIXES = (".heic", ".heics", ".heif", ".heifs", ".hif")
 _AVIF_CURE = "pip install -U 'Pillow>=11.3'"
 _RAW = (".dng", ".cr2", ".cr3", ".nef", ".arw", ".raf", ".orf", ".rw2", ".pef", ".srw")
 # Pictures that are not read without more: suffix -> the cure.
 _CURES = {
-    **dict.fromkeys((".heic", ".heics", ".heif", ".heifs", ".hif"), _HEIF_CURE),
     **dict.fromkeys((".avif", ".avifs"), _AVIF_CURE),
     **dict.fromkeys((".jxl", ".svg", ".xcf", ".psb", ".pdf", ".eps"), "save as PNG or JPEG"),
     **dict.fromkeys(_RAW, "develop to TIFF, PNG or JPEG"),
@@ -111,7 +111,7 @@ def pictures_among(place: object, names: Iterable[str]) -> list[str]:
         if suffix in known:
             kept.append(name)
         else:
-            cure = _CURES.get(suffix)
+            cure = pip_install("heif") if suffix in _HEIF_SUFFIXES else _CURES.get(suffix)
             reasons.setdefault(f"first: {cure}" if cure else _NO_PICTURES, []).append(suffix)
     why = ", ".join(_counted(found, reason) for reason, found in sorted(reasons.items()))
     if not kept:
@@ -168,5 +168,5 @@ def cure_of(content: bytes) -> tuple[str, str]:
     if content[4:8] == b"ftyp" and content[8:12] in (b"avif", b"avis") and ".avif" not in suffixes():
         return "is an AVIF that this Pillow does not read", _AVIF_CURE
     if content[4:8] == b"ftyp" and content[8:12] in _HEIF_BRANDS and not reads_heif():
-        return "is a HEIC picture, which Pillow does not read by itself", _HEIF_CURE
+        return "is a HEIC picture, which Pillow does not read by itself", pip_install("heif")
     return "is not a picture that can be read", "give a JPEG, PNG, WebP, TIFF or BMP"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -52,6 +53,29 @@ def test_what_is_absent_is_said_with_its_cure(cli: Cli, monkeypatch: pytest.Monk
     assert "pip install opencv-python-headless" in lines[broken + 1]
     (torch,) = (index for index, line in enumerate(lines) if line.startswith("absent  torch"))
     assert "pip install 'segface-edge[export]'" in lines[torch + 1]
+
+
+def test_opencv_says_whether_it_has_windows_and_gstreamer(cli: Cli) -> None:
+    (check,) = (one for one in json.loads(cli("doctor", "--json", "-").out)["checks"] if one["name"] == "cv2")
+    assert re.fullmatch(r"[\d.]+\S*, (no|with) windows, (no|with) GStreamer", check["state"])
+
+
+@pytest.mark.parametrize(
+    ("built", "said"),
+    [
+        (
+            "  GUI:   GTK3\n  GStreamer:   YES (1.20.3)\n",
+            "with windows, with GStreamer",
+        ),
+        ("  GUI:   NONE\n  GStreamer:   NO\n", "no windows, no GStreamer"),
+        ("  General\n", "no windows, no GStreamer"),
+    ],
+)
+def test_builds_are_read(built: str, said: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("cv2.getBuildInformation", lambda: built)
+    state, cure = opencv.state()
+    assert state.endswith(said)
+    assert cure == ""
 
 
 def test_two_onnxruntime_packages_are_a_fault(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from segface_edge.engines.nvidia.probe import read_driver
+from segface_edge.engines.nvidia.driver import read_driver
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

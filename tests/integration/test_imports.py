@@ -122,6 +122,23 @@ def test_a_portrait_is_parsed_where_no_heavy_package_is(tmp_path: Path) -> None:
     assert (tmp_path / "mask.png").is_file()
 
 
+def test_an_estimate_needs_onnx_alone(tmp_path: Path) -> None:
+    pytest.importorskip("onnxscript", reason="estimate needs the extra estimate")
+    blocked = tuple(name for name in HEAVY if name not in ("onnx", "onnxscript", "onnx_ir"))
+    command = ["estimate", "--device", "orin-nano-8gb"]
+    done = python(f"from segface_edge.cli import main; main({command})", tmp_path, blocked=blocked)
+    assert (done.returncode, done.stderr) == (0, "")
+    done = python(f"from segface_edge.cli import main; main({command})", tmp_path, blocked=("onnx",))
+    assert done.returncode == 3
+    assert done.stderr.endswith("install it with: pip install 'segface-edge[estimate]'\n")
+
+
+def test_windows_is_told_what_it_lacks(tmp_path: Path) -> None:
+    command = ["parse", str(zoo.PORTRAIT), "-o", "mask.png"]
+    done = python(f"from segface_edge.cli import main; main({command})", tmp_path, blocked=("fcntl",))
+    assert (done.returncode, done.stderr) == (3, "error: segface-edge: does not run on Windows itself; run it in WSL\n")
+
+
 @pytest.mark.parametrize("command", [["bench", "--duration", "0", "--warmup", "0"], ["info"], ["labels"]])
 def test_every_runtime_command_runs_where_no_heavy_package_is(tmp_path: Path, command: list[str]) -> None:
     done = python(f"from segface_edge.cli import main; main({command})", tmp_path, blocked=HEAVY)

@@ -191,6 +191,8 @@ def test_doctor_says_what_is_there_and_what_does_not_fit(
     assert checks["cuda-python"]["cure"] == "pip install 'cuda-python==12.*'"
     assert not checks["pycuda"]["ok"]
 
+    del versions["cuda-bindings"]
+    assert found()["cuda-python"]["cure"] == "pip install 'cuda-python==12.*'"  # for 13 the driver is too old
     monkeypatch.setattr(probe, "library_version", lambda _: "10.7.0")
     assert found()["TensorRT"]["state"] == "10.3.0, and the system's library libnvinfer is 10.7.0"
     nvidia("10.3.0", "pycuda", "broken")

@@ -10,10 +10,11 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from segface_edge.extras import pip_install
+
 from .reader import Absent, Rail, Reader, State
 
 NAME = "nvml"
-_CURE = "install it with: pip install 'segface-edge[power]'"
 
 # nvml.h: nvmlClocksEventReason…; the others hold clocks down on purpose, not for want of power or cooling.
 REASONS = {
@@ -88,7 +89,9 @@ def open_nvml(root: Path, *, module: Any = None) -> Nvml:
     try:
         nvml = module or import_module("pynvml")
     except ModuleNotFoundError as error:
-        raise Absent(NAME, "the package 'nvidia-ml-py' is not installed", _CURE) from error
+        raise Absent(
+            NAME, "the package 'nvidia-ml-py' is not installed", f"install it with: {pip_install('power')}"
+        ) from error
     try:
         nvml.nvmlInit()
     except nvml.NVMLError as error:

@@ -5,19 +5,19 @@ Everything is in the device's primary context, which other libraries of the proc
 
 from __future__ import annotations
 
-import ctypes
-import platform
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import import_module
-from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 from segface_edge.errors import IncompatibleEngineError, MissingDependencyError, SegFaceEdgeError, UsageError
+from segface_edge.extras import pip_install
 from segface_edge.files import count_in
 from segface_edge.pictures.geometry import UInt8Array
+
+from .driver import Driver, driver_is_here, no_driver, read_driver
 
 MIB = 2**20
 
@@ -194,7 +194,7 @@ def open_cuda(device: str = "cuda", binding: str | None = None) -> Cuda:
     raise MissingDependencyError(
         f"device {device!r}",
         f"the package {binding or ' or '.join(BINDINGS)} is not installed",
-        f"install it: {BINDINGS[binding or next(iter(BINDINGS))].install}",
+        f"install it: {installs_binding(binding or next(iter(BINDINGS)), read_driver())}",
     )
 
 
@@ -205,12 +205,10 @@ class Binding:
     Attributes:
         modules: that it may have, by its version.
         home: where our class over it is.
-        install: the command that installs it.
     """
 
     modules: tuple[str, ...]
     home: str
-    install: str
 
 
 # cuda-python first: it has graphs.
@@ -218,14 +216,16 @@ BINDINGS: dict[str, Binding] = {
     "cuda-python": Binding(
         ("cuda.bindings.runtime", "cuda.cudart"),
         "segface_edge.engines.nvidia.cuda_python:CudaPython",
-        "pip install 'segface-edge[cuda-python]'",
     ),
-    "pycuda": Binding(
-        ("pycuda.driver",),
-        "segface_edge.engines.nvidia.cuda_pycuda:PyCuda",
-        "pip install 'segface-edge[pycuda]' (it is built with the CUDA toolkit's headers)",
-    ),
+    "pycuda": Binding(("pycuda.driver",), "segface_edge.engines.nvidia.cuda_pycuda:PyCuda"),
 }
+
+
+def installs_binding(name: str, driver: Driver | None) -> str:
+    """The command that installs a row of `BINDINGS`; of cuda-python the newest for the driver that is here."""
+    if name == "pycuda":
+        return f"{pip_install(name)} (it is built with the CUDA toolkit's headers)"
+    return f"pip install 'cuda-python=={driver.cuda // 1000}.*'" if driver else pip_install(name)
 
 
 def _import(binding: str, modules: tuple[str, ...]) -> ModuleType | None:
@@ -242,37 +242,6 @@ def _import(binding: str, modules: tuple[str, ...]) -> ModuleType | None:
                 binding, f"is installed and does not load ({error})", "install it again, for the CUDA that is here"
             ) from error
     return None
-
-
-def driver_is_here() -> bool:
-    """Whether NVIDIA's driver can be loaded at all."""
-    try:
-        ctypes.CDLL("libcuda.so.1")
-    except OSError:
-        return False
-    return True
-
-
-def is_jetson() -> bool:
-    """Whether this is NVIDIA's Linux for Tegra."""
-    return platform.machine() == "aarch64" and Path("/etc/nv_tegra_release").exists()
-
-
-def no_driver(subject: object) -> MissingDependencyError:
-    """The error for a machine without NVIDIA's driver, or without a GPU that it drives."""
-    cure = "run it where nvidia-smi lists a GPU, or install NVIDIA's driver"
-    if is_jetson():
-        cure = "in a container, start it with the GPU: docker run --runtime nvidia"
-    return MissingDependencyError(subject, "there is no NVIDIA driver and GPU here", cure)
-
-
-def old_driver(subject: object, binding: str, words: str) -> MissingDependencyError:
-    """The error for a driver that does not run the CUDA that a package is for."""
-    return MissingDependencyError(
-        subject,
-        f"NVIDIA's driver is here and cannot be used by {binding} ({words})",
-        "update the driver, or install the package for its CUDA: segface-edge doctor",
-    )
 
 
 def no_gpu(index: int, count: int) -> SegFaceEdgeError:
@@ -292,8 +261,3 @@ def out_of_memory(gpu: int, size: int) -> IncompatibleEngineError:
     return IncompatibleEngineError(
         f"GPU {gpu}", f"has no {size / MIB:.1f} MiB left", "lower the batch, or end other programs that use it"
     )
-
-
-def cuda_version(number: int) -> str:
-    """12060 -> 12.6."""
-    return f"{number // 1000}.{number % 1000 // 10}"

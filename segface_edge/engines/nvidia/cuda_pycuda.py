@@ -22,14 +22,11 @@ from .cuda import (
     Mark,
     Memory,
     Stream,
-    cuda_version,
-    driver_is_here,
     failed,
-    no_driver,
     no_gpu,
-    old_driver,
     out_of_memory,
 )
+from .driver import cuda_version, driver_is_here, no_driver, old_driver
 
 _NON_BLOCKING = 1  # CU_STREAM_NON_BLOCKING, which pycuda has no name for
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from segface_edge.errors import IncompatibleEngineError, MissingDependencyError, SegFaceEdgeError
 
-from .cuda import driver_is_here, no_driver, old_driver
+from .driver import driver_is_here, no_driver, old_driver
 from .log import Record
 from .plan import PlanInfo, PlanWarning
 from .runtimes import RUNTIMES, numbers

@@ -10,7 +10,8 @@ from importlib.util import find_spec
 
 from segface_edge.errors import MissingDependencyError
 
-from .cuda import BINDINGS, cuda_version, driver_is_here, is_jetson, no_driver
+from .cuda import BINDINGS, installs_binding
+from .driver import Driver, cuda_version, is_jetson, no_driver, read_driver
 from .runtimes import RUNTIMES, installs, load, numbers
 
 
@@ -31,19 +32,6 @@ class Finding:
     cure: str = ""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Driver:
-    """NVIDIA's driver.
-
-    Attributes:
-        cuda: newest CUDA that it runs, 12060 for 12.6.
-        gpus: names.
-    """
-
-    cuda: int
-    gpus: tuple[str, ...]
-
-
 def findings() -> list[Finding]:
     """The driver, TensorRT, TensorRT-RTX and the CUDA bindings, each with what is wrong between it and the others."""
     driver = read_driver()
@@ -53,22 +41,6 @@ def findings() -> list[Finding]:
         _runtime("rtx", driver),
         *(_binding(name, driver) for name in BINDINGS),
     ]
-
-
-def read_driver() -> Driver | None:
-    """Asks the driver itself; None where there is none."""
-    if not driver_is_here():
-        return None
-    library = ctypes.CDLL("libcuda.so.1")
-    number, count = ctypes.c_int(), ctypes.c_int()
-    library.cuDriverGetVersion(ctypes.byref(number))
-    names = []
-    if library.cuInit(0) == 0 and library.cuDeviceGetCount(ctypes.byref(count)) == 0:
-        for index in range(count.value):
-            name = ctypes.create_string_buffer(256)
-            library.cuDeviceGetName(name, 256, index)
-            names.append(name.value.decode(errors="replace"))
-    return Driver(cuda=number.value, gpus=tuple(names))
 
 
 def library_version(major: int) -> str | None:
@@ -128,7 +100,7 @@ def _binding(name: str, driver: Driver | None) -> Finding:
     about = BINDINGS[name]
     found = _version("cuda-bindings") or _version(name) if name == "cuda-python" else _version(name)
     if not found:
-        return Finding(name=name, ok=False, state="not installed", cure=about.install)
+        return Finding(name=name, ok=False, state="not installed", cure=installs_binding(name, driver))
     error: ImportError | None = None
     for module in about.modules:
         try:
@@ -138,7 +110,9 @@ def _binding(name: str, driver: Driver | None) -> Finding:
         else:
             break
     else:
-        cure = no_driver(name).cure if "libcuda" in str(error) else f"install it again: {about.install}"
+        cure = (
+            no_driver(name).cure if "libcuda" in str(error) else f"install it again: {installs_binding(name, driver)}"
+        )
         return Finding(name=name, ok=False, state=f"{found} does not load ({error})", cure=cure)
     major = numbers(found)[0]
     # pycuda's version is a year.
@@ -147,7 +121,7 @@ def _binding(name: str, driver: Driver | None) -> Finding:
             name=name,
             ok=False,
             state=f"{found} is for CUDA {major}, the driver runs CUDA up to {cuda_version(driver.cuda)}",
-            cure=f"pip install 'cuda-python=={driver.cuda // 1000}.*'",
+            cure=installs_binding(name, driver),
         )
     return Finding(name=name, ok=True, state=found)
 

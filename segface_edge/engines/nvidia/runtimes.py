@@ -7,9 +7,10 @@ from importlib import import_module
 from types import ModuleType
 
 from segface_edge.errors import MissingDependencyError, UsageError
+from segface_edge.extras import pip_install
 from segface_edge.files import count_in
 
-from .cuda import driver_is_here, is_jetson, no_driver
+from .driver import driver_is_here, is_jetson, no_driver
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,13 +96,13 @@ def too_old(subject: object, name: str, version: str) -> MissingDependencyError:
 def installs(name: str) -> str:
     """The command that installs a runtime here."""
     if name == "rtx":
-        return "pip install 'segface-edge[rtx]'"
+        return pip_install("rtx")
     if is_jetson():
         return (
             "sudo apt install python3-libnvinfer, and make the virtual environment with --system-site-packages "
             "(JetPack's package is not on pip)"
         )
-    return "pip install 'segface-edge[tensorrt]'"
+    return pip_install("tensorrt")
 
 
 def libraries(name: str) -> str:

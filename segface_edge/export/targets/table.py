@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from importlib.util import find_spec
 
 from segface_edge.errors import MissingDependencyError, UsageError
+from segface_edge.extras import pip_install
 from segface_edge.spec import Precision
 
 
@@ -21,7 +22,7 @@ class Target:
         convert: `module:function` of what makes it: `function(job: Job) -> {package: version}`, called in a process of
             its own. None: the ONNX file is the file.
         checked_in: engines that must give the ONNX file's labels: keys of `engines.ENGINES`, or `module:Class`.
-        needs: {package, as it is imported: the command that installs it} of the conversion and the check.
+        needs: {package, as it is imported: the extras that bring it} of the conversion and the check.
         precisions: that files may be in.
         lowers: those of them that the conversion makes itself, from the fp32 file.
         dynamic: whether files may take any number of frames a call.
@@ -35,7 +36,7 @@ class Target:
     companions: tuple[str, ...] = ()
     convert: str | None = None
     checked_in: tuple[str, ...]
-    needs: Mapping[str, str] = field(default_factory=dict)
+    needs: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     precisions: tuple[Precision, ...] = ("fp32",)
     lowers: tuple[Precision, ...] = ()
     dynamic: bool = True
@@ -63,7 +64,7 @@ TARGETS: dict[str, Target] = {
         companions=(".bin",),
         convert="segface_edge.export.targets.openvino:convert",
         checked_in=("openvino",),
-        needs={"openvino": "pip install 'segface-edge[openvino]'"},
+        needs={"openvino": ("openvino",)},
         precisions=("fp32", "fp16", "int8"),
         lowers=("fp16", "int8"),
         note="OpenVINO's own format, the argmax as comparisons; fp16: the weights",
@@ -73,10 +74,7 @@ TARGETS: dict[str, Target] = {
         suffix=".tflite",
         convert="segface_edge.export.targets.litert:convert",
         checked_in=("litert",),
-        needs={
-            "ai_edge_litert": "pip install 'segface-edge[litert]'",
-            "litert_torch": "pip install 'segface-edge[litert-export]'",
-        },
+        needs={"ai_edge_litert": ("litert",), "litert_torch": ("litert-export",)},
         precisions=("fp32", "fp16", "int8"),
         lowers=("fp16", "int8"),
         dynamic=False,
@@ -88,7 +86,7 @@ TARGETS: dict[str, Target] = {
         suffix=".pte",
         convert="segface_edge.export.targets.executorch:convert",
         checked_in=("executorch",),
-        needs={"executorch": "pip install 'segface-edge[executorch]'"},
+        needs={"executorch": ("executorch",)},
         precisions=("fp32", "int8"),
         lowers=("int8",),
         dynamic=False,
@@ -101,7 +99,7 @@ TARGETS: dict[str, Target] = {
         companions=(".bin",),
         convert="segface_edge.export.targets.ncnn:convert",
         checked_in=("ncnn",),
-        needs=dict.fromkeys(("pnnx", "ncnn"), "pip install 'segface-edge[ncnn,pnnx]'"),
+        needs=dict.fromkeys(("pnnx", "ncnn"), ("ncnn", "pnnx")),
         precisions=("fp32", "fp16"),
         lowers=("fp16",),
         dynamic=False,
@@ -125,8 +123,10 @@ def target(name: str) -> Target:
 
 def check_installed(name: str) -> None:
     """Raises MissingDependencyError where a package that a target needs is not installed: before minutes of work."""
-    for package, command in target(name).needs.items():
+    for package, extras in target(name).needs.items():
         if find_spec(package) is None:
             raise MissingDependencyError(
-                f"--target {name}", f"the package '{package}' is not installed", f"install it with: {command}"
+                f"--target {name}",
+                f"the package '{package}' is not installed",
+                f"install it with: {pip_install(*extras)}",
             )

@@ -30,6 +30,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from contextlib import suppress
 from http.client import HTTPConnection
 from io import BytesIO
@@ -81,25 +82,26 @@ def main(minutes: float, warm_up: float, every: float, only: tuple[str, ...], ou
     stop = spawned.Event()
     watched: dict[str, psutil.Process] = {}
     counts: dict[str, Counter] = {name: spawned.Value("q", 0) for name in names}
-    workers = []
+    callers: Future[None] | None = None
     if "serve" in names:
         serving = served()
         url, server = serving.__enter__()
         watched["serve"] = psutil.Process(server.pid)
-        workers.append(threading.Thread(target=load, args=(url, stop, counts["serve"]), daemon=True))
-        workers[-1].start()
+        callers = ThreadPoolExecutor(1).submit(load, url, stop, counts["serve"])
     for name, work in (("stream", stream), ("cycles", cycles)):
         if name in names:
             process = spawned.Process(target=work, args=(stop, counts[name]), daemon=True)
             process.start()
             watched[name] = psutil.Process(process.pid)
     try:
-        readings = read(watched, counts, 60 * (warm_up + minutes), every)
+        readings = read(watched, counts, 60 * (warm_up + minutes), every, callers)
     finally:
         stop.set()
-        if "serve" in names:
-            workers[0].join(120)
-            serving.__exit__(None, None, None)
+        if callers is not None:
+            try:
+                callers.result(180)
+            finally:
+                serving.__exit__(None, None, None)
     document: dict[str, Any] = {"environment": environment(), "minutes": minutes, "every": every}
     document |= {"warm_up": warm_up, "asked": {"drift_mb": MOST_DRIFT_MB}}
     document["found"] = {name: judged(readings[name], 60 * warm_up) for name in names}
@@ -114,12 +116,17 @@ def main(minutes: float, warm_up: float, every: float, only: tuple[str, ...], ou
 
 
 def read(
-    watched: dict[str, psutil.Process], counts: dict[str, Counter], seconds: float, every: float
+    watched: dict[str, psutil.Process],
+    counts: dict[str, Counter],
+    seconds: float,
+    every: float,
+    callers: Future[None] | None,
 ) -> dict[str, list[dict[str, float]]]:
-    """What each process holds, every so many seconds: MB as mean, least and most of that time."""
+    """What each process holds, every so many seconds: MB as mean, least and most of that time. Callers that
+    end before that end it."""
     began = time.monotonic()
     readings: dict[str, list[dict[str, float]]] = {name: [] for name in watched}
-    while time.monotonic() - began < seconds:
+    while time.monotonic() - began < seconds and not (callers is not None and callers.done()):
         samples: dict[str, list[float]] = {name: [] for name in watched}
         for _ in range(max(1, round(every * SAMPLES_A_SECOND))):
             time.sleep(1 / SAMPLES_A_SECOND)
@@ -205,21 +212,24 @@ def cycles(stop: Event, count: Counter) -> None:
 
 
 def load(url: str, stop: Event, count: Counter) -> None:
-    """Callers of every kind, until it stops."""
+    """Callers of every kind, until it stops; what goes wrong with one of them ends all."""
+
+    failed = threading.Event()
 
     def again(do: Callable[[str, Iterator[bytes]], None], seed: int) -> None:
         source = photos(seed)
-        while not stop.is_set():
+        while not stop.is_set() and not failed.is_set():
             do(url, source)
             with count.get_lock():
                 count.value += 1
 
     kinds = (asking, asking, hanging_up, watching)
-    threads = [threading.Thread(target=again, args=(do, seed), daemon=True) for seed, do in enumerate(kinds, 3)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    with ThreadPoolExecutor(len(kinds)) as pool:
+        done = [pool.submit(again, do, seed) for seed, do in enumerate(kinds, 3)]
+        wait(done, return_when=FIRST_EXCEPTION)
+        failed.set()
+    for one in done:
+        one.result()
 
 
 def asking(url: str, source: Iterator[bytes]) -> None:
@@ -234,7 +244,7 @@ def asking(url: str, source: Iterator[bytes]) -> None:
         except (BrokenPipeError, ConnectionResetError):
             break
         if reply.status not in (200, 400, 415, 422, 503):
-            raise SystemExit(f"answered {reply.status}")
+            raise RuntimeError(f"the server answered {reply.status}")
     connection.close()
 
 

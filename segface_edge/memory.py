@@ -12,7 +12,8 @@ import os
 import time
 from collections.abc import Callable
 
-# glibc's malloc.h: setting -> what says the same in the environment, and the value. Blocks of 1 MB, a model's and
+# glibc's malloc.h: setting -> what says the same in the environment, and the value; MALLOC_ARENA_MAX is also
+# glibc.malloc.arena_max in GLIBC_TUNABLES. Blocks of 1 MB, a model's and
 # photos', are the system's own, which takes them back at once: left to itself, glibc moves that bound to 32 MB. At 4 MB
 # photos of ever other sizes left ever more holes in the heap.
 _SETTINGS = {
@@ -59,7 +60,8 @@ after_close = GiveBack(every=1.0, times=100.0)
 def keep_small() -> bool:
     """Keeps this process small: for one whose work is to parse, as of `parse`, `serve` and `label`.
 
-    A heap for all threads, large blocks outside of it, where the environment does not say otherwise; and memory that
+    A heap for all threads, large blocks outside of it, where the environment (`MALLOC_ARENA_MAX`,
+    `MALLOC_MMAP_THRESHOLD_`, `MALLOC_TRIM_THRESHOLD_`, `GLIBC_TUNABLES`) does not say otherwise; and memory that
     parsers have freed is given back now and then, for which all other threads wait that ask for memory. To be called
     early: heaps that threads have already stay.
 
@@ -69,8 +71,9 @@ def keep_small() -> bool:
     trim, mallopt = malloc_trim(), _of_glibc("mallopt")
     if trim is None or mallopt is None:
         return False
+    tuned = os.environ.get("GLIBC_TUNABLES", "")
     for setting, (name, value) in _SETTINGS.items():
-        if name not in os.environ:
+        if name not in os.environ and f"glibc.{name.lower().strip('_').replace('_', '.', 1)}=" not in tuned:
             mallopt(setting, value)
     after_work.trim = after_close.trim = trim
     return True

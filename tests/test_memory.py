@@ -5,12 +5,17 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from segface_edge import FaceParser, zoo
 from segface_edge.memory import GiveBack, keep_small, malloc_trim
+
+Calls = Callable[[str], list[None]]
 
 
 class Machine:
@@ -106,3 +111,52 @@ print(sum(2**25 < int(last, 16) - int(first, 16) < 2**26 for first, last in ends
     assert heaps("one") == 0
     assert heaps("many") > 0
     assert heaps("one", MALLOC_ARENA_MAX="64") > 0  # who says it otherwise is heard
+    assert heaps("one", GLIBC_TUNABLES="glibc.malloc.arena_max=64") > 0
+
+
+@pytest.fixture
+def calls(monkeypatch: pytest.MonkeyPatch) -> Calls:
+    """Counts the calls of what a module has by a name."""
+
+    def counted(place: str) -> list[None]:
+        found: list[None] = []
+        monkeypatch.setattr(f"segface_edge.{place}", lambda: found.append(None))
+        return found
+
+    return counted
+
+
+def test_memory_is_given_back_after_each_photo_and_each_parser(calls: Calls) -> None:
+    photos, parsers = calls("parsing.stages.after_work"), calls("parsing.parser.after_close")
+    with FaceParser() as parser:
+        parser(zoo.ASTRONAUT)
+        assert len(photos) == 1
+        list(parser.stream([zoo.ASTRONAUT, zoo.ASTRONAUT]))
+        assert (len(photos), len(parsers)) == (3, 0)
+    assert len(parsers) == 1
+
+
+@pytest.mark.parametrize(
+    ("module", "command"),
+    [
+        ("parse", ("parse", zoo.ASTRONAUT, "-o", "overlay.png")),
+        ("bulk", ("label", zoo.ASTRONAUT, "-o", "labels")),
+        ("serve", ("serve", "--host", "256.0.0.1")),  # nowhere: it ends at once
+    ],
+)
+def test_commands_that_run_for_long_keep_small(
+    module: str,
+    command: tuple[object, ...],
+    calls: Calls,
+    cli: Callable[..., Any],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    if module == "bulk":
+        pytest.importorskip("pyarrow", reason="label needs pyarrow")
+    if module == "serve":
+        pytest.importorskip("starlette", reason="serve needs starlette")
+    monkeypatch.chdir(tmp_path)
+    kept = calls(f"cli.{module}.keep_small")
+    cli(*command)
+    assert len(kept) == 1

@@ -14,6 +14,7 @@ from starlette.routing import Route
 
 from segface_edge import __version__
 from segface_edge.engines import Output
+from segface_edge.memory import after_work
 from segface_edge.spec import ModelSpec
 
 from .answers import Refused
@@ -82,6 +83,7 @@ def inference_routes(engine: SharedEngine, pool: ThreadPoolExecutor, places: Pla
                 output = engine.infer(frames, landmarks)
                 waited.check()
                 said = {"model_name": name, "model_version": VERSION}
+                after_work()
                 return answered(said if asked.id is None else {**said, "id": asked.id}, _given(asked, output, spec))
 
             return await waited.work(pool, do)

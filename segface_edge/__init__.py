@@ -18,13 +18,28 @@ __version__ = "0.2.0"
 
 if TYPE_CHECKING:
     from .errors import SegFaceEdgeError
-    from .labels import LabelSet
+    from .labels import LabelSet, label_set
     from .parsing.parser import FaceParser
     from .parsing.result import FaceParse
+    from .parsing.stream import Streamed
     from .pictures.geometry import FaceBox
+    from .sources.video import Video
+    from .sources.video_out import VideoWriter
     from .spec import ModelSpec
 
-__all__ = ["FaceBox", "FaceParse", "FaceParser", "LabelSet", "ModelSpec", "SegFaceEdgeError", "__version__"]
+__all__ = [
+    "FaceBox",
+    "FaceParse",
+    "FaceParser",
+    "LabelSet",
+    "ModelSpec",
+    "SegFaceEdgeError",
+    "Streamed",
+    "Video",
+    "VideoWriter",
+    "__version__",
+    "label_set",
+]
 
 _HOMES = {
     "FaceBox": "pictures.geometry",
@@ -33,6 +48,10 @@ _HOMES = {
     "LabelSet": "labels",
     "ModelSpec": "spec",
     "SegFaceEdgeError": "errors",
+    "Streamed": "parsing.stream",
+    "Video": "sources.video",
+    "VideoWriter": "sources.video_out",
+    "label_set": "labels",
 }
 
 

@@ -5,7 +5,7 @@ import sys
 
 import tritonclient.http as triton
 
-from segface_edge.labels import label_set
+from segface_edge import label_set
 from segface_edge.pictures import fitting, reading
 from segface_edge.pictures.label_maps import indexed
 from segface_edge.pictures.restoring import restore

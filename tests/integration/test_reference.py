@@ -65,7 +65,8 @@ def test_every_public_name_is_in_the_reference() -> None:
         if name != "__version__":
             home = "segface_edge.errors" if name == "SegFaceEdgeError" else f"segface_edge.{name}"
             assert home in there, f"{name} is missing in docs/python.md"
-            assert name == "SegFaceEdgeError" or getattr(segface_edge, name) in WHOLE
+            value = getattr(segface_edge, name)
+            assert name == "SegFaceEdgeError" or value in WHOLE or inspect.isfunction(value)
 
 
 def test_every_error_is_in_the_reference() -> None:

@@ -10,20 +10,26 @@ DATA ?= ../shared/data/celebamask-hq-mini/val
 
 .PHONY: demo test test-slow test-gpu test-runtime test-lowest lint docs release release-model results clean
 
-# One environment with everything that runs on a CPU. Made again when what it is made from changes.
-$(VENV)/ready: pyproject.toml constraints.txt
+# What exports and runs, which is all that the demo needs. Made again when what it is made from changes.
+$(VENV)/export: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "error: $(PYTHON) is older than the pinned packages want: make PYTHON=python3.11")'
 	$(PYTHON) -m venv $(VENV)
 	$(RUN)/python -m pip install --quiet --upgrade pip
+	$(RUN)/python -m pip install --quiet -c constraints.txt -e '.[export]'
+	touch $@
+
+# The same environment with everything that runs on a CPU.
+$(VENV)/ready: $(VENV)/export
 	$(RUN)/python -m pip install --quiet -c constraints.txt -e '.[export,train,longtail,html,serve,label,ray,triton,rtx,openvino,litert,executorch,ncnn,pnnx,docs,notebook,dev]'
 	touch $@
 
-demo: $(VENV)/ready
+demo: $(VENV)/export
 	mkdir -p $(DEMO)
-	$(RUN)/segface-edge export --backbone mobilenet -o $(DEMO)/segface_mobilenet.onnx
-	$(RUN)/segface-edge parse $(ZOO)/portrait.jpg --model $(DEMO)/segface_mobilenet.onnx -o $(DEMO)/overlay.png
-	$(RUN)/segface-edge bench --engine $(DEMO)/segface_mobilenet.onnx --json $(DEMO)/bench.json
+	$(RUN)/segface-edge export -o $(DEMO)/face.onnx
+	$(RUN)/segface-edge parse $(ZOO)/portrait.jpg --model $(DEMO)/face.onnx -o $(DEMO)/overlay.png
+	$(RUN)/segface-edge bench --engine $(DEMO)/face.onnx --json $(DEMO)/bench.json
 	@echo
-	@echo "Results in $(DEMO)/: overlay.png (open it), segface_mobilenet.onnx (the exported model), bench.json"
+	@echo "Results in $(DEMO)/: overlay.png (open it), face.onnx (the exported model), bench.json"
 	@echo "Go on with your own photo:  $(RUN)/segface-edge parse photo.jpg -o overlay.png"
 	@echo "Every command has examples: $(RUN)/segface-edge parse --help"
 

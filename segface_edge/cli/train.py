@@ -51,7 +51,7 @@ def command(
     threads: int | None,
     json_to: str | None,
 ) -> None:
-    """Train SegFace as a recipe says; see models/segface-mobilenet/ for recipes.
+    """Train SegFace as a recipe says; docs/training.md has one to start from.
 
     Ctrl-C saves the state of the last step: go on with --resume.
 

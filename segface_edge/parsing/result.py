@@ -50,7 +50,7 @@ class FaceParse:
         confidence: (H, W) uint8, probability of the label times 255; None where the model does not give it.
         faces: where the faces are, with score, landmarks and turn where they are known; empty: none was found.
         face_labels: of each of `faces`, the labels of its own, where several are merged in `labels`.
-        locator: who found them: `boxes` (they were given), `yunet`, `self` or `whole`.
+        locator: who found them: `boxes`, `landmarks` (they were given), `yunet`, `self` or `whole`.
         timings: milliseconds of `decode`, `locate`, `fit`, `inference`, `restore`; a batch shares its inference evenly.
         engine: what computed it, and where.
     """

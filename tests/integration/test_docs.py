@@ -13,19 +13,20 @@ import re
 import shlex
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib import import_module
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import click
 import numpy as np
 import pytest
 from PIL import Image
 
-from segface_edge import FaceParser
+from segface_edge import FaceParser, zoo
 from segface_edge.cli import app
 from segface_edge.labels import label_set
 from segface_edge.pictures.reading import load
@@ -244,10 +245,36 @@ def test_commands_run(workplace: Path, block: Block) -> None:
         assert (workplace / name).stat().st_size > 0
 
 
-def test_recipes_are_ones(tmp_path: Path) -> None:
+def recipe_in(page: str) -> Block:
+    (block,) = (block for block in BLOCKS if (block.page, block.language) == (page, "toml"))
+    return block
+
+
+def test_the_recipe_to_start_from_trains(tmp_path: Path, cli: Callable[..., Any]) -> None:
+    pytest.importorskip("segface_edge.training.loop", reason="training needs the extra train")
+    with FaceParser() as parser:
+        face = parser(zoo.PORTRAIT)
+    for part in ("train", "val"):
+        for folder, picture in (("images", face.image), ("labels", face.labels)):
+            (tmp_path / "faces" / part / folder).mkdir(parents=True)
+            Image.fromarray(picture).resize((64, 64), Image.Resampling.NEAREST).save(
+                tmp_path / "faces" / part / folder / "one.png"
+            )
+    text = recipe_in("docs/training.md").text
+    for large, small in (("steps = 1000", "steps = 2"), ("batch = 8", "batch = 1"), ("[256, 320]", "[64]")):
+        assert large in text
+        text = text.replace(large, small)
+    (tmp_path / "recipe.toml").write_text(text)
+    run = ("--config", tmp_path / "recipe.toml", "-o", tmp_path / "run", "--set", "model.size=64")
+    result = cli("train", *run)
+    assert result.code == 0, result.err
+    assert (tmp_path / "run" / "best.safetensors").is_file()
+
+
+def test_a_recipe_of_own_classes_is_one(tmp_path: Path) -> None:
     pytest.importorskip("torch", reason="recipes need the extra train")
     reading = pytest.importorskip("segface_edge.training.recipe_file", reason="recipes need the extra train")
-    (block,) = (block for block in BLOCKS if block.language == "toml")
+    block = recipe_in("docs/add-a-class.md")
     example = loaded("docs/examples/own_classes.py")
     try:
         (tmp_path / "recipe.toml").write_text(block.text)

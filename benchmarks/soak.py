@@ -12,7 +12,7 @@ All three keep small as the commands `parse`, `serve` and `label` do (`segface_e
 files (sockets too) and threads are read every few seconds; memory, which goes up and down with every photo and by
 100 MB with every parser, is sampled four times a second meanwhile: the mean, the least and the most. Asked of the
 minutes after the warm-up: the median (of the means) of their last quarter less than 5 MB over the median of their
-first, and no more files or threads.
+first, and no more files or threads at the least (a caller who is there has a socket).
 
 Writes results/soak/soak.json and soak.png. Exit code 1 where anything grew. Needs psutil, and the extras `serve` and
 `plot`.
@@ -72,12 +72,36 @@ Counter = Synchronized  # of an int: how much was done
     "--every", type=click.FloatRange(min=0.25), default=5.0, show_default=True, help="Seconds between two readings."
 )
 @click.option("--only", multiple=True, type=click.Choice(sorted(COLORS)), help="One of the three; may be repeated.")
+@click.option("--of", "earlier", type=click.Path(exists=True, path_type=Path), help="Judge and draw a soak.json again.")
 @click.option("-o", "out", type=click.Path(path_type=Path), default=RESULTS, help="Folder of the result.")
-def main(minutes: float, warm_up: float, every: float, only: tuple[str, ...], out: Path) -> None:
-    """Run, read, write."""
-    if 60 * minutes < 8 * every:
-        raise click.UsageError(f"{minutes:g} minutes are too few readings: 8 are needed, of --every {every:g} seconds")
-    names = [name for name in COLORS if name in (only or COLORS)]
+def main(minutes: float, warm_up: float, every: float, only: tuple[str, ...], earlier: Path | None, out: Path) -> None:
+    """Run, read, judge, write."""
+    document: dict[str, Any]
+    if earlier is not None:
+        document = json.loads(earlier.read_text())
+    else:
+        if 60 * minutes < 8 * every:
+            raise click.UsageError(
+                f"{minutes:g} minutes are too few: 8 readings are needed, of --every {every:g} seconds"
+            )
+        document = {"environment": environment(), "minutes": minutes, "every": every, "warm_up": warm_up}
+        document["readings"] = run(
+            [name for name in COLORS if name in (only or COLORS)], 60 * (warm_up + minutes), every
+        )
+    readings, warm_up = document["readings"], document["warm_up"]
+    document["asked"] = {"drift_mb": MOST_DRIFT_MB}
+    document["found"] = {name: judged(readings[name], 60 * warm_up) for name in readings}
+    make_folder(out)
+    write_whole(out / "soak.json", (json.dumps(document) + "\n").encode())
+    save_figure(figure(readings, warm_up), out / "soak.png")
+    for name, one in document["found"].items():
+        click.echo(f"{name}: {json.dumps(one)}")
+    click.echo(f"written: {out / 'soak.json'}")
+    sys.exit(0 if all(one["met"] for one in document["found"].values()) else 1)
+
+
+def run(names: list[str], seconds: float, every: float) -> dict[str, list[dict[str, float]]]:
+    """All of them at once, read until the time is over."""
     spawned = multiprocessing.get_context("spawn")
     stop = spawned.Event()
     watched: dict[str, psutil.Process] = {}
@@ -94,7 +118,7 @@ def main(minutes: float, warm_up: float, every: float, only: tuple[str, ...], ou
             process.start()
             watched[name] = psutil.Process(process.pid)
     try:
-        readings = read(watched, counts, 60 * (warm_up + minutes), every, callers)
+        return read(watched, counts, seconds, every, callers)
     finally:
         stop.set()
         if callers is not None:
@@ -102,17 +126,6 @@ def main(minutes: float, warm_up: float, every: float, only: tuple[str, ...], ou
                 callers.result(180)
             finally:
                 serving.__exit__(None, None, None)
-    document: dict[str, Any] = {"environment": environment(), "minutes": minutes, "every": every}
-    document |= {"warm_up": warm_up, "asked": {"drift_mb": MOST_DRIFT_MB}}
-    document["found"] = {name: judged(readings[name], 60 * warm_up) for name in names}
-    document["readings"] = readings
-    make_folder(out)
-    write_whole(out / "soak.json", (json.dumps(document) + "\n").encode())
-    save_figure(figure(readings, warm_up), out / "soak.png")
-    for name, one in document["found"].items():
-        click.echo(f"{name}: {json.dumps(one)}")
-    click.echo(f"written: {out / 'soak.json'}")
-    sys.exit(0 if all(one["met"] for one in document["found"].values()) else 1)
 
 
 def read(
@@ -152,7 +165,11 @@ def judged(readings: list[dict[str, float]], warm_up: float) -> dict[str, Any]:
         first, last = ([one[key] for one in part] for part in (warm[:quarter], warm[-quarter:]))
         return round(statistics.median(first), 2), round(statistics.median(last), 2)
 
-    found: dict[str, Any] = {key: medians(key) for key in ("mb", "least_mb", "most_mb", "files", "threads")}
+    def least(key: str) -> tuple[int, int]:
+        return int(min(one[key] for one in warm[:quarter])), int(min(one[key] for one in warm[-quarter:]))
+
+    found: dict[str, Any] = {key: medians(key) for key in ("mb", "least_mb", "most_mb")}
+    found |= {key: least(key) for key in ("files", "threads")}
     found["drift_mb"] = round(found["mb"][1] - found["mb"][0], 2)
     found["done"] = int(readings[-1]["done"])
     grew = [key for key in ("files", "threads") if found[key][1] > found[key][0]]

@@ -15,7 +15,7 @@ def check_quantizers(content: bytes, path: Path) -> None:
     """Refuses a QuantizeLinear to an unsigned type, and one without a zero point, whose type is then uint8.
 
     TensorRT-RTX 1.7 builds both as int8, the former with a warning, the latter without a word: something else than the
-    file.
+    file (`findings/tensorrt_rtx_quantize_default_type.sh`).
 
     Args:
         content: of an ONNX file that ONNX Runtime reads.

@@ -13,7 +13,7 @@ from pathlib import Path
 PACKAGE = "segface_edge"
 ROOT = Path(__file__).parent.parent
 LAYOUT = ROOT / "docs" / "layout.md"
-CORE = ("cache", "errors", "files", "labels", "memory", "quiet", "spec")
+CORE = ("cache", "errors", "extras", "files", "labels", "memory", "quiet", "spec")
 # Where modules that stand above are named, to be imported when they are asked for: no imports.
 NAMED = {"segface_edge.engines": "ENGINES", "segface_edge.parsing.pretrained": "EXPORTER"}
 BEGIN, END = "<!-- drawn by docs/rooms.py -->\n", "<!-- drawn -->\n"
@@ -22,6 +22,8 @@ BEGIN, END = "<!-- drawn by docs/rooms.py -->\n", "<!-- drawn -->\n"
 def room(module: str) -> str:
     """The room that a module of the package belongs to: `segface_edge.cli.parse` -> cli."""
     name = [*module.split("."), ""][1]
+    if name == "__main__":  # the command line by another name
+        return "cli"
     return "core" if name in (*CORE, "", "__version__") else name
 
 

@@ -15,7 +15,7 @@ from segface_edge.errors import UsageError
 from segface_edge.extras import pip_install
 from segface_edge.files import check_place, write_whole
 
-from .options import check_drawing, check_json, check_plots, json_option, model_options, progress_bar, say
+from .options import check_drawing, check_json, check_plots, json_option, model_options, say, share_bar
 from .suite import check_suite_options, run, suite_options
 
 if TYPE_CHECKING:
@@ -193,16 +193,7 @@ def command(
     content = photo.read_bytes()
     # Before the engine: a machine without sensors is told at once.
     sensors = open_sensors() if power else None
-    with sensors or nullcontext(), progress_bar(100, "measuring") as advance:
-        done = 0
-
-        def progress(share: float) -> None:
-            nonlocal done
-            step = int(100 * share) - done
-            if step > 0:
-                advance(step)
-                done += step
-
+    with sensors or nullcontext(), share_bar("measuring") as progress:
         layers = partial(measured_layers, work_of=work_of, device_of=device_of) if profile else None
         document = bench(
             named,

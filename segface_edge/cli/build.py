@@ -10,7 +10,7 @@ import click
 
 from segface_edge.files import check_place
 
-from .options import NamedFile, check_json, json_option, progress_bar, say
+from .options import NamedFile, check_json, json_option, say, share_bar
 
 if TYPE_CHECKING:
     from segface_edge.engines.nvidia.build import Built
@@ -75,17 +75,8 @@ def build_checked(model: Path, path: Path, config: BuildConfig, *, check: bool =
     from segface_edge.evaluation.plan_parity import checked
 
     check_plan_place(path)
-    with progress_bar(1000, "building") as advance:
-        told = 0
-
-        def progress(_phase: str, share: float) -> None:
-            nonlocal told
-            step = int(1000 * share) - told
-            if step > 0:
-                advance(step)
-                told += step
-
-        built = build(model, config, progress=progress)
+    with share_bar("building") as tell:
+        built = build(model, config, progress=lambda _phase, share: tell(share))
     for warning in built.warnings:
         click.echo(f"warning: {' '.join(warning.split())}", err=True)
     if check and built.info.gpu is not None:

@@ -13,7 +13,7 @@ from segface_edge import zoo
 from segface_edge.errors import UsageError, missing_extra
 from segface_edge.files import check_place
 
-from .options import check_json, json_option, progress_bar, say
+from .options import check_json, json_option, progress_bar, say, say_step
 from .triton import check_model, check_triton, triton_options, write_triton
 from .web import check_export, check_web, web_options, write_web
 
@@ -112,7 +112,7 @@ def command(
             raise UsageError(f"--target {config.target} and {other}", "contradict each other", "give one of them")
         from segface_edge.export.targets.run import export_target
 
-        converted = export_target(config, out, progress=_say_step, bar=progress_bar)
+        converted = export_target(config, out, progress=say_step, bar=progress_bar)
         _warn(converted.warnings)
         say(converted.to_dict(), json_to, "\n".join(converted.summary()))
         return
@@ -130,11 +130,11 @@ def command(
         check_plan_place(engine)
         load("tensorrt", f"--engine {engine}")
         open_cuda().close()
-    result = run_export(config, out, progress=_say_step, bar=progress_bar)
+    result = run_export(config, out, progress=say_step, bar=progress_bar)
     _warn(result.warnings)
     document, text = result.to_dict(), _text(result)
     if engine is not None:
-        _say_step("ONNX to TensorRT")
+        say_step("ONNX to TensorRT")
         built = build_checked(result.path, engine, BuildConfig())
         document["engine"] = {"path": str(engine), **json.loads(built.info.to_json())}
         text = "\n".join([text, *summary(engine, built)])
@@ -155,10 +155,6 @@ def _others(
         lines += write_web(web_to, models[0], runtime)
         document["web"] = str(web_to)
     return lines, document
-
-
-def _say_step(step: str) -> None:
-    click.echo(f"… {step}", err=True)
 
 
 def _warn(warnings: Sequence[str]) -> None:

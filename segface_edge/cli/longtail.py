@@ -9,7 +9,7 @@ import click
 
 from segface_edge.errors import UsageError, missing_extra
 
-from .options import check_json, check_plots, json_option, progress_bar, say
+from .options import check_json, check_plots, json_option, progress_bar, say, say_step
 
 if TYPE_CHECKING:
     from segface_edge.training.recognition.outcomes import Study
@@ -82,7 +82,7 @@ def command(
     if subclasses_to is not None and not config.finds_subclasses:
         raise UsageError("--subclasses", "has none to draw", "compare sbcl, and let it train beyond --warmup")
     with progress_bar(epochs_of(config), "training") as advance:
-        study = run_study(config, say=lambda line: click.echo(f"… {line}", err=True), progress=advance)
+        study = run_study(config, say=say_step, progress=advance)
     say(study.to_dict(), json_to, _text(study))
     _draw(study, plot_to, subclasses_to)
 

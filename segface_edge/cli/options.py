@@ -196,8 +196,29 @@ def say(document: Any, json_to: str | None, text: str) -> None:
         click.echo(text)
 
 
+def say_step(step: str) -> None:
+    """Tells on standard error what long work does next."""
+    click.echo(f"… {step}", err=True)
+
+
 @contextmanager
 def progress_bar(length: int, label: str) -> Iterator[Callable[[int], None]]:
     """A bar on standard error where that is a terminal; yields the function that advances it."""
     with click.progressbar(length=length, label=label, file=sys.stderr, hidden=not sys.stderr.isatty()) as bar:
         yield bar.update
+
+
+@contextmanager
+def share_bar(label: str) -> Iterator[Callable[[float], None]]:
+    """The same of work whose length nobody counts; yields the function that is told which share is done, 0 to 1."""
+    done, whole = 0, 1000
+    with progress_bar(whole, label) as advance:
+
+        def tell(share: float) -> None:
+            nonlocal done
+            step = int(whole * share) - done
+            if step > 0:
+                advance(step)
+                done += step
+
+        yield tell

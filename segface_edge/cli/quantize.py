@@ -11,7 +11,7 @@ import click
 from segface_edge.errors import UsageError, missing_extra
 from segface_edge.files import check_place
 
-from .options import NamedFile, check_json, check_plots, json_option, progress_bar, say
+from .options import NamedFile, check_json, check_plots, json_option, progress_bar, say, say_step
 
 if TYPE_CHECKING:
     from segface_edge.export.quantize import Quantized
@@ -78,14 +78,10 @@ def command(
     if out is not None:
         check_place(out)
     check_plots(plot_to)
-    result = run_quantize(model, config, out, progress=_say_step, bar=progress_bar)
+    result = run_quantize(model, config, out, progress=say_step, bar=progress_bar)
     if plot_to is not None:
         _draw(plot_to, result)
     say(result.to_dict(), json_to, _text(result, tables=sensitivity))
-
-
-def _say_step(step: str) -> None:
-    click.echo(f"… {step}", err=True)
 
 
 def _draw(path: Path, result: Quantized) -> None:

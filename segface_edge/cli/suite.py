@@ -15,7 +15,7 @@ import click
 from segface_edge.errors import ModelFileError, SegFaceEdgeError, UsageError, missing_extra
 from segface_edge.files import make_folder
 
-from .options import check_alone, check_json, progress_bar, say
+from .options import check_alone, check_json, progress_bar, say, say_step
 
 if TYPE_CHECKING:
     from segface_edge.bench.choice import Opener
@@ -70,7 +70,7 @@ def run(suite: Path, out: Path, calib_data: Path | None, json_to: str | None) ->
     make_folder(out)
     out = out.resolve()
     folders = {str(folder): name for folder, name in ((calib_data, "CALIB_DATA"), (_home(), "~")) if folder}
-    document = run_suite(asked, out, Files(calib_data), zoo.PORTRAIT.read_bytes(), say=_say, folders=folders)
+    document = run_suite(asked, out, Files(calib_data), zoo.PORTRAIT.read_bytes(), say=say_step, folders=folders)
     say(document, json_to, text(document, out))
     return 0 if document["rows"] else 1
 
@@ -106,7 +106,7 @@ class Files:
         if _is_of(zoo.DEFAULT_MODEL, row):
             write_whole(path, zoo.DEFAULT_MODEL.read_bytes())
             return
-        _say(f"exporting {row.file}")
+        say_step(f"exporting {row.file}")
         # In a process of its own: what an export leaves of memory and threads made the rows behind it slower by a tenth
         # to a third; and one that runs out of memory ends no more than itself.
         with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
@@ -160,7 +160,7 @@ def _export(row: Row, path: Path, calib_data: Path | None) -> None:
         precision=row.precision,  # type: ignore[arg-type]
         calib_data=calib_data if row.precision == "int8" else None,
     )
-    run_export(config, path, progress=_say, bar=progress_bar)
+    run_export(config, path, progress=say_step, bar=progress_bar)
 
 
 def text(document: dict[str, Any], folder: Path) -> str:
@@ -201,7 +201,3 @@ def _home() -> Path | None:
     except RuntimeError:
         return None
     return home if len(home.parts) > 1 else None
-
-
-def _say(line: str) -> None:
-    click.echo(f"… {line}", err=True)

@@ -10,7 +10,7 @@ import click
 
 from segface_edge.errors import missing_extra
 
-from .options import check_json, json_option, progress_bar, say
+from .options import check_json, json_option, progress_bar, say, say_step
 
 if TYPE_CHECKING:
     from segface_edge.training.loop import Result
@@ -75,7 +75,7 @@ def command(
                 resume=resume,
                 stop_after=stop_after,
                 minutes=minutes,
-                say=_say,
+                say=say_step,
                 bar=_bar,
             )
         except Interrupted as stop:
@@ -84,10 +84,6 @@ def command(
             raise
         if processes.leads:
             say(result.to_dict(), json_to, _text(result))
-
-
-def _say(line: str) -> None:
-    click.echo(f"… {line}", err=True)
 
 
 def _bar(length: int, label: str) -> AbstractContextManager[Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +10,9 @@ import click
 from segface_edge.datasets.check import check
 from segface_edge.datasets.findings import KINDS, Report
 from segface_edge.datasets.opening import open_splits
-from segface_edge.errors import UsageError, missing_extra
-from segface_edge.files import check_place, whole_file
 from segface_edge.labels import label_set
 
-from .options import check_json, json_option, progress_bar, say
+from .options import check_json, check_plots, json_option, progress_bar, say
 
 SHOWN = 10
 
@@ -40,7 +37,7 @@ def command() -> None:
 @click.option("--split", help="train, val or test; default: all there are.")
 @click.option("--label-order", help="Order of the labels on disk (see `segface-edge labels`); default: the set's own.")
 @click.option("--layout", help="folder, celebamask-hq, lapa or helen; default: what lies there.")
-@click.option("--plot", metavar="FILE.png", type=click.Path(path_type=Path), help="Draw how often each class shows.")
+@click.option("--plot", type=click.Path(path_type=Path), help="Draw how often each class shows: FILE.png, .svg, .pdf.")
 @json_option
 def check_command(
     root: Path,
@@ -53,34 +50,18 @@ def check_command(
     """Look for what would spoil a training on DIR: files that are missing or damaged, ids outside the label order,
     photo and labels that do not fit, left and right swapped, near-duplicates; and count classes."""
     check_json(json_to)
-    draw = _drawing(plot) if plot else None
+    check_plots(plot)
     order = label_set(label_order) if label_order else None
     datasets = open_splits(root, split=split, order=order, layout=layout, strict=False)
     with progress_bar(sum(len(dataset.samples) for dataset in datasets), "checking") as advance:
         report = check(datasets, progress=advance)
-    if draw:
-        draw(report)
+    if plot is not None:
+        from segface_edge.plots.counts import class_counts_figure
+        from segface_edge.plots.figure import save_figure
+
+        save_figure(class_counts_figure(report), plot)
     say(report.to_dict(), json_to, "\n".join([*_table(report), "", *_findings(report)]))
     return 0 if report.ok else 1
-
-
-def _drawing(path: Path) -> Callable[[Report], None]:
-    """What draws to `path`; all that could stop it is found out before the long work."""
-    if path.suffix.lower() != ".png":
-        raise UsageError(f"--plot {path}", "is not a PNG", "name it FILE.png")
-    check_place(path)
-    try:
-        from segface_edge.plots.counts import class_counts_figure
-    except ModuleNotFoundError as error:
-        if (error.name or "").partition(".")[0] != "matplotlib":
-            raise
-        raise missing_extra("matplotlib", "plot", "--plot") from error
-
-    def draw(report: Report) -> None:
-        with whole_file(path) as temporary:
-            class_counts_figure(report).savefig(temporary, format="png", dpi=150)
-
-    return draw
 
 
 def _table(report: Report) -> list[str]:

@@ -104,7 +104,6 @@ def test_warnings_leave_exit_code_0(cli: Cli, splits: Path) -> None:
         (["splits", "--split", "dev"], 1, "has no split 'dev'; use one of: train, val"),
         (["splits", "--layout", "coco"], 2, "layout 'coco': is unknown"),
         (["splits", "--layout", "lapa"], 1, "is not laid out as 'lapa'"),
-        (["splits", "--plot", "classes.jpg"], 2, "is not a PNG; name it FILE.png"),
         (["splits", "--plot", "nowhere/classes.png"], 1, "cannot be written (its folder does not exist)"),
         (["splits", "--json", "nowhere/report.json"], 1, "cannot be written (its folder does not exist)"),
         (["splits/train/images"], 1, "is of no known layout; lay it out as one of these"),
@@ -118,6 +117,15 @@ def test_bad_arguments_are_refused(
     result = cli("data", "check", *arguments)
     assert (result.code, result.out) == (code, "")
     assert message in result.err
+
+
+def test_a_plot_is_in_a_format_of_figures(cli: Cli, splits: Path, tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    result = cli("data", "check", splits, "--plot", tmp_path / "classes.jpg")
+    assert (result.code, result.out) == (2, "")
+    assert "'.jpg' is no format of figures; use .png, .svg, .pdf" in result.err
+    assert cli("data", "check", splits, "--plot", tmp_path / "classes.svg").code == 0
+    assert "<svg" in (tmp_path / "classes.svg").read_text()
 
 
 def test_the_plot_is_a_picture(cli: Cli, splits: Path, tmp_path: Path) -> None:
@@ -152,7 +160,7 @@ def test_the_plot_shows_each_class_and_split(splits: Path) -> None:
 def test_a_plot_without_matplotlib_quotes_what_installs_it(
     cli: Cli, splits: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.delitem(sys.modules, "segface_edge.plots.counts", raising=False)
+    monkeypatch.delitem(sys.modules, "segface_edge.plots.figure", raising=False)
     for name in ("matplotlib", "matplotlib.figure"):  # the second is there where an earlier test has drawn
         monkeypatch.setitem(sys.modules, name, None)
     result = cli("data", "check", splits, "--plot", tmp_path / "classes.png")

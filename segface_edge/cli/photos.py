@@ -18,8 +18,9 @@ from .lines import Lines, keep_lines, lines_by_source
 from .options import check_json, progress_bar, say
 
 if TYPE_CHECKING:
+    from PIL import Image
+
     from segface_edge.parsing.parser import FaceParser
-    from segface_edge.parsing.result import FaceParse
     from segface_edge.parsing.views import View
     from segface_edge.sources.photos import Source
 
@@ -93,11 +94,10 @@ def parse_photos(
                 advance(1)
                 continue
             face = result.face.remap(order) if order else result.face
-            shown = face.only(*classes) if classes else face
             if out == "-":
-                sys.stdout.buffer.write(_png(shown, view, alpha))
+                sys.stdout.buffer.write(_png(face.picture(view, alpha=alpha, classes=classes)))
             elif target is not None:
-                shown.save(target, view, alpha=alpha)
+                face.save(target, view, alpha=alpha, classes=classes)
             document = {"source": photo.name, "output": None if target is None else str(target), **face.to_json()}
             if lines is not None:
                 lines.write(document)
@@ -201,9 +201,9 @@ def _same(source: Path, target: Path) -> bool:
     return target.exists() and source.exists() and source.samefile(target)
 
 
-def _png(face: FaceParse, view: View, alpha: float) -> bytes:
+def _png(picture: Image.Image) -> bytes:
     buffer = io.BytesIO()
-    face.picture(view, alpha=alpha).save(buffer, "PNG")
+    picture.save(buffer, "PNG")
     return buffer.getvalue()
 
 

@@ -240,10 +240,10 @@ class FaceParse:
             path: where to. `mask` needs .png (label ids with a palette), `cutout` a format with transparency.
             view: what to show.
             alpha: of `overlay`, 0 to 1.
-            classes: of `cutout`.
+            classes: show these only, in any view; groups are allowed, as for `mask`. Empty: all but background.
 
         Raises:
-            UsageError: unknown view, or a format that would spoil it.
+            UsageError: unknown view or class, or a format that would spoil it.
             InputError: the file cannot be written.
         """
         path = Path(path)
@@ -262,16 +262,18 @@ class FaceParse:
         Args:
             view: `overlay`, `mask`, `color` or `cutout`.
             alpha: of `overlay`, 0 to 1.
-            classes: of `cutout`, as for that.
+            classes: show these only, in any view; groups are allowed, as for `mask`. Empty: all but background.
 
         Raises:
             UsageError: unknown view or class, `alpha` out of range.
         """
+        # A cut-out may be of the background, which the others leave out.
+        shown = self.only(*classes) if classes and view != "cutout" else self
         views: dict[str, Callable[[], Image.Image]] = {
-            "overlay": lambda: Image.fromarray(self.overlay(alpha)),
-            "color": lambda: Image.fromarray(self.color()),
-            "cutout": lambda: Image.fromarray(self.cutout(*classes)),
-            "mask": lambda: indexed(self.labels, self.label_set.palette),
+            "overlay": lambda: Image.fromarray(shown.overlay(alpha)),
+            "color": lambda: Image.fromarray(shown.color()),
+            "cutout": lambda: Image.fromarray(shown.cutout(*classes)),
+            "mask": lambda: indexed(shown.labels, shown.label_set.palette),
         }
         if view not in views:
             raise UsageError(f"view {view!r}", "is unknown", f"use one of: {', '.join(views)}")

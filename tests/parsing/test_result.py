@@ -175,6 +175,20 @@ def test_saving_passes_alpha_and_classes_on(face: FaceParse, tmp_path: Path) -> 
     assert np.array_equal(np.asarray(Image.open(tmp_path / "c.png")), face.cutout("eyes"))
 
 
+@pytest.mark.parametrize("classes", [("hair",), ("eyes", "hair")])
+def test_every_view_shows_the_chosen_classes_only(face: FaceParse, classes: tuple[str, ...]) -> None:
+    chosen = face.only(*classes)
+    wanted = {"overlay": chosen.overlay(), "color": chosen.color(), "mask": chosen.labels, "cutout": chosen.cutout()}
+    for view, pixels in wanted.items():
+        assert np.array_equal(np.asarray(face.picture(view, classes=classes)), pixels), view  # type: ignore[arg-type]
+
+
+def test_a_picture_of_an_unknown_class_is_refused(face: FaceParse) -> None:
+    for view in ("overlay", "color", "mask", "cutout"):
+        with pytest.raises(UsageError, match="'beard'"):
+            face.picture(view, classes=("beard",))  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize(
     ("suffix", "kind"),
     [(".jpg", "JPEG"), (".JPEG", "JPEG"), (".png", "PNG"), (".webp", "WEBP"), (".tif", "TIFF"), (".bmp", "BMP")],

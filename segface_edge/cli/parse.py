@@ -58,7 +58,10 @@ where the output is one (-o out.mp4) or --every, --frames, --steady or --show is
 @click.option("--order", help="Label order of the result (see `segface-edge labels`); default: the model's.")
 @click.option("--model", type=ModelWord(), help=HELP_MODEL)
 @face_options
-@click.option("--boxes", help="Faces that are known: left,top,right,bottom in pixels; several with ; between.")
+@click.option(
+    "--boxes",
+    help="Faces that are known, in every photo or frame the same: left,top,right,bottom in pixels; ; between several.",
+)
 @click.option(
     "--landmarks",
     type=click.Path(path_type=Path),
@@ -160,6 +163,8 @@ def command(
     if is_video(source, animations=asked or (out is not None and Path(out).suffix.lower() in WRITTEN_SUFFIXES)):
         if landmarks is not None:
             raise UsageError("--landmarks", "is for photos", "leave it out: YuNet finds the faces of each frame")
+        if skip_existing:
+            raise UsageError("--skip-existing", "is for photos", "leave it out: a video is parsed as a whole")
         if out == "-":
             raise UsageError("-o -", "cannot take a video", "name a file: -o overlay.mp4")
         if view not in ("overlay", "color"):

@@ -57,6 +57,8 @@ def parse_photos(
     kept_at = lines_to if lines_to is not None and str(lines_to) != "-" and _is_regular(lines_to) else None
     written = lines_by_source(kept_at) if skip_existing and kept_at is not None else {}
     if skip_existing:
+        if kept_at is None and out in (None, "-"):
+            raise UsageError("--skip-existing", "goes by results in files, and none is named", "give -o or --jsonl")
         left = [
             index
             for index, (photo, target) in enumerate(zip(photos, targets, strict=True))

@@ -433,6 +433,17 @@ def test_lines_of_photos_are_kept_and_added_to(cli: Cli, photos: Path, tmp_path:
     assert lines.read_text() == "[1]\n"
 
 
+@pytest.mark.parametrize("options", [("--json", "-"), ("--jsonl", "-"), ("-o", "-"), ("--json", "all.json")])
+def test_what_is_there_is_told_by_files(
+    cli: Cli, photo: Path, monkeypatch: pytest.MonkeyPatch, options: tuple[str, str]
+) -> None:
+    monkeypatch.chdir(photo.parent)
+    done = cli("parse", photo, *options, "--skip-existing")
+    assert (done.code, done.out) == (2, "")
+    assert "--skip-existing: goes by results in files, and none is named; give -o or --jsonl" in done.err
+    assert names(photo.parent) == ["photo.png"]
+
+
 def test_lines_to_standard_output_leave_pictures_to_tell_what_is_done(cli: Cli, photos: Path, tmp_path: Path) -> None:
     arguments = ("parse", photos, "-o", tmp_path / "out", "--jsonl", "-", "--skip-existing")
     assert len(cli(*arguments).out.splitlines()) == 2

@@ -269,6 +269,7 @@ def test_ctrl_c_keeps_what_was_done(clip: Path, tmp_path: Path) -> None:
         (["{clip}", "-o", "out.mp4", "--visualize", "mask"], 2, "is not for videos"),
         (["{clip}", "-o", "no/out.mp4"], 1, "its folder does not exist"),
         (["{clip}", "--jsonl", "no/out.jsonl"], 1, "its folder does not exist"),
+        (["{clip}", "-o", "out.mp4", "--skip-existing"], 2, "--skip-existing: is for photos; leave it out"),
         (["{clip}"], 2, "has nowhere to put its result"),
         (["absent.mp4", "-o", "out.mp4"], 1, "no such file"),
         (["{photo}", "-o", "out.png", "--every", "2"], 2, "--every: is for videos and cameras"),

@@ -78,7 +78,7 @@ where the output is one (-o out.mp4) or --every, --frames, --steady or --show is
     help="A line of JSON a photo or frame, as they come; - for standard output.",
 )
 @click.option("--steady", is_flag=True, help="Of a video, follow faces and let 5 frames vote on labels: less flicker.")
-@click.option("--show", is_flag=True, help="Of a video, show it in a window.")
+@click.option("--show", is_flag=True, help="Of a video, show it in a window; q, Esc or closing it ends the run.")
 @model_options
 @json_option
 def command(

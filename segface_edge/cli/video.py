@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from segface_edge.sources.ahead import Ahead
     from segface_edge.sources.video_out import VideoWriter
 
+_TITLE = "segface-edge"
 _QUIT = (ord("q"), 27)  # q and Esc end what is shown in a window
 
 
@@ -164,13 +165,23 @@ class _Window:
 
     def __init__(self, view: View, alpha: float) -> None:
         self._view, self._alpha = view, alpha
+        self._seen = False
 
     def show(self, face: FaceParse) -> bool:
-        """Shows a frame; False where the user wants no more."""
+        """Shows a frame; False where the user wants no more: by a key, or by closing the window."""
         import cv2
 
-        cv2.imshow("segface-edge", _picture(face, self._view, self._alpha)[:, :, ::-1])
-        return cv2.waitKey(1) & 0xFF not in _QUIT
+        cv2.imshow(_TITLE, _picture(face, self._view, self._alpha)[:, :, ::-1])
+        if cv2.waitKey(1) & 0xFF in _QUIT:
+            return False
+        try:
+            visible = cv2.getWindowProperty(_TITLE, cv2.WND_PROP_VISIBLE) >= 1
+        except cv2.error:  # Qt's, of a window that is gone
+            visible = False
+        # An OpenCV with GTK says of every window that it is not to be seen: only one that was can have been closed.
+        closed = self._seen and not visible
+        self._seen = visible
+        return not closed
 
 
 def _picture(face: FaceParse, view: View, alpha: float) -> UInt8Array:
@@ -185,7 +196,7 @@ def _check_windows() -> None:
     if not shown and not re.search(r"GUI:\s*NONE", cv2.getBuildInformation()):
         raise UsageError("--show", "there is no screen here", "set DISPLAY, or leave it out and give -o")
     try:
-        cv2.namedWindow("segface-edge")
+        cv2.namedWindow(_TITLE)
     except cv2.error as error:
         raise UsageError("--show", "this OpenCV has no windows", opencv.cure(windows=True)) from error
 

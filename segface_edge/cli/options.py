@@ -135,7 +135,8 @@ def model_options(function: _Command) -> _Command:
     """`--device`, `--threads`, `--spec`."""
     help_threads = "CPU threads; default: the engine's choice."
     threads = click.option("--threads", type=click.IntRange(1, MAX_THREADS), help=help_threads)
-    device = click.option("--device", default="cpu", show_default=True, help="cpu, cuda or cuda:N.")
+    help_device = "cpu, cuda or cuda:N; of OpenVINO cpu, gpu, gpu:N or npu."
+    device = click.option("--device", default="cpu", show_default=True, help=help_device)
     help_spec = "For a plan that says nothing of itself: the ONNX file that it is of."
     spec = click.option("--spec", type=click.Path(path_type=Path), help=help_spec)
     return device(threads(spec(function)))

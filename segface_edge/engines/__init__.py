@@ -69,7 +69,8 @@ def open_engine(
     Args:
         model: an ONNX file, a TensorRT plan (needs TensorRT), a file of `export --target` (needs its runtime), or a
             checkpoint (needs torch).
-        device: `cpu`, `cuda` or `cuda:N`; a plan runs on a GPU, by default the first.
+        device: `cpu`, `cuda` or `cuda:N`; of OpenVINO `cpu`, `gpu`, `gpu:N` (Intel's) or `npu`. A plan runs on a GPU,
+            by default the first.
         engine: a key of `ENGINES`; None chooses by the file's suffix.
         threads: CPU threads per operator; None leaves it to the engine.
         spec: for a plan that says nothing of itself: the ONNX file, or another plan's `.json`, that tells.

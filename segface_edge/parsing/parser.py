@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Generator, Iterable, Sequence
 from contextlib import ExitStack
 from os import PathLike
-from pathlib import Path
 from types import TracebackType
 from typing import Any, NoReturn
 
@@ -22,15 +21,14 @@ from segface_edge.faces.steady import Steady
 from segface_edge.labels import LabelSet
 from segface_edge.memory import after_close
 from segface_edge.pictures import reading
-from segface_edge.pictures.address import is_address
 from segface_edge.pictures.reading import Color, Photo
 from segface_edge.sources.kinds import is_video
-from segface_edge.sources.photos import Source, find
+from segface_edge.sources.photos import Source, find, named
 from segface_edge.sources.video import Video
 from segface_edge.spec import ModelSpec
 
 from .finding import finder
-from .pretrained import model_file
+from .pretrained import check_no_name, model_file
 from .result import FaceParse
 from .stages import Stages
 from .stream import Streamed, streamed
@@ -43,11 +41,14 @@ class FaceParser:
             face = parser("photo.jpg")
 
     Args:
-        model: an ONNX file, a TensorRT plan, a checkpoint (needs torch), an open `Engine`, or None for the bundled
-            model.
-        device: `cpu`, `cuda` or `cuda:N`; a plan runs on a GPU, by default the first.
-        engine: name of the engine, None chooses by the file's suffix. `tensorrt` with an ONNX file builds its plan
-            once and keeps it.
+        model: a file: ONNX, a TensorRT plan (`.plan`, `.engine`), one of `export --target` (`.xml`, `.tflite`, `.pte`,
+            `.param`), a checkpoint (`.safetensors`, `.pt`; needs torch); or an open `Engine`; None: the bundled model.
+            One that goes by a name: `from_pretrained`.
+        device: `cpu`, `cuda` or `cuda:N`; of OpenVINO `cpu`, `gpu`, `gpu:N` (Intel's) or `npu`. A plan runs on a GPU,
+            by default the first.
+        engine: a key of `engines.ENGINES`: `onnxruntime`, `onnxruntime-tensorrt`, `tensorrt`, `openvino`, `litert`,
+            `executorch`, `ncnn`, `torch`…; None: the first that reads such files. `tensorrt` with an ONNX file builds
+            its plan once and keeps it.
         locate: where the faces are. `yunet`: found by OpenCV's detector with the model in `detector`; `self`: in the
             parser's own label map of the whole photo, which is then parsed again, closer; `whole`: the photo is a
             portrait; `auto`: `yunet`, and `self` where it finds nothing; a portrait that fills its photo is left as it
@@ -96,8 +97,10 @@ class FaceParser:
         self._in_flight = in_flight
         yunet = finder(locate, detector, look)
         if not isinstance(model, Engine):
-            path = zoo.DEFAULT_MODEL if model is None else model
-            model = open_engine(path, device=device, engine=engine, threads=threads, spec=spec)
+            if model is None:
+                model = zoo.DEFAULT_MODEL
+            check_no_name(model)
+            model = open_engine(model, device=device, engine=engine, threads=threads, spec=spec)
         if locate == "self" and model.spec.warp != "none":
             cure = "leave --locate out: YuNet finds them"
             raise UsageError("locate='self'", f"{model.source} warps faces by landmarks, and finds none itself", cure)
@@ -247,7 +250,7 @@ class FaceParser:
             with ExitStack() as stack:
                 found: Video | Iterable[Source]
                 if name is None:
-                    found = source if isinstance(source, Video) else map(_source, source)  # type: ignore[arg-type]
+                    found = source if isinstance(source, Video) else map(named, source)  # type: ignore[arg-type]
                 elif of_video:
                     found = stack.enter_context(Video(name, every=every))
                 else:
@@ -289,12 +292,3 @@ class FaceParser:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
-
-
-def _source(photo: Source | str | PathLike[str] | bytes) -> Source:
-    """A photo of a list."""
-    if isinstance(photo, Source):
-        return photo
-    if isinstance(photo, bytes):
-        return Source("picture", photo)
-    return Source(str(photo), photo if isinstance(photo, str) and is_address(photo) else Path(photo))

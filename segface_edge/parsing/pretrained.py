@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from importlib import import_module
+from os import PathLike
 from pathlib import Path
 
 from segface_edge import zoo
@@ -38,6 +39,13 @@ def model_file(name: str) -> Path:
         raise missing_extra(str(error.name), "export", f"model '{model.name}', which is to be exported") from error
     path: Path = pretrained.exported(model)
     return path
+
+
+def check_no_name(given: str | PathLike[str]) -> None:
+    """Raises UsageError where what was given as a file is none, but the name of a model."""
+    if is_name(str(given)):
+        name = find(str(given)).name
+        raise UsageError(f"'{given}'", "is a model's name, not a file", f"use FaceParser.from_pretrained('{name}')")
 
 
 def file_of(given: str | Path) -> Path:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import glob
 from dataclasses import dataclass
+from os import PathLike
 from pathlib import Path
 from typing import BinaryIO
 
@@ -30,6 +31,15 @@ class Source:
     name: str
     photo: Path | bytes | str
     below: Path | None = None
+
+
+def named(photo: Source | str | PathLike[str] | bytes) -> Source:
+    """One photo: a path, an http(s) address or the bytes of an image file, with what messages call it."""
+    if isinstance(photo, Source):
+        return photo
+    if isinstance(photo, bytes):
+        return Source("picture", photo)
+    return Source(str(photo), photo if isinstance(photo, str) and is_address(photo) else Path(photo))
 
 
 def find(source: str, stdin: BinaryIO | None = None, *, recursive: bool = False) -> list[Source]:

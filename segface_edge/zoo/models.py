@@ -145,10 +145,14 @@ def find(name: str) -> Model:
     Raises:
         UsageError: there is none of that name.
     """
-    found = MODELS.get(name) or MODELS.get(f"{_PREFIX}{name}") or of_folder(name.removeprefix(_PREFIX))
+    found = _known(name)
     if found is None:
         raise UsageError(f"model {name!r}", "is unknown", "see what there is: segface-edge models list")
     return found
+
+
+def _known(name: str) -> Model | None:
+    return MODELS.get(name) or MODELS.get(f"{_PREFIX}{name}") or of_folder(name.removeprefix(_PREFIX))
 
 
 def of_folder(folder: str) -> Model | None:
@@ -163,9 +167,9 @@ def of_backbone(backbone: str) -> Iterator[Model]:
 
 
 def is_name(given: str | Path) -> bool:
-    """Whether what was given as a file is none, but the name of a model."""
-    text = str(given)
-    return not Path(given).exists() and (text in MODELS or text.startswith(_PREFIX))
+    """Whether what was given as a file is none, but the name of a model, be it one that is unknown (`segface/vgg`)."""
+    text, path = str(given), Path(given)
+    return (_known(text) is not None or (text.startswith(_PREFIX) and not path.suffix)) and not path.exists()
 
 
 def checkpoint_of(model: Model) -> Path:

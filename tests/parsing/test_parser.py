@@ -253,6 +253,23 @@ def test_what_does_not_exist_is_a_usage_error_with_the_known_ones(options: dict[
     assert caught.value.exit_code == 2
 
 
+@pytest.mark.parametrize("given", ["segface/mobilenet_celeba_512", "mobilenet_celeba_512", zoo.DEFAULT_BACKBONE])
+def test_a_name_instead_of_a_file_is_answered_with_what_takes_names(given: str) -> None:
+    with pytest.raises(UsageError, match="is a model's name, not a file; use FaceParser.from_pretrained") as caught:
+        FaceParser(given)
+    assert given in caught.value.cure
+
+
+def test_an_unknown_name_is_answered_with_where_names_are() -> None:
+    with pytest.raises(UsageError, match="'segface/vgg': is unknown; see what there is: segface-edge models list"):
+        FaceParser("segface/vgg")
+
+
+def test_a_file_in_a_folder_that_is_called_as_names_begin_is_a_file() -> None:
+    with pytest.raises(ModelFileError, match=r"segface/absent\.onnx: no such file"):
+        FaceParser("segface/absent.onnx")
+
+
 def test_a_missing_model_is_named() -> None:
     with pytest.raises(ModelFileError, match=r"absent\.onnx: no such file"):
         FaceParser("absent.onnx")

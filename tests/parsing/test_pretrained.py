@@ -65,6 +65,7 @@ def test_what_is_not_here_is_answered_with_the_command(monkeypatch: pytest.Monke
         done = cli(*command, *model)
         assert (done.code, len(done.err.splitlines())) == (1, 1), command
         assert f"segface-edge models fetch {NAME}" in done.err
+    assert cli("info", "mobilenet_celeba_512").err == cli("info", NAME).err
     # A file of that name goes before.
     monkeypatch.chdir(zoo.PORTRAIT.parent)
     assert pretrained.file_of(zoo.DEFAULT_MODEL.name) == Path(zoo.DEFAULT_MODEL.name)

@@ -68,7 +68,12 @@ They are opened anew several times, since two sessions of the same file differ b
 A gate that is not reached ends with exit code 6.""",
 )
 @click.option(
-    "--engine", "--model", "engines", multiple=True, metavar="FILE[@key=value,…]", help="Model file; may be repeated."
+    "--engine",
+    "--model",
+    "engines",
+    multiple=True,
+    metavar="FILE[@key=value,…]",
+    help="File or name of a model; may be repeated.",
 )
 @click.option("--image", type=click.Path(path_type=Path), help="Photo to parse; default: the bundled portrait.")
 @click.option("--scenario", "name", default="single-stream", show_default=True, help="See below.")

@@ -10,7 +10,7 @@ import click
 
 from segface_edge.files import check_place
 
-from .options import NamedFile, check_json, json_option, say, share_bar
+from .options import ModelFile, beside, check_json, json_option, say, share_bar
 
 if TYPE_CHECKING:
     from segface_edge.engines.nvidia.build import Built
@@ -30,7 +30,7 @@ The precision is that of the ONNX file: export it with --precision fp16 or int8 
 (trtexec --loadEngine reads it); FILE.plan.json beside it says what it is. TensorRT builds for the GPU that it runs on;
 TensorRT-RTX, for RTX desktops and laptops, builds for others too, without a GPU.""",
 )
-@click.argument("model", type=NamedFile())
+@click.argument("model", type=ModelFile())
 @click.option("-o", "out", type=click.Path(path_type=Path), help="Output file; default: MODEL.plan.")
 @click.option("--runtime", default="tensorrt", show_default=True, help="tensorrt, or rtx for TensorRT-RTX.")
 @click.option("--target", help="GPUs that a TensorRT-RTX plan is for: sm86,sm89,sm120; default: the one that is here.")
@@ -51,7 +51,7 @@ TensorRT-RTX, for RTX desktops and laptops, builds for others too, without a GPU
 def command(
     model: Path, out: Path | None, target: str | None, check: bool, json_to: str | None, **options: Any
 ) -> None:
-    """Build a TensorRT engine of MODEL, an ONNX file that `segface-edge export` wrote.
+    """Build a TensorRT engine of MODEL, an ONNX file that `segface-edge export` wrote, or the name of a model.
 
     What the engine computes in is read back from it: where it is not the precision of the file, or the labels on real
     faces are not the file's, nothing is written (exit code 4).
@@ -63,7 +63,7 @@ def command(
     check_json(json_to)
     if config.timing_cache:
         check_place(config.timing_cache)
-    path = out or model.with_suffix(PLAN_SUFFIXES[0])
+    path = out or beside(model, f"{model.stem}{PLAN_SUFFIXES[0]}")
     built = build_checked(model, path, config, check=check)
     say({"path": str(path), **json.loads(built.info.to_json())}, json_to, "\n".join(summary(path, built)))
 

@@ -34,7 +34,7 @@ Examples:
 @click.argument("model", required=False, type=ModelFile())
 @json_option
 def command(model: Path | None, json_to: str | None) -> None:
-    """Show what MODEL takes and gives, its label order and its terms of use."""
+    """Show what MODEL, a file or a name, takes and gives, its label order and its terms of use."""
     from segface_edge import zoo
     from segface_edge.engines import PLAN_SUFFIXES, open_engine
     from segface_edge.engines.documents import document_beside

@@ -37,7 +37,8 @@ class ModelFile(_PathType):
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:  # noqa: ARG002
         """Raises what `file_of` raises, and ModelFileError where it has no name, as the current folder."""
-        _check_named(value)
+        if not Path(value).name:
+            raise ModelFileError(f"'{value}'", "is the name of no file", "give a model file")
         from segface_edge.parsing.pretrained import file_of
 
         return file_of(value)
@@ -55,20 +56,16 @@ class ModelWord(_ChoiceType):
         return parse_choice(value)
 
 
-class NamedFile(ModelFile):
-    """A model file, whose name others are made of."""
+def beside(model: Path, name: str) -> Path:
+    """Where a file that is made of a model goes where nobody says: beside it, under this name.
 
-    name = "FILE"
+    Of a model that was given by its name into the current folder: the cache and the package are not the user's.
+    """
+    from segface_edge import zoo
+    from segface_edge.zoo.models import models_folder
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:  # noqa: ARG002
-        """Raises ModelFileError where it has no name, as the current folder."""
-        return _check_named(value)
-
-
-def _check_named(value: Any) -> Path:
-    if not Path(value).name:
-        raise ModelFileError(f"'{value}'", "is the name of no file", "give a model file")
-    return Path(value)
+    ours = any(model.is_relative_to(folder) for folder in (models_folder(), zoo.DEFAULT_MODEL.parent))
+    return Path(name) if ours else model.with_name(name)
 
 
 def json_option(function: _Command) -> _Command:

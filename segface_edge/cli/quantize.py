@@ -11,7 +11,7 @@ import click
 from segface_edge.errors import UsageError, missing_extra
 from segface_edge.files import check_place
 
-from .options import NamedFile, check_json, check_plots, json_option, progress_bar, say, say_step
+from .options import ModelFile, beside, check_json, check_plots, json_option, progress_bar, say, say_step
 
 if TYPE_CHECKING:
     from segface_edge.export.quantize import Quantized
@@ -26,7 +26,7 @@ Examples:
   segface-edge quantize segface_mobilenet_384.onnx --precision fp16 -o faces_fp16.onnx
   segface-edge quantize segface_mobilenet_384.onnx --calib-data photos/ --sensitivity --plot sensitivity.png""",
 )
-@click.argument("model", type=NamedFile())
+@click.argument("model", type=ModelFile())
 @click.option(
     "--precision", type=click.Choice(["fp16", "int8"]), default="int8", show_default=True, help="What to make."
 )
@@ -57,7 +57,7 @@ Examples:
 def command(
     model: Path, sensitivity: bool, plot_to: Path | None, out: Path | None, json_to: str | None, **options: Any
 ) -> None:
-    """Make an fp16 or int8 file of an fp32 ONNX file.
+    """Make an fp16 or int8 file of MODEL, an fp32 ONNX file or the name of a model.
 
     Which nodes stay in higher precision follows from what each of them alone does to the logits. The result is compared
     with the fp32 file on real faces, class by class; nothing is written unless it passes (exit code 4). int8 is for the
@@ -71,7 +71,7 @@ def command(
     config = QuantizeConfig(**options)
     if out is None and not sensitivity:
         kind = config.precision if config.made_for == "gpu" else f"{config.precision}_{config.made_for}"
-        out = model.with_name(f"{model.stem}_{kind}.onnx")
+        out = beside(model, f"{model.stem}_{kind}.onnx")
     if out is not None and out.suffix != ".onnx":
         raise UsageError(out, "is not an .onnx file name", "name the output FILE.onnx")
     check_json(json_to)

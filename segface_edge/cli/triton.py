@@ -11,7 +11,7 @@ import click
 
 from segface_edge.errors import InputError, UsageError, missing_extra
 
-from .options import check_alone
+from .options import ModelFile, check_alone
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -32,8 +32,8 @@ def triton_options(function: _Command) -> _Command:
     )
     model = click.option(
         "--model",
-        type=click.Path(path_type=Path),
-        help="For --triton and --web, an ONNX file (for --triton a plan too) that is there: no export.",
+        type=ModelFile(),
+        help="For --triton and --web, an ONNX file (for --triton a plan too) that is there, or a name: no export.",
     )
     return triton(model(function))
 

@@ -61,6 +61,15 @@ def test_the_file_is_named_after_its_source(cli: Cli, asked: SimpleNamespace, tm
     assert "fp32 to int8" in result.err
 
 
+def test_of_a_model_by_its_name_the_file_is_made_here(
+    cli: Cli, asked: SimpleNamespace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither the package nor the cache is the user's folder."""
+    monkeypatch.chdir(tmp_path)
+    assert cli("quantize", zoo.DEFAULT_BACKBONE, "--calib-data", tmp_path).code == 0
+    assert (asked.source, asked.path) == (zoo.DEFAULT_MODEL, Path(f"{zoo.DEFAULT_MODEL.stem}_int8.onnx"))
+
+
 @pytest.mark.parametrize(
     ("options", "wanted"),
     [

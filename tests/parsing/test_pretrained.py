@@ -18,6 +18,7 @@ from segface_edge.zoo.models import MODELS, find, of_backbone
 
 Cli = Callable[..., Any]
 NAME = "segface/mobilenet_celeba_512"
+TAKE_A_FILE = ("info", "build", "quantize", "estimate")
 
 
 @pytest.fixture(autouse=True)
@@ -60,8 +61,13 @@ def test_what_is_not_here_is_answered_with_the_command(monkeypatch: pytest.Monke
         FaceParser.from_pretrained("segface/vgg")
     with pytest.raises(UsageError, match="finds faces, and parses none"):
         FaceParser.from_pretrained("yunet")
-    for command in (["parse", zoo.PORTRAIT, "-o", "x.png"], ["info"], ["bench"], ["eval", "--data", "."], ["verify"]):
-        model = [NAME] if command == ["info"] else ["--model", NAME, *(["--ref", "x"] if command == ["verify"] else [])]
+    for command in (
+        *([name] for name in TAKE_A_FILE),
+        *(["parse", zoo.PORTRAIT, "-o", "x.png"], ["bench"], ["eval", "--data", "."], ["verify"]),
+        *(["export", "--web", "page"], ["export", "--triton", "repository"]),
+    ):
+        reference = ["--ref", "x"] if command == ["verify"] else []
+        model = [NAME] if command[0] in TAKE_A_FILE else ["--model", NAME, *reference]
         done = cli(*command, *model)
         assert (done.code, len(done.err.splitlines())) == (1, 1), command
         assert f"segface-edge models fetch {NAME}" in done.err

@@ -38,7 +38,7 @@ SOURCE and DEST may be URIs that pyarrow opens (s3://bucket/photos, gs://, hdfs:
 photos in its column 'path', or photos in 'bytes' or 'image'. DEST gets Parquet files; the same command goes on where
 it was stopped. What is in them, and what many photos cost: docs/label.md.""",
 )
-@click.argument("source")
+@click.argument("sources", nargs=-1, required=True, metavar="SOURCE…")
 @click.option("-o", "out", required=True, metavar="DEST", help="Folder of the results; made where it is absent.")
 @click.option("--ray", "address", metavar="ADDRESS", help="On a Ray cluster; local starts Ray on this machine.")
 @click.option("--workers", type=click.IntRange(1), help="Of Ray, so many at most; default: as many as fit.")
@@ -57,7 +57,7 @@ it was stopped. What is in them, and what many photos cost: docs/label.md.""",
 @model_options
 @json_option
 def command(
-    source: str,
+    sources: tuple[str, ...],
     out: str,
     address: str | None,
     workers: int | None,
@@ -74,8 +74,8 @@ def command(
 ) -> None:
     """Label the photos of SOURCE into Parquet files: faces, class areas, masks.
 
-    SOURCE is a picture, a folder, a glob, a list (.txt), an address or a Parquet file. A bad picture is a row with an
-    error, and the exit code is 0.
+    SOURCE is a picture, a folder, a glob, a list (.txt), an address or a Parquet file; several are one list. A bad
+    picture is a row with an error, and the exit code is 0.
     """
     keep_small()
     try:
@@ -92,8 +92,8 @@ def command(
     options |= (model or BUNDLED).options(model=model and model.file, device=device, threads=threads, spec=spec)
     pool = _pool(address, workers, num_cpus, num_gpus, options)
     check_json(json_to)
-    places = Places((source, out))
-    found = find(source, places, recursive=recursive)
+    places = Places((*sources, out))
+    found = find(sources, places, recursive=recursive)
     if found.duplicates:
         text = f"{found.duplicates} photos are named more than once, {found.example} for example: each has one row"
         click.echo(f"note: {text}", err=True)

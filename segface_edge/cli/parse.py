@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -28,6 +29,7 @@ Examples:
   segface-edge parse photos/ -o out/ --visualize mask
   segface-edge parse photos/ -o out/ --jsonl out.jsonl --skip-existing
   segface-edge parse 'photos/*.png' -o out/ --visualize cutout --classes hair,hat
+  segface-edge parse photo.jpg group.jpg -o out/
   segface-edge parse - -o - < photo.jpg > overlay.png
   segface-edge parse group.jpg -o overlay.png --min-face 40
   segface-edge parse group.jpg -o overlay.png --boxes '20,30,90,120;300,40,380,140'
@@ -43,7 +45,7 @@ pipeline with an appsink. Of a camera the newest frame is parsed and older ones 
 keep their times and the video its sound; .mp4 and .webm play in browsers. An animated GIF, WebP or PNG is a video
 where the output is one (-o out.mp4) or --every, --frames, --steady or --show is given, else its first frame.""",
 )
-@click.argument("source")
+@click.argument("sources", nargs=-1, required=True, metavar="SOURCE…")
 @click.option("-o", "out", help="Picture, or folder for several; - for standard output (PNG).")
 @click.option(
     "--visualize",
@@ -82,7 +84,7 @@ where the output is one (-o out.mp4) or --every, --frames, --steady or --show is
 @model_options
 @json_option
 def command(
-    source: str,
+    sources: tuple[str, ...],
     out: str | None,
     view: View,
     alpha: float,
@@ -111,7 +113,7 @@ def command(
 ) -> int:
     """Parse SOURCE: a picture, its address, a folder, a glob, a list (.txt), - for standard input, a video or a camera.
 
-    Bad pictures among several are listed and skipped; the exit code is then 1.
+    Several, but videos, are one list. Bad pictures among several are listed and skipped; the exit code is then 1.
     """
     keep_small()
     from segface_edge.labels import label_set
@@ -119,7 +121,7 @@ def command(
     from segface_edge.parsing.parser import FaceParser
     from segface_edge.parsing.stream import lanes
     from segface_edge.sources.formats import WRITTEN_SUFFIXES, check_video_place
-    from segface_edge.sources.kinds import is_live, is_video
+    from segface_edge.sources.kinds import is_live, is_video, one_by_one
     from segface_edge.sources.photos import find
 
     from .photos import parse_photos
@@ -160,7 +162,13 @@ def command(
         )
 
     asked = every > 1 or frames is not None or steady or show
-    if is_video(source, animations=asked or (out is not None and Path(out).suffix.lower() in WRITTEN_SUFFIXES)):
+    animations = asked or (out is not None and Path(out).suffix.lower() in WRITTEN_SUFFIXES)
+    videos = [source for source in sources if is_video(source, animations=animations)]
+    if videos and len(sources) > 1:
+        some = shlex.join(videos[:3]) + " …" * (len(videos) > 3)
+        raise UsageError(videos[0], "is a video among several sources", one_by_one(some))
+    if videos:
+        (source,) = videos
         if landmarks is not None:
             raise UsageError("--landmarks", "is for photos", "leave it out: YuNet finds the faces of each frame")
         if skip_existing:
@@ -172,7 +180,7 @@ def command(
         if out is not None:
             check_video_place(Path(out))
         results_to = None if json_to in (None, "-") else Path(str(json_to))
-        _check_places(source, lines_to, results_to, None if out is None else Path(out))
+        _check_places(sources, lines_to, results_to, None if out is None else Path(out))
         with open_parser(several=not (is_live(source) or steady)) as parser:
             (label_set(order) if order else parser.labels).indices(chosen)
 
@@ -200,11 +208,11 @@ def command(
         if given:
             raise UsageError(name, "is for videos and cameras", "leave it out, or give a video")
     if lines_to is not None:
-        _check_places(source, lines_to, None if json_to in (None, "-") else Path(str(json_to)))
-    photos = find(source, sys.stdin.buffer, recursive=recursive)
+        _check_places(sources, lines_to, None if json_to in (None, "-") else Path(str(json_to)))
+    photos = [photo for source in sources for photo in find(source, sys.stdin.buffer, recursive=recursive)]
     return parse_photos(
         open_parser,
-        source,
+        sources,
         photos,
         out=out,
         lines_to=lines_to,
@@ -229,16 +237,17 @@ def _boxes(text: str) -> list[list[float]]:
     return boxes
 
 
-def _check_places(source: str, *places: Path | None) -> None:
+def _check_places(sources: tuple[str, ...], *places: Path | None) -> None:
     """Raises where two of the files are the same one, or a result cannot be written."""
     from segface_edge.files import check_place
 
-    seen = [Path(source).resolve()] if Path(source).exists() else []
+    given = [Path(source).resolve() for source in sources if Path(source).exists()]
+    seen = [*given]
     for place in places:
         if place is None or str(place) == "-":
             continue
         check_place(place)
         if place.resolve() in seen and (place.is_file() or not place.exists()):
-            what = "is the source itself" if place.resolve() == seen[0] else "is named twice"
+            what = "is the source itself" if place.resolve() in given else "is named twice"
             raise UsageError(place, what, "choose another output")
         seen.append(place.resolve())

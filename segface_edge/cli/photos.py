@@ -30,7 +30,7 @@ _KEPT_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
 
 def parse_photos(
     open_parser: Callable[..., FaceParser],
-    source: str,
+    sources: tuple[str, ...],
     photos: list[Source],
     *,
     out: str | None,
@@ -51,7 +51,9 @@ def parse_photos(
     from segface_edge.labels import label_set
 
     # A folder or a glob means several, also where it holds one.
-    several = len(photos) > 1 or (isinstance(photos[0].photo, Path) and photos[0].photo != Path(source))
+    several = max(len(photos), len(sources)) > 1 or (
+        isinstance(photos[0].photo, Path) and photos[0].photo != Path(sources[0])
+    )
     targets = _targets(photos, out, view, several=several)
     # Lines that go to standard output or a pipe are not there afterwards: pictures alone tell what is done.
     kept_at = lines_to if lines_to is not None and str(lines_to) != "-" and _is_regular(lines_to) else None

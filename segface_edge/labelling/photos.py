@@ -7,6 +7,7 @@ import posixpath
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -71,21 +72,22 @@ class Found:
         return sum(map(len, self.photos))
 
 
-def find(source: str, places: Places, *, recursive: bool = False) -> Found:
-    """The photos of a picture, a folder, a glob, a list (.txt), an address, or Parquet files.
+def find(sources: str | Iterable[str], places: Places, *, recursive: bool = False) -> Found:
+    """The photos of a picture, a folder, a glob, a list (.txt), an address, or Parquet files; or of several of these.
 
     Args:
-        source: a local path or a URI; a list and a Parquet file name local paths relative to themselves.
+        sources: local paths or URIs, or one; a list and a Parquet file name local paths relative to themselves.
         places: opens URIs.
         recursive: of a folder, the pictures of its folders too.
 
     Raises:
         DataError: there is no such file, or no picture in it.
     """
+    named = [sources] if isinstance(sources, str) else list(sources)
     seen: set[str] = set()
     found: list[Photos] = []
     duplicates, example = 0, ""
-    for photos in _kinds(source, places, recursive=recursive):
+    for photos in chain.from_iterable(_kinds(source, places, recursive=recursive) for source in named):
         new = []
         for index, name in enumerate(photos.names):
             if name in seen:
@@ -96,7 +98,7 @@ def find(source: str, places: Places, *, recursive: bool = False) -> Found:
         if new:
             found.append(photos if len(new) == len(photos) else photos.only(new))
     if not found:
-        raise DataError(source, "names no picture", "give pictures")
+        raise DataError(", ".join(named), "names no picture", "give pictures")
     return Found(tuple(found), duplicates, example)
 
 

@@ -12,6 +12,8 @@ from segface_edge.errors import DataError
 from segface_edge.pictures.address import is_address
 from segface_edge.pictures.formats import pictures_among, suffixes
 
+from .kinds import VIDEO_SUFFIXES, one_by_one
+
 STDIN = "-"
 # A photo of the largest allowed size, uncompressed; more is not a photo.
 _MAX_STDIN = 512 * 2**20
@@ -69,7 +71,7 @@ def find(source: str, stdin: BinaryIO | None = None, *, recursive: bool = False)
     if path.is_dir():
         inside = path.rglob("*") if recursive else path.iterdir()
         seen = (p for p in inside if p.is_file() and not any(part[0] == "." for part in p.relative_to(path).parts))
-        names = pictures_among(path, map(str, sorted(seen)))
+        names = _pictures(path, sorted(seen))
         return [Source(name, Path(name), Path(name).relative_to(path)) for name in names]
     if path.suffix.lower() == ".txt" and path.is_file():
         return _listed(path)
@@ -78,11 +80,22 @@ def find(source: str, stdin: BinaryIO | None = None, *, recursive: bool = False)
         if not matches:
             raise DataError(source, "matches no file", "check the pattern, and quote it against the shell")
         # As in a folder, only pictures; unless the pattern asks for something else (`*.dat`).
-        known = suffixes()
-        if any(p.suffix.lower() in known for p in matches):
-            return [Source(name, Path(name)) for name in pictures_among(source, map(str, matches))]
+        if any(p.suffix.lower() in (*suffixes(), *VIDEO_SUFFIXES) for p in matches):
+            return [Source(name, Path(name)) for name in _pictures(source, matches)]
         return [Source(str(p), p) for p in matches]
     return [Source(str(path), path)]
+
+
+def _pictures(place: str | Path, paths: list[Path]) -> list[str]:
+    """The names of those that are pictures. Raises DataError where none is: they may be videos."""
+    videos = [p for p in paths if p.suffix.lower() in VIDEO_SUFFIXES]
+    known = suffixes()
+    if videos and not any(p.suffix.lower() in known for p in paths):
+        count = f"{len(videos)} video{'s' if len(videos) > 1 else ''}"
+        raise DataError(
+            place, f"holds {count} and no picture", one_by_one(f"{videos[0].with_name('*')}{videos[0].suffix}")
+        )
+    return pictures_among(place, map(str, paths))
 
 
 def _listed(path: Path) -> list[Source]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +14,7 @@ from segface_edge.pictures.geometry import UInt8Array
 
 from .ahead import Ahead
 from .animation import Animation, is_animation
-from .kinds import is_live, is_network
+from .kinds import is_live, is_network, one_by_one
 
 # Frames that wait between decoding and whoever takes them: bounds the memory.
 _AHEAD = 4
@@ -136,6 +137,10 @@ def _open(source: str) -> Reader:
 
         return Camera(source)
     if not is_network(source) and not path.is_file():
+        if path.is_dir():
+            raise DataError(source, "is a folder, not a video", one_by_one(f"{path}/*.mp4"))
+        if glob.has_magic(source):
+            raise DataError(source, "is a pattern of several videos", one_by_one(source))
         raise DataError(source, "no such file", "give a video, or a camera's index")
     if path.is_file() and is_animation(source):
         return Animation(source)

@@ -168,6 +168,35 @@ def test_a_glob_takes_what_it_matches(cli: Cli, photos: Path, tmp_path: Path) ->
     assert names(tmp_path / "out") == ["a.jpg", "b.png", "photo.png"]
 
 
+def test_several_sources_are_one_list(cli: Cli, photo: Path, photos: Path, tmp_path: Path) -> None:
+    """As an unquoted pattern gives them, or a folder, a pattern and a list together."""
+    result = cli("parse", photos / "a.jpg", photos / "b.png", "-o", f"{tmp_path / 'out'}/")
+    assert (result.code, result.err) == (0, "")
+    assert names(tmp_path / "out") == ["a.jpg", "b.png"]
+    (tmp_path / "list.txt").write_text(f"{photo.name}\n")
+    sources = (photos / "*.jpg", photos / "b.png", tmp_path / "list.txt")
+    result = cli("parse", *sources, "-o", tmp_path / "all", "--jsonl", tmp_path / "all.jsonl")
+    assert result.code == 0, result.err
+    assert names(tmp_path / "all") == ["a.jpg", "b.png", "photo.png"]
+    found = [json.loads(line)["source"] for line in (tmp_path / "all.jsonl").read_text().splitlines()]
+    assert found == [str(photos / "a.jpg"), str(photos / "b.png"), str(photo)]
+
+
+def test_a_bad_one_of_several_sources_is_skipped(cli: Cli, photos: Path, tmp_path: Path) -> None:
+    result = cli("parse", tmp_path / "absent.jpg", photos / "a.jpg", "-o", tmp_path / "out")
+    assert (result.code, names(tmp_path / "out")) == (1, ["a.jpg"])
+    assert result.err.splitlines()[-1] == "1 of 2 pictures could not be parsed"
+
+
+def test_one_of_several_sources_is_never_overwritten(cli: Cli, photos: Path) -> None:
+    before = (photos / "b.png").read_bytes()
+    for options in (("-o", photos), ("--jsonl", photos / "b.png")):
+        result = cli("parse", photos / "a.jpg", photos / "b.png", *options)
+        assert result.code == 2
+        assert "is the picture itself" in result.err or "is the source itself" in result.err
+    assert (photos / "b.png").read_bytes() == before
+
+
 def test_a_glob_that_matches_nothing_is_said(cli: Cli, photos: Path, tmp_path: Path) -> None:
     result = cli("parse", photos / "*.tiff", "-o", tmp_path / "out")
     assert (result.code, result.out) == (1, "")

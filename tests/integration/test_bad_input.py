@@ -452,14 +452,14 @@ MODEL = str(zoo.DEFAULT_MODEL)
 CHECKPOINT = str(zoo.DEFAULT_CHECKPOINT)
 SUITE = str(Path(__file__).parents[2] / "export" / "suite.toml")
 PATHS_TO_READ = {
-    "parse source": ("parse", "{}.jpg", "-o", "out.png"),
+    "parse sources": ("parse", "{}.jpg", "-o", "out.png"),
     "parse model": ("parse", "photo.png", "-o", "out.png", "--model", "{}.onnx"),
     "parse detector": ("parse", "photo.png", "-o", "out.png", "--detector", "{}.onnx"),
     "parse landmarks": ("parse", "photo.png", "-o", "out.png", "--landmarks", "{}.txt"),
     "serve model": ("serve", "--port", "0", "--model", "{}.onnx"),
     "serve detector": ("serve", "--port", "0", "--detector", "{}.onnx"),
     "serve spec": ("serve", "--port", "0", "--model", "x.plan", "--spec", "{}.onnx"),
-    "label source": ("label", "{}.jpg", "-o", "out"),
+    "label sources": ("label", "{}.jpg", "-o", "out"),
     "label model": ("label", "photo.png", "-o", "out", "--model", "{}.onnx"),
     "label detector": ("label", "photo.png", "-o", "out", "--detector", "{}.onnx"),
     "label spec": ("label", "photo.png", "-o", "out", "--model", "x.plan", "--spec", "{}.onnx"),
@@ -566,7 +566,7 @@ def test_the_tables_have_every_path_of_the_command_line() -> None:
     for name, command in commands.items():
         assert command is not None
         for param in command.params:
-            if isinstance(param.type, TAKE_PATHS) or param.name in ("source", "out", "json_to", "engines"):
+            if isinstance(param.type, TAKE_PATHS) or param.name in ("source", "sources", "out", "json_to", "engines"):
                 found.add(f"{name} {param.name}")
     assert found == {*PATHS_TO_READ, *PATHS_TO_WRITE, *FOLDERS_TO_MAKE}
 

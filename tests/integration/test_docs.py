@@ -143,6 +143,7 @@ def check_command(arguments: list[str]) -> None:
             parameter.type.convert(values, parameter, context)
         if parameter.required and not isinstance(command, click.Group):
             assert isinstance(values, str | list | tuple), f"{parameter.name} is missing"
+            assert values, f"{parameter.name} is missing"
 
 
 @pytest.mark.parametrize("block", of(BLOCKS, "console"))
@@ -160,6 +161,7 @@ def test_commands_exist(block: Block) -> None:
         "parse photo.jpg --alpha 2",
         "info a b c d",
         "label",
+        "parse -o out.png",
     ],
 )
 def test_what_is_no_command_is_seen(line: str) -> None:

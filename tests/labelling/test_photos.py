@@ -51,6 +51,17 @@ def test_folders_globs_and_lists(make_photos: MakePhotos, tmp_path: Path, monkey
     assert names("list.txt") == [flat[1], "https://example.com/a.jpg", "s3://bucket/a b%20.jpg"]
 
 
+def test_several_sources_are_one_list(make_photos: MakePhotos, tmp_path: Path) -> None:
+    photos = [str(path) for path in sorted(make_photos("photos", 3).iterdir())]
+    pq.write_table(pa.table({"path": photos[1:]}), tmp_path / "paths.parquet")
+    places = Places()
+    found = find([photos[2], f"{tmp_path}/photos/0000.*", str(tmp_path / "paths.parquet")], places)
+    assert [name for some in found.photos for name in some.names] == [photos[2], photos[0], photos[1]]
+    assert (found.duplicates, found.example) == (1, photos[2])
+    with pytest.raises(DataError, match=r"absent\.jpg: no such file"):
+        find([photos[0], str(tmp_path / "absent.jpg")], places)
+
+
 def test_parquet_files_of_paths(make_photos: MakePhotos, tmp_path: Path) -> None:
     photos = make_photos("photos", 4)
     wanted = {str(path): path.read_bytes() for path in sorted(photos.iterdir())}

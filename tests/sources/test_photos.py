@@ -75,6 +75,18 @@ def test_a_glob_that_matches_nothing_is_refused(tmp_path: Path) -> None:
         find(str(tmp_path / "*.jpg"))
 
 
+def test_videos_alone_are_told_to_be_parsed_one_by_one(tmp_path: Path) -> None:
+    for name in ("b.mp4", "a.mp4", "notes.txt"):
+        (tmp_path / name).write_bytes(b"x")
+    loop = f'parse takes one a run: for v in {tmp_path}/*.mp4; do segface-edge parse "$v"'
+    for source in (tmp_path, tmp_path / "*", tmp_path / "*.mp4"):
+        with pytest.raises(DataError, match="holds 2 videos and no picture") as caught:
+            find(str(source))
+        assert caught.value.cure.startswith(loop)
+    (tmp_path / "a.png").write_bytes(b"x")
+    assert names(find(str(tmp_path))) == names(find(str(tmp_path / "*"))) == ["a.png"]
+
+
 def test_no_source_at_all_is_refused() -> None:
     with pytest.raises(DataError, match="is empty"):
         find("")

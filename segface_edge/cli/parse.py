@@ -50,10 +50,11 @@ where the output is one (-o out.mp4) or --every, --frames, --steady or --show is
 @click.option(
     "--visualize",
     "view",
-    type=click.Choice(["overlay", "mask", "color", "cutout"]),
+    type=click.Choice(["overlay", "mask", "ids", "color", "cutout"]),
     default="overlay",
     show_default=True,
-    help="overlay: colours on the photo; mask: class ids (PNG with palette); color; cutout: transparent around.",
+    help="overlay: colours on the photo; mask: class ids (PNG with palette); ids: the same as grey, for OpenCV; color; "
+    "cutout: transparent around.",
 )
 @click.option("--alpha", type=click.FloatRange(0, 1), default=0.5, show_default=True, help="Strength of the overlay.")
 @click.option("--classes", help="Show these only, comma-separated (eyes,lips,hair); default: all but background.")

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from segface_edge.parsing.views import View
     from segface_edge.sources.photos import Source
 
-_LOSSLESS_VIEWS = ("mask", "cutout")
+_LOSSLESS_VIEWS = ("mask", "ids", "cutout")
 _KEPT_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
 
 

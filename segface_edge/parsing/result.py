@@ -237,7 +237,8 @@ class FaceParse:
         """Writes a picture, whole or not at all; the suffix names the format.
 
         Args:
-            path: where to. `mask` needs .png (label ids with a palette), `cutout` a format with transparency.
+            path: where to. `mask` (label ids with a palette) and `ids` (the same as grey) need .png, `cutout` a format
+                with transparency.
             view: what to show.
             alpha: of `overlay`, 0 to 1.
             classes: show these only, in any view; groups are allowed, as for `mask`. Empty: all but background.
@@ -257,10 +258,11 @@ class FaceParse:
         write_whole(path, buffer.getvalue())
 
     def picture(self, view: View = "overlay", *, alpha: float = 0.5, classes: tuple[str, ...] = ()) -> Image.Image:
-        """One of the views as a PIL image; `mask` is a palette image whose pixels are the labels.
+        """One of the views as a PIL image; the pixels of `mask`, with a palette, and of `ids`, grey, are the labels.
 
         Args:
-            view: `overlay`, `mask`, `color` or `cutout`.
+            view: `overlay`, `mask`, `ids`, `color` or `cutout`. Of a file of `mask` OpenCV reads the colours, of one of
+                `ids` the labels.
             alpha: of `overlay`, 0 to 1.
             classes: show these only, in any view; groups are allowed, as for `mask`. Empty: all but background.
 
@@ -274,6 +276,7 @@ class FaceParse:
             "color": lambda: Image.fromarray(shown.color()),
             "cutout": lambda: Image.fromarray(shown.cutout(*classes)),
             "mask": lambda: indexed(shown.labels, shown.label_set.palette),
+            "ids": lambda: Image.fromarray(shown.labels.copy()),
         }
         if view not in views:
             raise UsageError(f"view {view!r}", "is unknown", f"use one of: {', '.join(views)}")

@@ -6,7 +6,7 @@ from typing import Literal, get_args
 
 from segface_edge.errors import UsageError
 
-View = Literal["overlay", "mask", "color", "cutout"]
+View = Literal["overlay", "mask", "ids", "color", "cutout"]
 
 # Formats that keep labels and transparency as they are.
 _LOSSLESS = (".png",)
@@ -18,7 +18,7 @@ def check_view(view: str, suffix: str) -> None:
     if view not in get_args(View):
         raise UsageError(f"view {view!r}", "is unknown", f"use one of: {', '.join(get_args(View))}")
     picture_format(suffix)
-    if view == "mask" and suffix.lower() not in _LOSSLESS:
+    if view in ("mask", "ids") and suffix.lower() not in _LOSSLESS:
         raise UsageError(f"'{suffix}'", "would change label ids", "save masks as .png")
     if view == "cutout" and suffix.lower() not in _WITH_ALPHA:
         raise UsageError(f"'{suffix}'", "has no transparency", "save cut-outs as .png or .webp")

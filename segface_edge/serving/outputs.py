@@ -18,11 +18,12 @@ from segface_edge.parsing.views import View
 
 from .answers import Refused
 
-Kind = Literal["json", "coco", "mask", "overlay", "color", "cutout"]
+Kind = Literal["json", "coco", "mask", "ids", "overlay", "color", "cutout"]
 _JSON = "application/json"
 # View -> the formats that keep what it shows; the first one is what */* gets.
 _FORMATS = {
     "mask": {"image/png": "PNG"},
+    "ids": {"image/png": "PNG"},
     "cutout": {"image/png": "PNG", "image/webp": "WEBP"},
     "overlay": {"image/png": "PNG", "image/jpeg": "JPEG", "image/webp": "WEBP"},
     "color": {"image/png": "PNG", "image/jpeg": "JPEG", "image/webp": "WEBP"},

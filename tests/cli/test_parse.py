@@ -56,6 +56,7 @@ def test_each_view_is_what_the_library_gives(cli: Cli, photo: Path, parser: Face
     wanted = {
         "overlay": face.overlay(0.25),
         "mask": face.labels,
+        "ids": face.labels,
         "color": face.color(),
         "cutout": face.cutout(),
     }

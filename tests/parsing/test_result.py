@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from PIL import Image
@@ -12,7 +13,7 @@ from segface_edge import FaceParser, zoo
 from segface_edge.errors import InputError, UsageError
 from segface_edge.labels import label_set
 from segface_edge.parsing.result import FaceParse
-from segface_edge.parsing.views import check_view
+from segface_edge.parsing.views import View, check_view
 
 SEGFACE = label_set("segface")
 SKIN, L_EYE, R_EYE, HAIR = (SEGFACE.index(name) for name in ("skin", "l_eye", "r_eye", "hair"))
@@ -205,6 +206,7 @@ def test_the_suffix_names_the_format(face: FaceParse, tmp_path: Path, suffix: st
     [
         ("x.jpg", "mask", "'.jpg': would change label ids"),
         ("x.JPG", "mask", "would change label ids"),
+        ("x.webp", "ids", "would change label ids"),
         ("x.webp", "mask", "would change label ids"),
         ("x.bmp", "mask", "save masks as .png"),
         ("x.jpg", "cutout", "has no transparency"),
@@ -230,10 +232,22 @@ def test_an_unknown_view_as_a_picture_is_refused(face: FaceParse) -> None:
         face.picture("depth")  # type: ignore[arg-type]
 
 
-def test_the_picture_of_a_mask_does_not_share_the_labels(face: FaceParse) -> None:
-    picture = face.picture("mask")
+@pytest.mark.parametrize("view", ["mask", "ids"])
+def test_the_picture_of_labels_does_not_share_them(face: FaceParse, view: View) -> None:
+    picture = face.picture(view)
     picture.putpixel((0, 0), 99)
     assert face.labels[0, 0] == HAIR
+
+
+@pytest.mark.parametrize(
+    "flags", [cv2.IMREAD_UNCHANGED, cv2.IMREAD_GRAYSCALE, cv2.IMREAD_ANYCOLOR], ids=["unchanged", "grey", "any"]
+)
+def test_opencv_reads_ids(face: FaceParse, flags: int, tmp_path: Path) -> None:
+    face.save(tmp_path / "ids.png", "ids")
+    assert np.array_equal(cv2.imread(str(tmp_path / "ids.png"), flags), face.labels)
+    face.save(tmp_path / "mask.png", "mask")
+    of_mask = cv2.imread(str(tmp_path / "mask.png"), flags)
+    assert not np.array_equal(of_mask.reshape(*face.labels.shape, -1)[..., 0], face.labels)  # why there is `ids`
 
 
 def test_a_failure_while_saving_leaves_the_old_file_and_nothing_else(

@@ -73,7 +73,7 @@ def test_a_mask_is_an_indexed_png_of_labels(real: Running, small: bytes, face: F
         assert opened.mode == "P"
 
 
-@pytest.mark.parametrize("view", ["overlay", "color", "cutout"])
+@pytest.mark.parametrize("view", ["ids", "overlay", "color", "cutout"])
 def test_views_are_the_parser_s(real: Running, small: bytes, face: FaceParse, view: str) -> None:
     reply = real.client.post(f"/v1/parse?output={view}&alpha=0.25", content=small)
     with Image.open(BytesIO(reply.content)) as opened:

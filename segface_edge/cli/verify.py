@@ -85,11 +85,13 @@ def command(
 
 def _open_reference(ref: Choice, threads: int | None, size: int) -> Engine:
     """On the CPU, unless it says otherwise; a checkpoint at the candidate's size, other files have their own."""
-    from segface_edge.engines import import_engine, open_engine
+    from segface_edge.engines import check_spec, import_engine, open_engine
 
     options = ref.options(threads=threads)
     if not ref.of_checkpoint:
         return open_engine(ref.file, **options)
+    if "spec" in options:
+        check_spec(ref.file, options.pop("spec"))
     given = {"device": "cpu", "threads": None} | {key: options[key] for key in options if key != "engine"}
     return import_engine(ref.file, ref.engine)(ref.file, **given, size=size)
 

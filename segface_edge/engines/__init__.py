@@ -13,7 +13,7 @@ from .base import MAX_THREADS, PLAN_SUFFIXES, Engine, Output
 from .fake import FakeEngine
 
 __all__ = ["ENGINES", "MAX_THREADS", "PLAN_SUFFIXES", "Engine", "FakeEngine", "Output"]
-__all__ += ["engine_name", "import_engine", "open_engine"]
+__all__ += ["check_spec", "engine_name", "import_engine", "open_engine"]
 
 # Engine -> where its class is. By name, so that no runtime package is imported before it is asked for. Two live
 # above this room: the torch engine with the network, and plans with what they are compared by.
@@ -86,12 +86,17 @@ def open_engine(
     opener = import_engine(model, engine)
     options = {}
     if spec is not None:
-        if Path(model).suffix.lower() not in PLAN_SUFFIXES:
-            raise UsageError(f"--spec {spec}", f"{model} says what it is itself", "leave it out")
+        check_spec(model, spec)
         from segface_edge.engines.nvidia.spec_file import read_spec
 
         options["spec"] = read_spec(Path(spec))
     return opener(Path(model), device=device, threads=threads, **options)
+
+
+def check_spec(model: str | PathLike[str], spec: str | PathLike[str]) -> None:
+    """Raises UsageError where `spec` is given for a file that says itself what it is."""
+    if Path(model).suffix.lower() not in PLAN_SUFFIXES:
+        raise UsageError(f"--spec {spec}", f"{model} says what it is itself", "leave it out")
 
 
 def engine_name(model: str | PathLike[str], engine: str | None = None) -> str:

@@ -84,3 +84,13 @@ def test_a_reference_may_be_of_another_engine(cli: Cli, monkeypatch: pytest.Monk
     result = cli("verify", "--ref", word, "--model", str(zoo.DEFAULT_MODEL), "--json", "-")
     assert result.code == 0, result.err
     assert json.loads(result.out)["reference"] == f"{zoo.DEFAULT_MODEL.name}@engine=openvino"
+
+
+def test_a_reference_that_says_what_it_is_takes_no_spec(cli: Cli, tmp_path: Path) -> None:
+    """A checkpoint as an ONNX file: neither is a plan."""
+    for name in ("weights.safetensors", "model.onnx"):
+        word = f"{tmp_path / name}@spec=x.json"
+        result = cli("verify", "--ref", word, "--model", str(zoo.DEFAULT_MODEL))
+        assert (result.code, result.out) == (2, "")
+        said = f"error: --spec x.json: {tmp_path / name} says what it is itself; leave it out\n"
+        assert result.err == said

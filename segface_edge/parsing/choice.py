@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from segface_edge import zoo
-from segface_edge.engines import ENGINES, engine_name
+from segface_edge.engines import ENGINES, MAX_THREADS, engine_name
 from segface_edge.errors import UsageError
 from segface_edge.files import count_in
 
@@ -71,8 +71,8 @@ def parse_choice(text: str) -> Choice:
         key, equals, value = part.partition("=")
         if key not in _KEYS or not equals or not value:
             raise UsageError(text, f"has the unknown option '{part}'", f"use {', '.join(_KEYS)} as key=value")
-        if key == "threads" and count_in(value) is None:
-            raise UsageError(text, f"threads is '{value}'", "give a whole number")
+        if key == "threads" and not 1 <= (count_in(value) or 0) <= MAX_THREADS:
+            raise UsageError(text, f"threads is '{value}'", f"give a whole number, 1 to {MAX_THREADS}")
         if key == "engine" and value not in ENGINES:
             raise UsageError(text, f"names the unknown engine '{value}'", f"use one of: {', '.join(ENGINES)}")
         said[key] = {"threads": int, "spec": Path}.get(key, str)(value)

@@ -37,6 +37,7 @@ EXTRAS = {"label": "pyarrow", "serve": "starlette"}
     [
         ("engine=tflite", 2, "names the unknown engine 'tflite'; use one of: onnxruntime, "),
         ("engin=openvino", 2, "has the unknown option 'engin=openvino'; use threads, device, engine, spec"),
+        ("threads=0", 2, "threads is '0'; give a whole number, 1 to 256"),
         ("engine=litert", 5, "is no file that engine 'litert' reads; give one of: .tflite; or leave the engine out"),
     ],
 )

@@ -46,7 +46,10 @@ def test_a_folder_with_the_sign_that_is_not_there_is_a_folder() -> None:
     assert parse_choice("models@home/a.onnx").file == Path("models@home/a.onnx")
 
 
-@pytest.mark.parametrize("tail", ["speed=9", "threads", "threads=", "threads=two", "threads=-1", "=1", "engine=tflite"])
+@pytest.mark.parametrize(
+    "tail",
+    ["speed=9", "threads", "threads=", "threads=two", "threads=-1", "threads=0", "threads=257", "=1", "engine=tflite"],
+)
 def test_options_that_do_not_exist_are_refused(tail: str) -> None:
     with pytest.raises(UsageError, match=r"a\.onnx@"):
         parse_choice(f"a.onnx@{tail}")

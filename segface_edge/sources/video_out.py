@@ -43,7 +43,7 @@ class VideoWriter:
         sound_of: a video whose sound is copied; it begins with that video's pictures, and ends with the ones written.
 
     Attributes:
-        frames: how many were written.
+        frames: how many were written, and are kept.
         sound: `none`, `copied`, `as aac` (or another) where the format does not hold it as it is, or why it was left
             out.
 
@@ -95,10 +95,9 @@ class VideoWriter:
         try:
             self._encode(image, seconds)
         except (av.FFmpegError, OSError) as error:
-            failed = self._failed(error)
             if not self._part.exists() or self._part.stat().st_size < _LEAST_KEPT:  # not even its head is there
                 self._output, self.frames = None, 0
-            raise failed from error
+            raise self._failed(error) from error
         self.frames += 1
 
     def close(self) -> None:
@@ -113,7 +112,6 @@ class VideoWriter:
                 self._sound.close()
             return
         output, self._output = self._output, None
-        whole = True
         try:
             try:
                 self._finish(output)
@@ -121,10 +119,10 @@ class VideoWriter:
                 try:
                     output.close()
                 except (av.FFmpegError, OSError):
-                    whole = False
+                    self.frames = 0
                     raise
                 finally:
-                    if whole and self.frames:
+                    if self.frames:
                         self._place()
         except (av.FFmpegError, OSError) as error:
             raise self._failed(error) from error
@@ -180,11 +178,17 @@ class VideoWriter:
                 self._sound.finish()
 
     def _place(self) -> None:
-        with self._part.open("rb+") as file:
-            os.fsync(file.fileno())
-        self._part.replace(self._target)
+        try:
+            with self._part.open("rb+") as file:
+                os.fsync(file.fileno())
+            self._part.replace(self._target)
+        except OSError:
+            self.frames = 0
+            raise
 
     def _full(self) -> InputError:
+        if not self.frames:
+            return InputError(self.path, "the disk is full, and nothing is kept", "make room, or choose another place")
         return InputError(self.path, f"the disk is full after {self.frames} frames", "make room; what was done is kept")
 
     def _failed(self, error: av.FFmpegError | OSError) -> InputError:

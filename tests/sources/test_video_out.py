@@ -224,9 +224,25 @@ def test_a_video_whose_head_found_no_room_is_left_alone(tmp_path: Path, monkeypa
 
     monkeypatch.setattr(writer, "_encode", full)
     monkeypatch.setattr(writer, "_finish", None)
-    with pytest.raises(InputError, match="the disk is full after 1 frames; make room"):
+    with pytest.raises(InputError, match="the disk is full, and nothing is kept; make room, or choose another place"):
         writer.write(BLACK)
     writer.close()
+    assert writer.frames == 0
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_video_that_finds_no_room_in_the_end_is_not_said_to_be_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    writer = VideoWriter(tmp_path / "out.mp4", fps=5)
+    writer.write(BLACK)
+
+    def full(*_: Any) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(video_out.os, "fsync", full)
+    with pytest.raises(InputError, match="the disk is full, and nothing is kept"):
+        writer.close()
     assert writer.frames == 0
     assert list(tmp_path.iterdir()) == []
 

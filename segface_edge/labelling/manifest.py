@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import Any
 
 from segface_edge import __version__
@@ -15,6 +16,7 @@ from .rows import VERSION
 # What each entry is called on the command line.
 _OPTIONS = {
     "model_sha256": "model",
+    "engine": "engine",
     "detector_sha256": "detector",
     "label_order": "label order",
     "classes": "classes",
@@ -22,7 +24,14 @@ _OPTIONS = {
 }
 
 
-def agree(parts: Parts, folder: str, what: dict[str, Any], labels: LabelSet) -> None:
+def agree(
+    parts: Parts,
+    folder: str,
+    what: dict[str, Any],
+    labels: LabelSet,
+    *,
+    older: Mapping[str, Any] | None = None,
+) -> None:
     """Writes what a folder's results are made with; where that is written already, it must be the same.
 
     Args:
@@ -30,6 +39,7 @@ def agree(parts: Parts, folder: str, what: dict[str, Any], labels: LabelSet) -> 
         folder: its name, for messages.
         what: see `Options.what`.
         labels: the model's.
+        older: {entry: what it is} in manifests that were written when there was no such entry.
 
     Raises:
         UsageError: the folder was begun with something else.
@@ -46,7 +56,7 @@ def agree(parts: Parts, folder: str, what: dict[str, Any], labels: LabelSet) -> 
         parts.write(MANIFEST, (json.dumps(document, indent=2) + "\n").encode())
         return
     try:
-        there = json.loads(content)
+        there = dict(older or {}) | json.loads(content)
         version = there.pop("version")
         there.pop("written_by", None)
     except (ValueError, RecursionError, KeyError, AttributeError, TypeError) as error:

@@ -15,7 +15,7 @@ from segface_edge import zoo
 from segface_edge.engines import PLAN_SUFFIXES, engine_name, open_engine
 from segface_edge.engines.base import cores
 from segface_edge.engines.nvidia.plan import read_plan_info
-from segface_edge.errors import IncompatibleEngineError, InputError, SegFaceEdgeError
+from segface_edge.errors import IncompatibleEngineError, InputError, SegFaceEdgeError, UsageError
 from segface_edge.files import sha256_of
 from segface_edge.labels import LabelSet
 from segface_edge.parsing.parser import FaceParser
@@ -54,6 +54,20 @@ class Options:
     min_face: float = 0.0
     max_pixels: int
 
+    @property
+    def own_engine(self) -> str:
+        """The key of `ENGINES` that the model's suffix names; `engine` where it names none.
+
+        Raises:
+            UsageError: neither says any.
+            IncompatibleEngineError: `engine` reads no such files.
+        """
+        model = self.model or zoo.DEFAULT_MODEL
+        try:
+            return engine_name(model)
+        except UsageError:
+            return engine_name(model, self.engine)
+
     def open(self) -> FaceParser:
         """A parser that labels the most photos a second. Raises as `FaceParser` does."""
         model = self.model or zoo.DEFAULT_MODEL
@@ -67,10 +81,12 @@ class Options:
 
         Raises:
             InputError: a file cannot be read.
+            UsageError, IncompatibleEngineError: see `engine_name`.
         """
         detector = self.detector or fetched_or_bundled() if self.locate in ("auto", "yunet") else None
         return {
             "model_sha256": _hash(self.model or zoo.DEFAULT_MODEL),
+            "engine": engine_name(self.model or zoo.DEFAULT_MODEL, self.engine),
             "detector_sha256": detector and _hash(detector),
             "locate": self.locate,
             "look": self.look if detector else None,
@@ -91,7 +107,8 @@ def labels_of(options: Options) -> LabelSet:
         info = read_plan_info(model)
         if info is not None:
             return info.spec.labels
-    with open_engine(model, spec=options.spec) as engine:
+    # The file's own engine: the one that was said may need that GPU.
+    with open_engine(model, engine=options.own_engine, spec=options.spec) as engine:
         return engine.spec.labels
 
 

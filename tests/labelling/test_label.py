@@ -214,6 +214,49 @@ def test_another_model_or_option_is_refused(
     assert cli(*arguments, "--part-rows", 5).code == 0  # which no label depends on
 
 
+def test_another_engine_is_refused(make_photos: MakePhotos, cli: Cli, tiny: Path, tmp_path: Path) -> None:
+    """Also where an older run did not write down which it was: it was the file's own, then."""
+    pytest.importorskip("openvino", reason="needs the extra 'openvino'")
+    photos, out = make_photos("photos", 2), tmp_path / "out"
+    arguments = ("label", photos, "-o", out, "--locate", "whole", "--model")
+    assert cli(*arguments, tiny).code == 0
+    document = json.loads((out / "manifest.json").read_text())
+    assert document.pop("engine") == "onnxruntime"
+    for manifest in (None, document):
+        if manifest is not None:
+            (out / "manifest.json").write_text(json.dumps(manifest))
+        result = cli(*arguments, f"{tiny}@engine=openvino")
+        assert (result.code, result.out) == (2, "")
+        assert f"{out}: was begun with another engine: onnxruntime, now openvino; " in result.err
+        assert cli(*arguments, f"{tiny}@engine=onnxruntime").code == 0
+
+
+def test_a_file_whose_suffix_says_nothing_goes_on_in_the_engine_that_is_named(
+    make_photos: MakePhotos, cli: Cli, tiny: Path, tmp_path: Path
+) -> None:
+    photos, out = make_photos("photos", 2), tmp_path / "out"
+    arguments = ("label", photos, "-o", out, "--locate", "whole", "--model")
+    weights = tiny.rename(tmp_path / "weights.bin")
+    assert cli(*arguments, f"{weights}@engine=onnxruntime").code == 0
+    document = json.loads((out / "manifest.json").read_text())
+    del document["engine"]
+    (out / "manifest.json").write_text(json.dumps(document))
+    assert cli(*arguments, f"{weights}@engine=onnxruntime").code == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "engine"),
+    [("tiny.onnx", None), ("tiny.onnx", "onnxruntime-tensorrt"), ("weights.bin", "onnxruntime")],
+)
+def test_the_labels_of_a_model_are_known_before_workers_open_it(
+    tiny: Path, tmp_path: Path, name: str, engine: str | None
+) -> None:
+    """On a machine without a GPU too, and of a file whose suffix does not say what runs it."""
+    model = tiny.rename(tmp_path / name)
+    options = worker.Options(model=model, engine=engine, look=640, max_pixels=10**8)
+    assert worker.labels_of(options).classes == ("background", "skin", "hair")
+
+
 def test_a_damaged_folder_of_results_is_refused(
     make_photos: MakePhotos, cli: Cli, tiny: Path, tmp_path: Path, copied: Callable[[Path, Path], Path]
 ) -> None:

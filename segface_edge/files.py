@@ -12,7 +12,7 @@ import os
 import re
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import lru_cache
 from pathlib import Path
@@ -27,7 +27,11 @@ else:
 
 _MOST_DIGITS = 18
 _COUNTER = itertools.count()
-_HIDDEN = re.compile(r"\..+\.\d+-\d+(\.[^.]*)?")
+# In the name of a hidden file, before the numbers of its process and of the file; how often another is tried.
+_MARK, _TRIES = ".segface-edge-", 16
+_HIDDEN = re.compile(rf"\..+{re.escape(_MARK)}\d+-\d+(\.[^.]*)?")
+# Of a file's name and of its suffix, in that of the hidden one.
+_NAME_BYTES, _SUFFIX_BYTES = 190, 20
 # What an OSError while writing is cured by; anything else by either.
 _CURES = {
     errno.ENOENT: "make the folder, or choose another",
@@ -165,44 +169,64 @@ def hidden_file(target: Path) -> Iterator[Path]:
     Raises:
         OSError: it cannot be made.
     """
-    temporary = _hidden_beside(target)
-    handle, taken = None, False
-    try:
-        try:
-            handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
-        except FileExistsError:
-            taken = True
-            raise
-        _is_ours(handle)  # held as long as this process lives
+    with _hidden(target, _make_file, Path.unlink) as temporary:
         yield temporary
-    finally:
-        if handle is not None:
-            os.close(handle)
-        if not taken:  # also where Ctrl-C came before its handle was known
-            with suppress(OSError):  # a disk that has become read-only
-                temporary.unlink(missing_ok=True)
 
 
 @contextmanager
 def hidden_folder(target: Path) -> Iterator[Path]:
     """An empty hidden folder beside `target`, likewise. Raises OSError: it cannot be made."""
-    temporary = _hidden_beside(target)
-    handle, taken = None, temporary.exists()
-    try:
-        temporary.mkdir()
-        handle = os.open(temporary, os.O_RDONLY)
-        _is_ours(handle)
+    with _hidden(target, _make_folder, _remove_folder) as temporary:
         yield temporary
-    finally:
-        if handle is not None:
-            os.close(handle)
-        if not taken:
-            shutil.rmtree(temporary, ignore_errors=True)
 
 
-def _hidden_beside(target: Path) -> Path:
+@contextmanager
+def _hidden(target: Path, make: Callable[[Path], int], remove: Callable[[Path], object]) -> Iterator[Path]:
+    """What `make` makes and opens, locked as long as this process lives: what nobody holds is taken for left over."""
     _remove_left(target)
-    return target.with_name(f".{target.name[:200]}.{os.getpid()}-{next(_COUNTER)}{target.suffix[:20]}")
+    name, suffix = _named(target)
+    for _ in range(_TRIES):
+        temporary = target.with_name(f"{name}{os.getpid()}-{next(_COUNTER)}{suffix}")
+        handle, ours = None, True  # also where Ctrl-C comes before its handle is known
+        try:
+            try:
+                handle = make(temporary)
+                ours = _is_held(handle, temporary)
+            except FileExistsError:
+                ours = False
+            if ours:
+                yield temporary
+                return
+        finally:
+            if handle is not None:
+                os.close(handle)
+            if ours:
+                with suppress(OSError):  # it took its place; or the disk has become read-only
+                    remove(temporary)
+    raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST))
+
+
+def _make_file(path: Path) -> int:
+    return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
+
+
+def _make_folder(path: Path) -> int:
+    path.mkdir()
+    return os.open(path, os.O_RDONLY)
+
+
+def _remove_folder(path: Path) -> None:
+    shutil.rmtree(path, ignore_errors=True)
+
+
+def _named(target: Path) -> tuple[str, str]:
+    """What stands before and behind the numbers in a hidden name, 255 bytes in all; marked as ours: users have hidden
+    files too."""
+    name, suffix = (
+        os.fsencode(part)[:most].decode(errors="ignore")
+        for part, most in ((target.name, _NAME_BYTES), (target.suffix, _SUFFIX_BYTES))
+    )
+    return f".{name}{_MARK}", suffix
 
 
 def _remove_left(target: Path) -> None:
@@ -210,16 +234,15 @@ def _remove_left(target: Path) -> None:
     there = _left_in(target.parent)
     if not there:
         return
-    name = re.compile(rf"\.{re.escape(target.name[:200])}\.\d+-\d+{re.escape(target.suffix[:20])}")
+    before, behind = map(re.escape, _named(target))
+    name = re.compile(rf"{before}\d+-\d+{behind}")
     for left in [one for one in there if name.fullmatch(one)]:
         with suppress(OSError):
             path = target.with_name(left)
             handle = os.open(path, os.O_RDONLY)
             try:
-                if _is_ours(handle) and path.is_dir():
-                    shutil.rmtree(path, ignore_errors=True)
-                elif _is_ours(handle):
-                    path.unlink(missing_ok=True)
+                if _lock(handle, path):
+                    _remove_folder(path) if path.is_dir() else path.unlink()
             finally:
                 os.close(handle)
 
@@ -234,13 +257,25 @@ def _left_in(folder: Path) -> list[str]:
         return []
 
 
-def _is_ours(handle: int) -> bool:
-    """Whether a file was locked by nobody else, and is by this process from here on; false where there are no locks."""
+def _lock(handle: int, path: Path) -> bool:
+    """Locks what is open from here on; false where somebody else has locked it, or has removed it from `path`.
+
+    Raises:
+        OSError: there are no locks.
+    """
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
+        return os.path.samestat(os.fstat(handle), path.lstat())
+    except (BlockingIOError, FileNotFoundError):
         return False
-    return True
+
+
+def _is_held(handle: int, path: Path) -> bool:
+    """As `_lock`, for who has just made it; where there are no locks, nobody removes it."""
+    try:
+        return _lock(handle, path)
+    except OSError:
+        return True
 
 
 def write_whole(path: Path, content: bytes) -> None:

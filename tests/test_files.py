@@ -6,6 +6,8 @@ import errno
 import fcntl
 import os
 import stat
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -14,6 +16,8 @@ import pytest
 
 from segface_edge.errors import InputError
 from segface_edge.files import check_place, count_in, hidden_folder, toml_of, whole_file, write_whole
+
+Writing = Callable[[Path], AbstractContextManager[Path]]
 
 
 class BreakingOffError(Exception):
@@ -132,8 +136,9 @@ def test_a_pipe_is_written_to_and_stays_a_pipe(tmp_path: Path) -> None:
     assert pipe.is_fifo()
 
 
-def test_a_long_name_can_be_written(tmp_path: Path) -> None:
-    path = tmp_path / ("x" * 250 + ".png")
+@pytest.mark.parametrize("name", ["x" * 250 + ".png", "é" * 125 + ".png", "猫" * 83 + ".gif", "x." + "y" * 250])
+def test_a_long_name_can_be_written(tmp_path: Path, name: str) -> None:
+    path = tmp_path / name
     write_whole(path, b"content")
     assert path.read_bytes() == b"content"
 
@@ -159,19 +164,69 @@ def test_toml_that_is_none_is_a_value_error(text: str, words: str) -> None:
 
 
 def test_what_a_killed_process_left_of_a_file_is_removed(tmp_path: Path) -> None:
-    left, other, own = tmp_path / ".a.bin.123-4.bin", tmp_path / ".b.bin.123-4.bin", tmp_path / ".a.bin.notes.bin"
-    for path in (left, other, own):
+    left, other = tmp_path / ".a.bin.segface-edge-123-4.bin", tmp_path / ".b.bin.segface-edge-123-4.bin"
+    for path in (left, other):
         path.write_bytes(b"half of it")
     write_whole(tmp_path / "a.bin", b"new")
-    assert sorted(path.name for path in tmp_path.iterdir()) == [own.name, other.name, "a.bin"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [other.name, "a.bin"]
+
+
+def test_what_a_user_has_hidden_stays(tmp_path: Path) -> None:
+    """Whatever numbers it has: by its name alone it might have been left by a process 20241130."""
+    files = [tmp_path / name for name in (".a.bin.20241130-1015.bin", ".a.bin.notes.bin")]
+    folder = tmp_path / ".page.20241130-1015"
+    for path in files:
+        path.write_bytes(b"a user's")
+    folder.mkdir()
+    write_whole(tmp_path / "a.bin", b"new")
+    with hidden_folder(tmp_path / "page"):
+        pass
+    assert sorted(tmp_path.iterdir()) == sorted([*files, folder, tmp_path / "a.bin"])
 
 
 def test_what_another_process_is_writing_stays(tmp_path: Path) -> None:
-    there = tmp_path / ".a.bin.123-4.bin"
+    there = tmp_path / ".a.bin.segface-edge-123-4.bin"
     with there.open("wb") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         write_whole(tmp_path / "a.bin", b"new")
         assert there.exists()
+
+
+@pytest.mark.parametrize("removed", [True, False])
+@pytest.mark.parametrize("writing", [whole_file, hidden_folder])
+def test_what_another_process_takes_for_left_over_is_given_another_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, writing: Writing, removed: bool
+) -> None:
+    """It may come between the making of a file and its lock, and be done with it or not."""
+    lock, taken = fcntl.flock, []
+
+    def late(handle: int, how: int) -> None:
+        if not taken:
+            (path,) = tmp_path.iterdir()
+            taken.append((path, os.open(path, os.O_RDONLY)))
+            lock(taken[0][1], how)
+            if removed:
+                path.rmdir() if path.is_dir() else path.unlink()
+                os.close(taken[0][1])
+        lock(handle, how)
+
+    monkeypatch.setattr(fcntl, "flock", late)
+    with writing(tmp_path / "a.bin") as temporary:
+        ((path, handle),) = taken
+        assert temporary != path
+        assert temporary.exists()
+        assert path.exists() is not removed
+    if not removed:
+        os.close(handle)
+
+
+def test_where_there_are_no_locks_files_are_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def none(*_: object) -> None:
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr(fcntl, "flock", none)
+    write_whole(tmp_path / "a.bin", b"new")
+    assert [path.name for path in tmp_path.iterdir()] == ["a.bin"]
 
 
 def test_ctrl_c_as_the_file_is_made_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -198,7 +253,7 @@ def test_a_folder_that_has_become_read_only_is_said(tmp_path: Path, monkeypatch:
 
 
 def test_what_a_killed_process_left_of_a_folder_is_removed_too(tmp_path: Path) -> None:
-    (tmp_path / ".page.123-4" / "new").mkdir(parents=True)
+    (tmp_path / ".page.segface-edge-123-4" / "new").mkdir(parents=True)
     with hidden_folder(tmp_path / "page") as folder:
         (folder / "new").mkdir()
         assert list(tmp_path.iterdir()) == [folder]

@@ -88,7 +88,8 @@ def parse_video(
             failed = error
         except KeyboardInterrupt as error:
             click.echo("\nstopped; what was done is kept", err=True)
-            failed = None if video.live else error  # it is how a camera is ended
+            # It is how a camera is ended; SIGTERM, which is a kind of it, ends the command itself.
+            failed = None if video.live and type(error) is KeyboardInterrupt else error
         failed = _drain(video.close, done) or failed
     document = {
         "source": source,

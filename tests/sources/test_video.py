@@ -227,6 +227,48 @@ def test_what_was_done_is_kept(cli: Cli, clip: Path, tmp_path: Path, monkeypatch
         assert len(list(video)) == 2
 
 
+ENDLESS = """
+import signal, sys, time
+import cv2, numpy
+from segface_edge import cli
+from segface_edge.sources import camera
+
+class Endless:
+    def isOpened(self): return True
+    def get(self, what): return {cv2.CAP_PROP_FRAME_WIDTH: 64, cv2.CAP_PROP_FRAME_HEIGHT: 48}.get(what, 0)
+    def grab(self): time.sleep(0.02); return True
+    def retrieve(self): return True, numpy.full((48, 64, 3), 90, numpy.uint8)
+    def release(self): pass
+
+signal.signal(signal.SIGINT, signal.default_int_handler)
+camera._open = lambda _: Endless()
+cli.main()
+"""
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 0), (signal.SIGTERM, -signal.SIGTERM)])
+def test_a_camera_is_ended_by_ctrl_c_and_its_command_by_sigterm(
+    number: signal.Signals, code: int, tmp_path: Path, tiny_model: Callable[..., Path]
+) -> None:
+    """Both put the video right first."""
+    model = tiny_model(tmp_path / "tiny.onnx")
+    command = ["parse", "0", "--model", str(model), "--locate", "whole", "-o", "out.mp4", "--jsonl", "out.jsonl"]
+    child = subprocess.Popen([sys.executable, "-c", ENDLESS, *command], cwd=tmp_path, stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline and child.poll() is None:
+        if any(path.read_text().count("\n") >= 2 for path in tmp_path.glob("out.jsonl")):
+            break
+        time.sleep(0.05)
+    child.send_signal(number)
+    _, said = child.communicate(timeout=120)
+    assert child.returncode == code, said
+    assert "Traceback" not in said
+    count = (tmp_path / "out.jsonl").read_text().count("\n")
+    with Video(str(tmp_path / "out.mp4")) as video:
+        assert len(list(video)) == count >= 2
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["out.jsonl", "out.mp4", "tiny.onnx"]
+
+
 def test_ctrl_c_keeps_what_was_done(clip: Path, tmp_path: Path) -> None:
     program = (
         "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "

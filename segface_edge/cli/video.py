@@ -59,7 +59,7 @@ def parse_video(
     failed: BaseException | None = None
     smoothing = Steady() if steady else None
     with ExitStack() as stack:
-        video = stack.enter_context(Video(source, every=every))
+        video = stack.enter_context(Video(source, every=every, max_pixels=parser.stages.max_pixels))
         lines = stack.enter_context(closing(Lines(lines_to))) if lines_to is not None else None
         writer = None
         if out is not None:

@@ -114,7 +114,8 @@ def _too_large(name: str) -> ImageError:
     return PictureSizeError(name, problem, "save it as JPEG or PNG, or scale it down")
 
 
-def _check_size(name: str, size: tuple[int, int], max_pixels: int) -> None:
+def check_pixels(name: str, size: tuple[int, int], max_pixels: int) -> None:
+    """Raises PictureSizeError where a picture of this width and height has more pixels than are read."""
     width, height = size
     if width * height > LARGEST_MAX_PIXELS:
         raise PictureSizeError(name, f"has {width} x {height} pixels, over {LARGEST_MAX_PIXELS}", "scale it down")
@@ -124,6 +125,11 @@ def _check_size(name: str, size: tuple[int, int], max_pixels: int) -> None:
             f"has {width} x {height} pixels, over the limit of {max_pixels}",
             "raise --max-pixels or scale it down",
         )
+
+
+def _check_size(name: str, size: tuple[int, int], max_pixels: int) -> None:
+    check_pixels(name, size, max_pixels)
+    width, height = size
     if min(width, height) < MIN_SIDE:
         raise ImageError(name, f"is only {width} x {height} pixels", f"give at least {MIN_SIDE} x {MIN_SIDE}")
 

@@ -8,7 +8,7 @@ from functools import partial
 
 from PIL import Image
 
-from segface_edge.errors import DataError
+from segface_edge.errors import DataError, PictureSizeError
 from segface_edge.pictures import reading
 from segface_edge.pictures.formats import DAMAGED
 from segface_edge.pictures.geometry import UInt8Array
@@ -22,25 +22,34 @@ _LOOKED_AT = 16
 class Animation:
     """An animated picture, once through, as `video.Reader` describes it.
 
+    Args:
+        source: the file.
+        max_pixels: see `Video`.
+
     Raises:
         DataError: it cannot be read.
+        PictureSizeError: it has more pixels.
     """
 
     live = False
 
-    def __init__(self, source: str) -> None:
-        self._source = source
+    def __init__(self, source: str, *, max_pixels: int = reading.DEFAULT_MAX_PIXELS) -> None:
+        self._source, self._max_pixels = source, max_pixels
         try:
             self._image = Image.open(source)
         except DAMAGED as error:
             raise DataError(source, f"is no animation that can be read ({error})", "save it again") from error
         try:
+            reading.check_pixels(source, self._image.size, max_pixels)
             self.width, self.height = self._image.size
             # A picture for those that show no animations may stand before it.
             self._first = int(bool(getattr(self._image, "default_image", False)))
             self._frames = int(getattr(self._image, "n_frames", 1))
             self.count: int | None = self._frames - self._first
             spans = [self._span(self._first)]
+        except PictureSizeError:
+            self._image.close()
+            raise
         except DAMAGED as error:
             self._image.close()
             raise DataError(source, f"is no animation that can be read ({error})", "save it again") from error
@@ -59,7 +68,7 @@ class Animation:
                 raise DataError(
                     self._source, f"breaks off after {done} of {self.count} frames", "copy or download it again"
                 ) from error
-            yield seconds, partial(reading.load, self._image)
+            yield seconds, partial(reading.load, self._image, max_pixels=self._max_pixels)
             seconds += span
 
     def close(self) -> None:

@@ -17,8 +17,9 @@ from av.video.frame import VideoFrame
 from av.video.reformatter import Colorspace
 from av.video.stream import VideoStream
 
-from segface_edge.errors import DataError
+from segface_edge.errors import DataError, PictureSizeError
 from segface_edge.pictures.geometry import UInt8Array
+from segface_edge.pictures.reading import DEFAULT_MAX_PIXELS, check_pixels
 
 from .containers import Clock, beginning, open_container, pictures_of
 from .kinds import is_network
@@ -32,6 +33,8 @@ _FAR_OFF = 3
 _MISSING = 2
 # Pixels over so many times as wide as high, or as high as wide, are a mistake.
 _OBLONG = 5
+# Pixels by which a decoder's frame may be wider and higher than the picture.
+_EDGES = 128
 _UNSPECIFIED = 2  # AVCOL_SPC_UNSPECIFIED
 _HIGH_DEFINITION = 720
 
@@ -42,11 +45,16 @@ class Recorded:
     A rate that the container gives is believed where its frames' times agree. What lasts for some time known before
     it is played is a recording, also over a network; what does not is live.
 
+    Args:
+        source: a file, or an address.
+        max_pixels: see `Video`.
+
     Raises:
         DataError: it cannot be opened, or there is no video in it.
+        PictureSizeError: its frames have more pixels.
     """
 
-    def __init__(self, source: str) -> None:
+    def __init__(self, source: str, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> None:
         self._source = source
         try:
             self._container = open_container(source)
@@ -57,6 +65,17 @@ class Recorded:
             self._container.close()
             raise DataError(source, "holds no video", _cure(source))
         self._stream = stream
+        self._oblong = _pixel_aspect(stream)
+        width, height = stream.codec_context.width, stream.codec_context.height
+        self.width, self.height = self._square(width, height)
+        try:
+            check_pixels(source, (self.width, self.height), max_pixels)
+        except PictureSizeError:
+            self._container.close()
+            raise
+        # Frames that turn out to be larger are not decoded either; decoders count the edges that they put around them.
+        largest = max(max_pixels, (width + _EDGES) * (height + _EDGES))
+        stream.codec_context.options = {"max_pixels": str(largest)}
         self.live = is_network(source) and self._container.duration is None
         # Frames and slices, whichever the codec can: as many threads as there are cores.
         stream.thread_type = "AUTO"
@@ -68,12 +87,10 @@ class Recorded:
             raise DataError(source, _unreadable(source, error), _cure(source)) from error
         self._packets = chain(ahead, packets)
         self.fps = _rate(stream, ahead)
-        self._oblong = _pixel_aspect(stream)
         # In MP4, MOV and AVI. A phone that cut an MP4's ends off leaves their frames in the count.
         self.count = stream.frames or None
         if self.count is not None and "mp4" in self._container.format.name and stream.duration and stream.time_base:
             self.count = min(self.count, max(1, round(stream.duration * stream.time_base * Fraction(self.fps))))
-        self.width, self.height = self._square(stream.codec_context.width, stream.codec_context.height)
         self._frames = self._decoded()
         if not self.live:  # how it is turned is known from its first frame only
             try:

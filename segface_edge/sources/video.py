@@ -11,6 +11,7 @@ from typing import Protocol
 
 from segface_edge.errors import DataError, MissingDependencyError, SegFaceEdgeError, UsageError
 from segface_edge.pictures.geometry import UInt8Array
+from segface_edge.pictures.reading import DEFAULT_MAX_PIXELS
 
 from .ahead import Ahead
 from .animation import Animation, is_animation
@@ -63,6 +64,7 @@ class Video:
         source: a file, an animated picture, a camera's index (`0`), an address (`rtsp://…`), or a GStreamer pipeline
             (with `!`).
         every: only each so many-th frame.
+        max_pixels: a file or stream whose frames have more is refused before one is decoded.
 
     Attributes:
         live: whether it is a camera or a stream without an end.
@@ -72,15 +74,16 @@ class Video:
 
     Raises:
         DataError: there is no such source, or no video in it.
+        PictureSizeError: its frames have more pixels than `max_pixels`.
         UsageError: `every` is below 1.
         MissingDependencyError: PyAV is not installed.
     """
 
-    def __init__(self, source: str, *, every: int = 1) -> None:
+    def __init__(self, source: str, *, every: int = 1, max_pixels: int = DEFAULT_MAX_PIXELS) -> None:
         if every < 1:
             raise UsageError(f"every {every}", "is below 1", "use 1 for all frames")
         self.source, self._every = source, every
-        self._reader = _open(source)
+        self._reader = _open(source, max_pixels)
         self.live, self.fps = self._reader.live, self._reader.fps
         self.width, self.height = self._reader.width, self._reader.height
         self.count = None if self._reader.count is None else -(-self._reader.count // every)
@@ -129,7 +132,7 @@ class Video:
             self._reader.close()
 
 
-def _open(source: str) -> Reader:
+def _open(source: str, max_pixels: int) -> Reader:
     """Who reads it: the table of sources."""
     path = Path(source)
     if is_live(source) and not is_network(source):
@@ -143,9 +146,9 @@ def _open(source: str) -> Reader:
             raise DataError(source, "is a pattern of several videos", one_by_one(source))
         raise DataError(source, "no such file", "give a video, or a camera's index")
     if path.is_file() and is_animation(source):
-        return Animation(source)
+        return Animation(source, max_pixels=max_pixels)
     try:
         from .recorded import Recorded
     except ModuleNotFoundError as error:
         raise MissingDependencyError("PyAV", "reads videos and is not installed", "pip install av") from error
-    return Recorded(source)
+    return Recorded(source, max_pixels=max_pixels)

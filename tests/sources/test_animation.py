@@ -15,7 +15,7 @@ from PIL import Image
 
 from segface_edge import FaceParser
 from segface_edge.engines import FakeEngine
-from segface_edge.errors import DataError
+from segface_edge.errors import DataError, PictureSizeError
 from segface_edge.sources.animation import Animation
 from segface_edge.sources.kinds import is_video
 from segface_edge.sources.video import Video
@@ -110,3 +110,12 @@ def test_an_animation_that_is_cut_off_anywhere_is_said(tmp_path: Path, kind: str
         with suppress(DataError), closing(Animation(str(path))) as animation:  # nothing else
             for _, picture in animation.read():
                 assert picture().shape == (16, 16, 3)
+
+
+def test_an_animation_of_too_many_pixels_is_refused_before_it_is_decoded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = moving(tmp_path / "anim.webp", "WEBP")
+    monkeypatch.setattr(Animation, "_span", None)
+    with pytest.raises(PictureSizeError, match=r"anim\.webp: has 64 x 64 pixels, over the limit of 4095"):
+        Video(str(path), max_pixels=4095)

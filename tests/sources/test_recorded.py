@@ -12,10 +12,11 @@ import numpy as np
 import pytest
 from av.video.frame import VideoFrame
 
-from segface_edge.errors import DataError
+from segface_edge.errors import DataError, PictureSizeError
 from segface_edge.sources import video as video_module
 from segface_edge.sources.containers import Clock
 from segface_edge.sources.kinds import is_video
+from segface_edge.sources.recorded import Recorded
 from segface_edge.sources.video import Frame, Video
 
 from .films import film, is_red, turned
@@ -191,6 +192,32 @@ def test_a_list_of_other_files_is_not_followed(tmp_path: Path) -> None:
     (tmp_path / "list.mp4").write_text("#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\nsecret.ts\n#EXT-X-ENDLIST\n")
     with pytest.raises(DataError, match=r"list\.mp4: (is|holds) no video"):
         Video(str(tmp_path / "list.mp4"))
+
+
+def test_too_many_pixels_are_refused_before_they_are_decoded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = film(tmp_path / "a.mp4")
+    assert len(frames(path, max_pixels=96 * 64)) == 8
+    monkeypatch.setattr(Recorded, "_decoded", None)
+    said = r"a\.mp4: has 96 x 64 pixels, over the limit of 6143; raise --max-pixels or scale it down"
+    with pytest.raises(PictureSizeError, match=said):
+        frames(path, max_pixels=96 * 64 - 1)
+
+
+def test_pixels_are_counted_as_they_are_shown(tmp_path: Path) -> None:
+    path = film(tmp_path / "a.mp4", pixel=Fraction(4, 1))
+    with pytest.raises(PictureSizeError, match="has 384 x 64 pixels, over the limit of 10000"):
+        frames(path, max_pixels=10_000)
+
+
+def test_frames_that_become_larger_are_not_decoded(tmp_path: Path) -> None:
+    """What a file says of itself is the first of its recordings."""
+    first, second = film(tmp_path / "a.h264", container="h264"), film(tmp_path / "b.h264", size=(320, 256))
+    (tmp_path / "both.h264").write_bytes(first.read_bytes() + second.read_bytes())
+    assert {one.image.shape for one in frames(tmp_path / "both.h264")} == {(64, 96, 3), (256, 320, 3)}
+    seen = []
+    with Video(str(tmp_path / "both.h264"), max_pixels=10_000) as video, pytest.raises(DataError):
+        seen.extend(one.image.shape for one in iter(video))
+    assert set(seen) == {(64, 96, 3)}
 
 
 @pytest.mark.parametrize("name", ["a.mp4", "a.avi"])

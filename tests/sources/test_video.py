@@ -227,6 +227,13 @@ def test_what_was_done_is_kept(cli: Cli, clip: Path, tmp_path: Path, monkeypatch
         assert len(list(video)) == 2
 
 
+def test_a_video_of_too_many_pixels_is_one_line(cli: Cli, clip: Path, tmp_path: Path) -> None:
+    done = cli("parse", clip, "-o", tmp_path / "out.mp4", "--max-pixels", 1000)
+    assert done.code == 1
+    assert done.err.startswith(f"error: {clip}: has 96 x 64 pixels, over the limit of 1000; raise --max-pixels")
+    assert list(tmp_path.iterdir()) == []
+
+
 ENDLESS = """
 import signal, sys, time
 import cv2, numpy

@@ -13,7 +13,7 @@ from pathlib import Path
 PACKAGE = "segface_edge"
 ROOT = Path(__file__).parent.parent
 LAYOUT = ROOT / "docs" / "layout.md"
-CORE = ("cache", "errors", "extras", "files", "labels", "memory", "quiet", "spec")
+CORE = ("cache", "documents", "errors", "extras", "files", "labels", "memory", "quiet", "spec")
 # Where modules that stand above are named, to be imported when they are asked for: no imports.
 NAMED = {"segface_edge.engines": "ENGINES", "segface_edge.parsing.pretrained": "EXPORTER"}
 BEGIN, END = "<!-- drawn by docs/rooms.py -->\n", "<!-- drawn -->\n"

@@ -6,24 +6,16 @@ import errno
 import fcntl
 import hashlib
 import itertools
-import json
 import math
 import os
 import re
 import shutil
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 from .errors import DataError, InputError
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
 
 _MOST_DIGITS = 18
 _COUNTER = itertools.count()
@@ -89,34 +81,6 @@ def number_in(text: str) -> float | None:
 def count_in(text: str) -> int | None:
     """A whole number, 0 or more, or None; none has more digits than anything here counts, nor than Python reads."""
     return int(text) if text.isdecimal() and len(text) <= _MOST_DIGITS else None
-
-
-def read_json(path: Path, what: str, cure: str) -> Any:
-    """The document in a JSON file.
-
-    Args:
-        path: the file.
-        what: it should be, for messages: `a benchmark report`.
-        cure: what to do where it is not.
-
-    Raises:
-        InputError: no such file, or no JSON.
-    """
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise InputError(path, "no such file", cure) from error
-    except (OSError, ValueError, RecursionError) as error:
-        raise InputError(path, f"is not {what}", cure) from error
-
-
-def toml_of(text: str) -> dict[str, Any]:
-    """The document in a text of TOML. Raises ValueError where it is none, is nested too deeply, or has a number of
-    thousands of digits."""
-    try:
-        return tomllib.loads(text)
-    except RecursionError as error:
-        raise ValueError("nested too deeply") from error
 
 
 def make_folder(path: Path) -> None:

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from segface_edge.errors import InputError
-from segface_edge.files import check_place, count_in, hidden_folder, toml_of, whole_file, write_whole
+from segface_edge.files import check_place, count_in, hidden_folder, whole_file, write_whole
 
 Writing = Callable[[Path], AbstractContextManager[Path]]
 
@@ -152,15 +152,6 @@ def test_the_cure_is_that_of_the_reason(tmp_path: Path, place: str, cure: str) -
     with pytest.raises(InputError) as caught:
         write_whole(tmp_path / place, b"x")
     assert caught.value.cure == cure
-
-
-@pytest.mark.parametrize(
-    ("text", "words"),
-    [("a = " + "[" * 5000, "nested"), ("a = " + "9" * 5000, "digits"), ("a = ", "value"), ("\x00", "statement")],
-)
-def test_toml_that_is_none_is_a_value_error(text: str, words: str) -> None:
-    with pytest.raises(ValueError, match=words):
-        toml_of(text)
 
 
 def test_what_a_killed_process_left_of_a_file_is_removed(tmp_path: Path) -> None:

@@ -8,8 +8,8 @@ from functools import cache
 from importlib.resources import files
 from typing import Any
 
+from segface_edge.documents import toml_of
 from segface_edge.errors import InputError, UsageError
-from segface_edge.files import toml_of
 
 # From the widest to the narrowest.
 PRECISIONS = ("fp32", "fp16", "int8")

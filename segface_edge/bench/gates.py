@@ -6,8 +6,8 @@ import math
 from pathlib import Path
 from typing import Any
 
+from segface_edge.documents import read_json
 from segface_edge.errors import BenchmarkGateError, InputError
-from segface_edge.files import read_json
 
 from .report import REPORT_VERSION, all_rows
 from .statistics import Ratio, unpaired_ratio

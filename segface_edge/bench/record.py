@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from segface_edge import __version__
+from segface_edge.documents import read_json
 from segface_edge.errors import InputError, missing_extra
-from segface_edge.files import read_json
 
 RECORD_VERSION = 1
 KIND = "segface-edge device record"

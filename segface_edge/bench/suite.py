@@ -13,9 +13,9 @@ from itertools import product
 from pathlib import Path
 from typing import Any, get_args
 
+from segface_edge.documents import MAX_TOML, document_text, toml_of
 from segface_edge.engines import MAX_THREADS
 from segface_edge.errors import InputError
-from segface_edge.files import toml_of
 from segface_edge.spec import Graph, Precision
 
 from .scenarios import Scenario
@@ -109,13 +109,13 @@ def read_suite(path: Path, released: Collection[str]) -> Suite:
         InputError: no such file, not TOML, an unknown key, a value that is none, no rows.
     """
     try:
-        content = path.read_bytes()
-        document = toml_of(content.decode())
+        text = document_text(path, MAX_TOML)
+        document = toml_of(text)
     except FileNotFoundError as error:
         raise InputError(path, "no such file", "give a suite, export/suite.toml for example") from error
     except (OSError, ValueError) as error:
         raise InputError(path, f"is not a suite ({error})", "write it in TOML, as export/suite.toml is") from error
-    return _Reader(path, released).suite(document, hashlib.sha256(content).hexdigest())
+    return _Reader(path, released).suite(document, hashlib.sha256(text.encode()).hexdigest())
 
 
 class _Reader:

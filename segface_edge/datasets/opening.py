@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from segface_edge.datasets.layouts.base import Fault, Layout, Listing, base_of
-from segface_edge.errors import DataError, UsageError
-from segface_edge.files import toml_of
+from segface_edge.documents import read_toml
+from segface_edge.errors import DataError, InputError, UsageError
 from segface_edge.labels import LabelSet, label_set
 
 from .layouts import celebamask_hq, helen, lapa
@@ -189,7 +189,9 @@ def _no_order(root: Path) -> LabelSet:
 def _settings_order(path: Path) -> LabelSet | None:
     """`label_order` of a `dataset.toml`, None where it names none."""
     try:
-        settings = toml_of(path.read_text(encoding="utf-8"))
+        settings = read_toml(path)
+    except InputError as error:
+        raise DataError(path, error.problem, error.cure) from error
     except (OSError, ValueError) as error:
         raise DataError(path, f"cannot be read ({error})", 'write it in TOML: label_order = "NAME"') from error
     unknown = [key for key in settings if key != "label_order"]

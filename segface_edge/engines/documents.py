@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
 
+from segface_edge.documents import document_text
 from segface_edge.errors import InputError, SegFaceEdgeError
 
 _LARGEST = 2**20
@@ -27,11 +28,11 @@ def read_text(path: Path, bad: Bad) -> str | None:
         SegFaceEdgeError: what `bad` makes, where it is too large or no text.
     """
     try:
-        if path.stat().st_size > _LARGEST:
-            raise bad("is larger than 1 MiB")
-        return path.read_text(encoding="utf-8")
+        return document_text(path, _LARGEST)
     except FileNotFoundError:
         return None
+    except InputError as error:
+        raise bad(error.problem) from error
     except OSError as error:
         raise InputError(path, f"cannot be read ({error.strerror})", "check its permissions") from error
     except UnicodeDecodeError as error:

@@ -7,8 +7,8 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Literal, get_args
 
+from segface_edge.documents import read_toml
 from segface_edge.errors import InputError, UsageError
-from segface_edge.files import toml_of
 from segface_edge.spec import Graph, MadeFor, OutputKind, Precision
 
 from .targets.table import DEFAULT, target
@@ -179,7 +179,7 @@ def read_recipe(path: Path) -> dict[str, Any]:
         InputError: no such file, not TOML, an unknown key or a value of the wrong type.
     """
     try:
-        recipe = toml_of(path.read_text(encoding="utf-8"))
+        recipe = read_toml(path)
     except FileNotFoundError as error:
         raise InputError(path, "no such file", "give a recipe, export/cpu.toml for example") from error
     except (OSError, ValueError) as error:

@@ -12,6 +12,7 @@ from pyarrow import ArrowException
 from pyarrow.fs import FileSelector, FileType
 from pyarrow.parquet import ParquetFile, write_table
 
+from segface_edge.documents import MAX_JSON
 from segface_edge.errors import DataError, InputError
 from segface_edge.files import make_folder, write_whole
 
@@ -71,15 +72,17 @@ class Parts:
         return bool(self._names())
 
     def read(self, name: str) -> bytes | None:
-        """A file beside the parts; None where it is not there. Raises InputError where it cannot be read."""
+        """A document beside the parts; None where it is not there. Raises InputError where it cannot be read."""
         try:
             with self._files.open_input_stream(f"{self._path}/{name}", compression=None) as file:
-                content: bytes = file.read()
-                return content
+                content: bytes = file.read(MAX_JSON + 1)
         except FileNotFoundError:
             return None
         except (OSError, ArrowException) as error:
             raise InputError(f"{self._folder}/{name}", f"cannot be read ({first_line(error)})", "mend it") from error
+        if len(content) > MAX_JSON:
+            raise InputError(f"{self._folder}/{name}", f"is larger than {MAX_JSON // 2**20} MiB", "mend it")
+        return content
 
     def write(self, name: str, content: bytes) -> None:
         """Writes a file, whole or not at all. Raises InputError where it cannot."""

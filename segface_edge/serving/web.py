@@ -19,6 +19,7 @@ import numpy as np
 from PIL import Image
 
 from segface_edge import __version__, zoo
+from segface_edge.documents import MAX_JSON, document_text
 from segface_edge.engines import open_engine
 from segface_edge.errors import IncompatibleEngineError, InputError, UsageError
 from segface_edge.files import cannot_write, hidden_folder, make_folder
@@ -212,11 +213,11 @@ def _document(model: Path, spec: ModelSpec, runtime: WebRuntime, folder: Path) -
 def _known(folder: Path) -> set[str] | None:
     """The files of a page that was written to a folder; None: none was."""
     try:
-        document = json.loads((folder / DOCUMENT).read_text(encoding="utf-8"))
+        document = json.loads(document_text(folder / DOCUMENT, MAX_JSON))
         if document["type"] != KIND:
             return None
         return {DOCUMENT, *document["files"]}
-    except (OSError, ValueError, KeyError, TypeError):
+    except (InputError, OSError, ValueError, RecursionError, KeyError, TypeError):
         return None
 
 

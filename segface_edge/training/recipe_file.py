@@ -9,8 +9,8 @@ from typing import Any, get_args, get_type_hints
 
 import dacite
 
+from segface_edge.documents import read_toml, toml_of
 from segface_edge.errors import InputError, UsageError
-from segface_edge.files import toml_of
 
 from .recipe import BUNDLED, IMAGENET, Recipe
 
@@ -43,7 +43,7 @@ def read_recipe(path: Path, changes: Sequence[str] = ()) -> Recipe:
         UsageError: a change that is none.
     """
     try:
-        document = toml_of(path.read_text(encoding="utf-8"))
+        document = read_toml(path)
     except FileNotFoundError as error:
         raise InputError(
             path, "no such file", "give a recipe, models/segface-mobilenet/recipe-cpu.toml for example"

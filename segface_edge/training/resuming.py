@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from segface_edge.documents import MAX_JSON, document_text
 from segface_edge.errors import InputError
 
 from .recipe import Recipe
@@ -46,7 +47,7 @@ def record(recipe: Recipe) -> dict[str, Any]:
 def read_record(path: Path) -> tuple[Recipe, dict[str, Any]]:
     """A run's recipe and its paths as written. Raises InputError where the file is damaged."""
     try:
-        document = json.loads(path.read_text(encoding="utf-8"))
+        document = json.loads(document_text(path, MAX_JSON))
     except (OSError, ValueError, RecursionError) as error:
         raise InputError(path, "is damaged", "start again in another folder") from error
     if not isinstance(document, dict):

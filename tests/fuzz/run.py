@@ -1,4 +1,5 @@
-"""Fuzzes the package: python tests/fuzz/run.py --seconds 600 --seed 1. Exit code 1 where something was found.
+"""Fuzzes the package: python tests/fuzz/run.py --seconds 600 --seed 1. Exit code 1 where something was found, 2 where
+nothing can be tried.
 
 Each input follows from the seed, its kind and its number: `--kind NAME --first NUMBER --inputs 1` runs it again.
 """
@@ -44,6 +45,9 @@ def main() -> int:
         )
         rate = tally.inputs / tally.seconds if tally.seconds else 0.0
         print(f"{name:16} {tally.inputs:9,} inputs {rate:9,.0f} a second  {len(tally.finds):3} finds", flush=True)
+    if not tallies:
+        print("error: every kind is left out: install what is missing, or name another --kind", file=sys.stderr)
+        return 2
     for name, tally in tallies.items():
         for what, find in tally.finds.items():
             print(f"\n{name}, input {find.index} and {find.count - 1} more: {what}\n{find.detail.rstrip()}")

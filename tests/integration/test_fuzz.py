@@ -12,6 +12,7 @@ import pytest
 from PIL import features
 
 from segface_edge.errors import InputError
+from tests.fuzz import run, table
 from tests.fuzz.child import problem_of, random_of
 from tests.fuzz.mutate import changed_bytes, changed_document, changed_json, changed_toml
 from tests.fuzz.table import KINDS
@@ -37,6 +38,17 @@ def test_what_is_no_error_of_ours_is_a_find() -> None:
     assert problem_of(InputError("a", "is bad", "mend it")) is None
     assert problem_of(ValueError("x")) == "traceback"
     assert problem_of(InputError("a", "is bad", "")) == "not one line"
+
+
+def test_where_nothing_can_be_tried_it_is_said(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(table.Kind, "missing", lambda _: ["pillow_heif"])
+    monkeypatch.setattr(sys, "argv", ["run.py", "--kind", "heic", "--inputs", "1"])
+    assert run.main() == 2
+    said = capsys.readouterr()
+    assert "heic             left out: pillow_heif not installed" in said.out
+    assert said.err == "error: every kind is left out: install what is missing, or name another --kind\n"
 
 
 def test_an_input_is_made_again_by_its_number() -> None:

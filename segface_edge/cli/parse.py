@@ -63,7 +63,7 @@ where the output is one (-o out.mp4) or --every, --frames, --steady or --show is
 @face_options
 @click.option(
     "--boxes",
-    help="Faces that are known, in every photo or frame the same: left,top,right,bottom in pixels; ; between several.",
+    help="Faces that are known, the same in every photo: left,top,right,bottom in pixels; several with ; between.",
 )
 @click.option(
     "--landmarks",
@@ -114,7 +114,8 @@ def command(
 ) -> int:
     """Parse SOURCE: a picture, its address, a folder, a glob, a list (.txt), - for standard input, a video or a camera.
 
-    Several, but videos, are one list. Bad pictures among several are listed and skipped; the exit code is then 1.
+    Several sources are one list; of videos a run takes one. Bad pictures among several are listed and skipped; the exit
+    code is then 1.
     """
     keep_small()
     from segface_edge.labels import label_set

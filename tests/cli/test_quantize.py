@@ -68,6 +68,12 @@ def test_of_a_model_by_its_name_the_file_is_made_here(
     monkeypatch.chdir(tmp_path)
     assert cli("quantize", zoo.DEFAULT_BACKBONE, "--calib-data", tmp_path).code == 0
     assert (asked.source, asked.path) == (zoo.DEFAULT_MODEL, Path(f"{zoo.DEFAULT_MODEL.stem}_int8.onnx"))
+    monkeypatch.setenv("SEGFACE_EDGE_CACHE", str(tmp_path / "cache"))
+    kept = tmp_path / "cache" / "models" / "segface" / "mobilenet_celeba_512.onnx"
+    kept.parent.mkdir(parents=True)
+    kept.touch()
+    assert cli("quantize", "segface/mobilenet_celeba_512", "--calib-data", tmp_path).code == 0
+    assert (asked.source, asked.path) == (kept, Path("mobilenet_celeba_512_int8.onnx"))
 
 
 @pytest.mark.parametrize(

@@ -117,6 +117,14 @@ def test_the_settings_of_a_data_set_are_bounded_too(tmp_path: Path) -> None:
         open_dataset(tmp_path)
 
 
+def test_what_tells_of_a_plan_is_bounded_too(tmp_path: Path) -> None:
+    from segface_edge.engines.nvidia.spec_file import read_spec
+
+    (tmp_path / "a.plan.json").symlink_to("/dev/zero")
+    with pytest.raises(InputError, match=r"a\.plan\.json: is larger than 64 MiB"):
+        read_spec(tmp_path / "a.plan.json")
+
+
 def test_the_document_beside_a_model_is_bounded_too(tmp_path: Path) -> None:
     from segface_edge.engines.sidecar import read_sidecar
     from segface_edge.errors import IncompatibleEngineError

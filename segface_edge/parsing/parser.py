@@ -62,7 +62,7 @@ class FaceParser:
         in_flight: calls of the engine at a time in `stream`. On a CPU as many as cores, with `threads=1`, give the most
             photos a second; each needs memory of its own.
         spec: for a plan that says nothing of itself: the ONNX file, or another plan's `.json`, that tells.
-        max_pixels: photos of more pixels are refused before they are decoded.
+        max_pixels: photos, and videos whose frames, have more pixels are refused before they are decoded.
 
     Attributes:
         stages: what is done with a photo, step by step: for who has threads of their own.
@@ -252,7 +252,7 @@ class FaceParser:
                 if name is None:
                     found = source if isinstance(source, Video) else map(named, source)  # type: ignore[arg-type]
                 elif of_video:
-                    found = stack.enter_context(Video(name, every=every))
+                    found = stack.enter_context(Video(name, every=every, max_pixels=self.stages.max_pixels))
                 else:
                     found = find(name, recursive=recursive)
                 smoothing = Steady() if steady is True else steady or None

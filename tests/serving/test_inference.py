@@ -125,6 +125,13 @@ def infer(server: Running, document: Any, binary: bytes = b"", **headers: str) -
     return server.client.post("/v2/models/segface/infer", content=content + binary, headers=headers)
 
 
+def test_memory_is_given_back_after_tensors(real: Running, frames: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:
+    given: list[None] = []
+    monkeypatch.setattr("segface_edge.serving.inference.after_work", lambda: given.append(None))
+    assert infer(real, asked(frames)).status_code == 200
+    assert len(given) == 1
+
+
 def test_json_has_a_limit_that_bytes_have_not(server: Running, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("segface_edge.serving.tensors.MOST_NUMBERS", 32 * 32)
     frames = np.zeros((2, 32, 32, 3), np.uint8)

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from av.video.frame import VideoFrame
 
+from segface_edge import FaceParser
 from segface_edge.errors import DataError, PictureSizeError
 from segface_edge.sources import video as video_module
 from segface_edge.sources.containers import Clock
@@ -201,6 +202,12 @@ def test_too_many_pixels_are_refused_before_they_are_decoded(tmp_path: Path, mon
     said = r"a\.mp4: has 96 x 64 pixels, over the limit of 6143; raise --max-pixels or scale it down"
     with pytest.raises(PictureSizeError, match=said):
         frames(path, max_pixels=96 * 64 - 1)
+
+
+def test_a_parser_s_bound_is_that_of_its_videos(tmp_path: Path) -> None:
+    path = film(tmp_path / "a.mp4")
+    with FaceParser(max_pixels=96 * 64 - 1) as parser, pytest.raises(PictureSizeError, match="has 96 x 64 pixels"):
+        next(iter(parser.stream(path)))
 
 
 def test_pixels_are_counted_as_they_are_shown(tmp_path: Path) -> None:

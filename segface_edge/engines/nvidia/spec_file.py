@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from segface_edge.documents import MAX_JSON, document_text
 from segface_edge.engines.ort.metadata import read_metadata
 from segface_edge.errors import InputError, UsageError
 from segface_edge.spec import ModelSpec
@@ -25,7 +26,7 @@ def read_spec(path: Path) -> ModelSpec:
             f"--spec {path}", "says nothing of a model", "give the ONNX file, or another plan's .plan.json"
         )
     try:
-        return parse_plan_info(path.read_text(encoding="utf-8"), path).spec
+        return parse_plan_info(document_text(path, MAX_JSON), path).spec
     except FileNotFoundError as error:
         raise InputError(path, "no such file", "give the ONNX file, or another plan's .plan.json") from error
     except (OSError, UnicodeDecodeError) as error:

@@ -45,9 +45,7 @@ def read_recipe(path: Path, changes: Sequence[str] = ()) -> Recipe:
     try:
         document = read_toml(path)
     except FileNotFoundError as error:
-        raise InputError(
-            path, "no such file", "give a recipe; docs/training.md has one to start from"
-        ) from error
+        raise InputError(path, "no such file", "give a recipe; docs/training.md has one to start from") from error
     except (OSError, ValueError) as error:
         raise InputError(path, f"is not a recipe ({error})", "write it in TOML") from error
     _resolve(document, path.parent)

@@ -21,6 +21,7 @@ SUITE = {"pytest", "pytest-xdist", "hypothesis", "pyparsing"}
 LOWEST = {"fetch", "html", "label", "plot", "serve"}
 NOT_LOWEST = {
     "export train longtail backbones executorch litert-export pnnx": "not tried: a second PyTorch, 2.8",
+    "estimate": "packages of export's",
     "heif": "raises Pillow's own lower bound",
     "imagenet rtx": "one version each",
     "tensorrt cuda-python pycuda power": "need a GPU or its toolkit; fakes stand for their versions",

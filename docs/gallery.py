@@ -16,13 +16,12 @@ import matplotlib as mpl  # noqa: TID253 - for its photo
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from segface_edge import FaceParse, FaceParser, zoo
+from segface_edge import FaceParse, FaceParser, VideoWriter, zoo
 from segface_edge.evaluation.corruptions import corrupt
 from segface_edge.files import write_whole
 from segface_edge.pictures.geometry import UInt8Array
 from segface_edge.pictures.reading import load
 from segface_edge.plots.contact_sheet import contact_sheet
-from segface_edge.sources.video_out import VideoWriter
 from segface_edge.training.occlusion.hand import draw_hand
 from segface_edge.training.occlusion.mask import draw_mask
 

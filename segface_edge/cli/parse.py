@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -123,8 +122,8 @@ def command(
     from segface_edge.parsing.parser import FaceParser
     from segface_edge.parsing.stream import lanes
     from segface_edge.sources.formats import WRITTEN_SUFFIXES, check_video_place
-    from segface_edge.sources.kinds import is_live, is_video, one_by_one
-    from segface_edge.sources.photos import find
+    from segface_edge.sources.kinds import ONE_BY_ONE, is_live, is_video
+    from segface_edge.sources.photos import find_all
 
     from .photos import parse_photos
     from .video import describe, parse_video
@@ -167,8 +166,7 @@ def command(
     animations = asked or (out is not None and Path(out).suffix.lower() in WRITTEN_SUFFIXES)
     videos = [source for source in sources if is_video(source, animations=animations)]
     if videos and len(sources) > 1:
-        some = shlex.join(videos[:3]) + " …" * (len(videos) > 3)
-        raise UsageError(videos[0], "is a video among several sources", one_by_one(some))
+        raise UsageError(videos[0], "is a video among several sources", ONE_BY_ONE)
     if videos:
         (source,) = videos
         if landmarks is not None:
@@ -211,7 +209,7 @@ def command(
             raise UsageError(name, "is for videos and cameras", "leave it out, or give a video")
     if lines_to is not None:
         _check_places(sources, lines_to, None if json_to in (None, "-") else Path(str(json_to)))
-    photos = [photo for source in sources for photo in find(source, sys.stdin.buffer, recursive=recursive)]
+    photos = find_all(sources, sys.stdin.buffer, recursive=recursive)
     return parse_photos(
         open_parser,
         sources,

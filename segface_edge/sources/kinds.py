@@ -51,9 +51,8 @@ def is_video(source: str, *, animations: bool = False) -> bool:
     return is_live(source) or path.suffix.lower() in VIDEO_SUFFIXES
 
 
-def one_by_one(videos: str) -> str:
-    """The cure where several videos are given at once; `videos`: as a shell names them, a pattern or words."""
-    return f'parse takes one a run: for v in {videos}; do segface-edge parse "$v" -o "${{v%.*}}-overlay.mp4"; done'
+# The cure where several videos are given at once.
+ONE_BY_ONE = 'parse takes one a run: for v in *.mp4; do segface-edge parse "$v" -o "${v%.*}-overlay.mp4"; done'
 
 
 def _file_is_video(path: Path, *, animations: bool) -> bool:

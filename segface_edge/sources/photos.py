@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import glob
+from collections.abc import Iterable
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
@@ -11,8 +12,9 @@ from typing import BinaryIO
 from segface_edge.errors import DataError
 from segface_edge.pictures.address import is_address
 from segface_edge.pictures.formats import pictures_among, suffixes
+from segface_edge.pictures.remarks import remark
 
-from .kinds import VIDEO_SUFFIXES, one_by_one
+from .kinds import ONE_BY_ONE, VIDEO_SUFFIXES
 
 STDIN = "-"
 # A photo of the largest allowed size, uncompressed; more is not a photo.
@@ -42,6 +44,20 @@ def named(photo: Source | str | PathLike[str] | bytes) -> Source:
     if isinstance(photo, bytes):
         return Source("picture", photo)
     return Source(str(photo), photo if isinstance(photo, str) and is_address(photo) else Path(photo))
+
+
+def find_all(sources: Iterable[str], stdin: BinaryIO | None = None, *, recursive: bool = False) -> list[Source]:
+    """The photos of several sources, as `find` finds them, each once: how often others were named is logged."""
+    found: dict[object, Source] = {}
+    repeated = []
+    for one in (one for source in sources for one in find(source, stdin, recursive=recursive)):
+        key = one.photo.resolve() if isinstance(one.photo, Path) else one.name
+        if key in found:
+            repeated.append(one.name)
+        found.setdefault(key, one)
+    if repeated:
+        remark(repeated[0], f"named more than once, {len(repeated)} such in all: each photo is parsed once")
+    return list(found.values())
 
 
 def find(source: str, stdin: BinaryIO | None = None, *, recursive: bool = False) -> list[Source]:
@@ -92,9 +108,7 @@ def _pictures(place: str | Path, paths: list[Path]) -> list[str]:
     known = suffixes()
     if videos and not any(p.suffix.lower() in known for p in paths):
         count = f"{len(videos)} video{'s' if len(videos) > 1 else ''}"
-        raise DataError(
-            place, f"holds {count} and no picture", one_by_one(f"{videos[0].with_name('*')}{videos[0].suffix}")
-        )
+        raise DataError(place, f"holds {count} and no picture", ONE_BY_ONE)
     return pictures_among(place, map(str, paths))
 
 

@@ -55,7 +55,7 @@ class Recorded:
     """
 
     def __init__(self, source: str, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> None:
-        self._source = source
+        self._source, self._max_pixels = source, max_pixels
         try:
             self._container = open_container(source)
         except (av.FFmpegError, OSError, ValueError) as error:
@@ -73,7 +73,8 @@ class Recorded:
         except PictureSizeError:
             self._container.close()
             raise
-        # Frames that turn out to be larger are not decoded either; decoders count the edges that they put around them.
+        # Frames that turn out to be larger are not decoded either; decoders count the edges that they put around them,
+        # and pixels that are not square as one.
         largest = max(max_pixels, (width + _EDGES) * (height + _EDGES))
         stream.codec_context.options = {"max_pixels": str(largest)}
         self.live = is_network(source) and self._container.duration is None
@@ -95,7 +96,7 @@ class Recorded:
         if not self.live:  # how it is turned is known from its first frame only
             try:
                 first = next(self._frames)
-            except DataError:
+            except (DataError, PictureSizeError):
                 self._container.close()
                 raise
             self._frames = chain([first], self._frames)
@@ -104,7 +105,8 @@ class Recorded:
                 self.width, self.height = self.height, self.width
 
     def read(self) -> Iterator[tuple[float, Callable[[], UInt8Array]]]:
-        """Seconds and what makes the picture, frame by frame. Raises DataError where there ought to be more."""
+        """Seconds and what makes the picture, frame by frame. Raises DataError where there ought to be more, and
+        PictureSizeError of one that has too many pixels."""
         return ((seconds, partial(self._picture, frame)) for seconds, frame in self._frames)
 
     def close(self) -> None:
@@ -125,6 +127,7 @@ class Recorded:
                     damaged += index > 0  # a recording may begin in the midst of something
                     continue
                 for frame in frames:
+                    check_pixels(self._source, self._square(frame.width, frame.height), self._max_pixels)
                     seconds = max(0.0, clock(_time(frame)))
                     yield seconds, frame
                     index += 1

@@ -5,6 +5,7 @@ from __future__ import annotations
 import glob
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from os import PathLike
 from pathlib import Path
 from types import TracebackType
 from typing import Protocol
@@ -15,7 +16,7 @@ from segface_edge.pictures.reading import DEFAULT_MAX_PIXELS
 
 from .ahead import Ahead
 from .animation import Animation, is_animation
-from .kinds import is_live, is_network, one_by_one
+from .kinds import ONE_BY_ONE, is_live, is_network
 
 # Frames that wait between decoding and whoever takes them: bounds the memory.
 _AHEAD = 4
@@ -61,7 +62,7 @@ class Video:
     dropped.
 
     Args:
-        source: a file, an animated picture, a camera's index (`0`), an address (`rtsp://…`), or a GStreamer pipeline
+        source: a file, an animated picture, a camera's index (`"0"`), an address (`rtsp://…`), or a GStreamer pipeline
             (with `!`).
         every: only each so many-th frame.
         max_pixels: a file or stream whose frames have more is refused before one is decoded.
@@ -79,9 +80,10 @@ class Video:
         MissingDependencyError: PyAV is not installed.
     """
 
-    def __init__(self, source: str, *, every: int = 1, max_pixels: int = DEFAULT_MAX_PIXELS) -> None:
+    def __init__(self, source: str | PathLike[str], *, every: int = 1, max_pixels: int = DEFAULT_MAX_PIXELS) -> None:
         if every < 1:
             raise UsageError(f"every {every}", "is below 1", "use 1 for all frames")
+        source = str(source)
         self.source, self._every = source, every
         self._reader = _open(source, max_pixels)
         self.live, self.fps = self._reader.live, self._reader.fps
@@ -141,9 +143,9 @@ def _open(source: str, max_pixels: int) -> Reader:
         return Camera(source)
     if not is_network(source) and not path.is_file():
         if path.is_dir():
-            raise DataError(source, "is a folder, not a video", one_by_one(f"{path}/*.mp4"))
+            raise DataError(source, "is a folder, not a video", ONE_BY_ONE)
         if glob.has_magic(source):
-            raise DataError(source, "is a pattern of several videos", one_by_one(source))
+            raise DataError(source, "is a pattern of several videos", ONE_BY_ONE)
         raise DataError(source, "no such file", "give a video, or a camera's index")
     if path.is_file() and is_animation(source):
         return Animation(source, max_pixels=max_pixels)

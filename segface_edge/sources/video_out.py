@@ -7,7 +7,9 @@ import os
 import shutil
 from contextlib import ExitStack
 from fractions import Fraction
+from os import PathLike
 from pathlib import Path
+from types import TracebackType
 
 import av
 import cv2
@@ -35,6 +37,8 @@ _BT709 = 1
 class VideoWriter:
     """A video file, written frame by frame; it takes its place when it is closed, with what was written so far.
 
+    Also as a context manager, which closes it.
+
     Its size is the first frame's, in even numbers of pixels (a last odd row or column is left out); others are fitted.
 
     Args:
@@ -52,7 +56,8 @@ class VideoWriter:
         InputError: the place cannot be written to.
     """
 
-    def __init__(self, path: Path, *, fps: float, sound_of: Path | None = None) -> None:
+    def __init__(self, path: str | PathLike[str], *, fps: float, sound_of: Path | None = None) -> None:
+        path = Path(path)
         check_video_place(path)
         self.path, self.frames = path, 0
         self._format = FORMATS[path.suffix.lower()]
@@ -99,6 +104,14 @@ class VideoWriter:
                 self._output, self.frames = None, 0
             raise self._failed(error) from error
         self.frames += 1
+
+    def __enter__(self) -> VideoWriter:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
 
     def close(self) -> None:
         """Finishes the file and puts it in its place; one without frames is not kept.

@@ -10,7 +10,7 @@ import pytest
 from segface_edge.errors import DataError
 from segface_edge.pictures import reading
 from segface_edge.sources import photos
-from segface_edge.sources.photos import Source, find
+from segface_edge.sources.photos import Source, find, find_all
 
 
 @pytest.fixture
@@ -78,13 +78,23 @@ def test_a_glob_that_matches_nothing_is_refused(tmp_path: Path) -> None:
 def test_videos_alone_are_told_to_be_parsed_one_by_one(tmp_path: Path) -> None:
     for name in ("b.mp4", "a.mp4", "notes.txt"):
         (tmp_path / name).write_bytes(b"x")
-    loop = f'parse takes one a run: for v in {tmp_path}/*.mp4; do segface-edge parse "$v"'
+    loop = 'parse takes one a run: for v in *.mp4; do segface-edge parse "$v"'
     for source in (tmp_path, tmp_path / "*", tmp_path / "*.mp4"):
         with pytest.raises(DataError, match="holds 2 videos and no picture") as caught:
             find(str(source))
         assert caught.value.cure.startswith(loop)
     (tmp_path / "a.png").write_bytes(b"x")
     assert names(find(str(tmp_path))) == names(find(str(tmp_path / "*"))) == ["a.png"]
+
+
+def test_a_photo_that_several_sources_name_is_parsed_once(
+    tmp_path: Path, portrait: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    for name in ("a.jpg", "b.jpg"):
+        (tmp_path / name).write_bytes(portrait.read_bytes())
+    sources = [str(tmp_path / "b.jpg"), str(tmp_path), str(tmp_path / "*.jpg")]
+    assert names(find_all(sources)) == ["b.jpg", "a.jpg"]
+    assert caplog.messages == [f"{tmp_path / 'b.jpg'}: named more than once, 3 such in all: each photo is parsed once"]
 
 
 def test_no_source_at_all_is_refused() -> None:

@@ -227,6 +227,20 @@ def test_frames_that_become_larger_are_not_decoded(tmp_path: Path) -> None:
     assert set(seen) == {(64, 96, 3)}
 
 
+def test_nor_are_they_shown_larger_than_the_bound(tmp_path: Path) -> None:
+    """Decoders count the pixels of a file, and these are four times as wide as high."""
+    first = film(tmp_path / "a.h264", container="h264", pixel=Fraction(4, 1))
+    second = film(tmp_path / "b.h264", container="h264", pixel=Fraction(4, 1), size=(128, 96))
+    (tmp_path / "both.h264").write_bytes(first.read_bytes() + second.read_bytes())
+    seen = []
+    with (
+        Video(tmp_path / "both.h264", max_pixels=30_000) as video,
+        pytest.raises(PictureSizeError, match="has 512 x 96 pixels, over the limit of 30000; raise --max-pixels"),
+    ):
+        seen.extend(one.image.shape for one in iter(video))
+    assert set(seen) == {(64, 384, 3)}
+
+
 @pytest.mark.parametrize("name", ["a.mp4", "a.avi"])
 @pytest.mark.parametrize("share", [0.5, 0.9])
 def test_a_file_that_is_cut_off_says_so_once(name: str, share: float, tmp_path: Path) -> None:

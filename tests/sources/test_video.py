@@ -329,9 +329,13 @@ def test_ctrl_c_keeps_what_was_done(clip: Path, tmp_path: Path) -> None:
         (
             ["{clip}", "{clip}", "-o", "out/"],
             2,
-            "is a video among several sources; parse takes one a run: for v in {clip}",
+            "is a video among several sources; parse takes one a run: for v in *.mp4;",
         ),
-        (["{photo}", "0", "--show"], 2, "0: is a video among several sources; parse takes one a run: for v in 0; do"),
+        (
+            ["{photo}", "0", "--show"],
+            2,
+            "0: is a video among several sources; parse takes one a run: for v in *.mp4; do",
+        ),
         (["{photo}", "-o", "out.png", "--every", "2"], 2, "--every: is for videos and cameras"),
         (["{photo}", "-o", "out.png", "--jsonl", "{photo}"], 2, "is the source itself"),
         (["{clip}", "--jsonl", "-", "--json", "-"], 2, "--json - and --jsonl -: cannot share standard output"),

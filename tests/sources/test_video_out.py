@@ -46,6 +46,16 @@ def test_a_written_video_is_whole_or_not_there(tmp_path: Path) -> None:
         VideoWriter(tmp_path / "no" / "c.mp4", fps=5)
 
 
+def test_a_writer_and_a_video_take_any_path_and_close_themselves(tmp_path: Path) -> None:
+    picture = np.full((32, 48, 3), 200, np.uint8)
+    for path in (tmp_path / "a.mp4", str(tmp_path / "b.mp4")):
+        with VideoWriter(path, fps=5) as writer:
+            writer.write(picture)
+        assert Path(path).is_file()
+        with Video(path) as video:
+            assert [frame.image.shape for frame in iter(video)] == [(32, 48, 3)]
+
+
 def test_a_link_stays_a_link(tmp_path: Path) -> None:
     (tmp_path / "there").mkdir()
     (tmp_path / "link.mp4").symlink_to(tmp_path / "there" / "a.mp4")

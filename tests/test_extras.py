@@ -1,4 +1,4 @@
-"""What installs an optional package never brings another OpenCV over the user's own."""
+"""What installs an optional package never brings another OpenCV or ONNX Runtime over the user's own."""
 
 from __future__ import annotations
 
@@ -40,7 +40,19 @@ def test_an_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("own_opencv")
 def test_beside_another_opencv_its_packages_are_named() -> None:
     assert pip_install("serve") == "pip install 'starlette>=1.0' 'uvicorn<0.55,>=0.54'"
-    assert pip_install("tensorrt", "serve") == "pip install 'tensorrt>=10.3' 'starlette>=1.0' 'uvicorn<0.55,>=0.54'"
+    assert pip_install("tensorrt") == "pip install 'tensorrt>=10.3; platform_machine == \"x86_64\"'"
+    assert pip_install("tensorrt", "serve").endswith("' 'starlette>=1.0' 'uvicorn<0.55,>=0.54'")
+
+
+def test_beside_an_onnxruntime_for_gpus_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    def version(package: str) -> str:
+        if package == "onnxruntime":  # onnxruntime-gpu has the same module
+            raise metadata.PackageNotFoundError(package)
+        return "5.0"
+
+    monkeypatch.setattr(metadata, "version", version)
+    monkeypatch.setattr(metadata, "requires", lambda _: ASKED)
+    assert pip_install("serve") == "pip install 'starlette>=1.0' 'uvicorn<0.55,>=0.54'"
 
 
 @pytest.mark.usefixtures("own_opencv")

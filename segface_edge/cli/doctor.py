@@ -24,8 +24,8 @@ _NEEDED = {"numpy": "numpy", "PIL": "Pillow", "onnxruntime": "onnxruntime", "av"
 _OPTIONAL = {
     "requests": ("models by name", "fetch"),
     "torch": ("export and training", "export"),
-    "onnx": ("export, estimate", "export"),
-    "onnxscript": ("export, estimate", "export"),
+    "onnx": ("estimate, export", "estimate"),
+    "onnxscript": ("estimate, export", "estimate"),
     "onnxsim": ("export", "export"),
     "safetensors": ("export and training", "export"),
     "matplotlib": ("plots", "plot"),

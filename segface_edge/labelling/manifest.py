@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from typing import Any
 
 from segface_edge import __version__
@@ -29,8 +28,6 @@ def agree(
     folder: str,
     what: dict[str, Any],
     labels: LabelSet,
-    *,
-    older: Mapping[str, Any] | None = None,
 ) -> None:
     """Writes what a folder's results are made with; where that is written already, it must be the same.
 
@@ -39,7 +36,6 @@ def agree(
         folder: its name, for messages.
         what: see `Options.what`.
         labels: the model's.
-        older: {entry: what it is} in manifests that were written when there was no such entry.
 
     Raises:
         UsageError: the folder was begun with something else.
@@ -56,7 +52,7 @@ def agree(
         parts.write(MANIFEST, (json.dumps(document, indent=2) + "\n").encode())
         return
     try:
-        there = dict(older or {}) | json.loads(content)
+        there = json.loads(content)
         version = there.pop("version")
         there.pop("written_by", None)
     except (ValueError, RecursionError, KeyError, AttributeError, TypeError) as error:
@@ -65,7 +61,8 @@ def agree(
         cure = "name another folder, or use that segface-edge"
         raise DataError(place, f"is of version {version!r}, this segface-edge writes {VERSION}", cure)
     for name in [*wanted, *sorted({*there} - {*wanted})]:
-        if wanted.get(name) != there.get(name):
+        # Folders of before it was written down go on with any.
+        if wanted.get(name) != there.get(name) and not (name == "engine" and name not in there):
             now, before = (_short(name, one.get(name)) for one in (wanted, there))
             what_differs = f"was begun with another {_OPTIONS.get(name, name)}: {before}, now {now}"
             raise UsageError(folder, what_differs, "name another folder, or go on with what it was begun with")

@@ -101,7 +101,7 @@ def label(
         else:
             labels, what = labels_of(options), options.what()
         parts = stack.enter_context(Parts(destination, places, rows=part_rows))
-        agree(parts, destination, what, labels, older={"engine": options.own_engine})
+        agree(parts, destination, what, labels)
         left = without(found.photos, parts.done())
         wanted = {text_of(name) for some in left for name in some.names}
         total, failed = len(wanted), 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -115,6 +116,13 @@ def test_the_settings_of_a_data_set_are_bounded_too(tmp_path: Path) -> None:
     (tmp_path / "dataset.toml").write_bytes(b"#" * (MAX_TOML + 1))
     with pytest.raises(DataError, match=r"dataset\.toml: is larger than 1 MiB"):
         open_dataset(tmp_path)
+
+
+def test_there_is_no_other_reader_of_documents(root: Path) -> None:
+    """But of what is ours: ONNX Runtime's account of a run that we have just made, and a file of the package."""
+    reads = re.compile(r"json\.loads?\([^\n]*(?:read_text|read_bytes|\.open)|tomllib\.load")
+    found = {path.name for path in (root / "segface_edge").rglob("*.py") if reads.search(path.read_text())}
+    assert found == {"documents.py", "profile.py", "openapi.py"}
 
 
 def test_what_tells_of_a_plan_is_bounded_too(tmp_path: Path) -> None:

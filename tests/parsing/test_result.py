@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import get_args
 
 import cv2
 import numpy as np
@@ -180,12 +181,14 @@ def test_saving_passes_alpha_and_classes_on(face: FaceParse, tmp_path: Path) -> 
 def test_every_view_shows_the_chosen_classes_only(face: FaceParse, classes: tuple[str, ...]) -> None:
     chosen = face.only(*classes)
     wanted = {"overlay": chosen.overlay(), "color": chosen.color(), "mask": chosen.labels, "cutout": chosen.cutout()}
+    wanted["ids"] = chosen.labels
+    assert wanted.keys() == set(get_args(View))
     for view, pixels in wanted.items():
         assert np.array_equal(np.asarray(face.picture(view, classes=classes)), pixels), view  # type: ignore[arg-type]
 
 
 def test_a_picture_of_an_unknown_class_is_refused(face: FaceParse) -> None:
-    for view in ("overlay", "color", "mask", "cutout"):
+    for view in get_args(View):
         with pytest.raises(UsageError, match="'beard'"):
             face.picture(view, classes=("beard",))  # type: ignore[arg-type]
 

@@ -45,6 +45,10 @@ def rounded(at: Floats) -> tuple[Floats, npt.NDArray[np.bool_]]:
     return np.floor(steps) / 32, np.abs(steps - np.rint(steps)) > 2e-3
 
 
+# Of the photo's pixels: one whose centre lies on the edge, but for rounding, is shown.
+EDGE = 1e-6
+
+
 def formula(labels: Array, geometry: Geometry, height: int, width: int) -> tuple[Array, Floats, npt.NDArray[np.bool_]]:
     """(label map, margin between the two largest weights, what the frame shows), all (height, width), in float64."""
     shown = labels[geometry.top : geometry.bottom, geometry.left : geometry.right]
@@ -57,8 +61,9 @@ def formula(labels: Array, geometry: Geometry, height: int, width: int) -> tuple
     weights = np.stack([bilinear(mask, at_y, at_x) for mask in masks])
     ordered = np.sort(weights, axis=0)
     ordered[-1][~(sure_y[:, None] & sure_x)] = ordered[-2][~(sure_y[:, None] & sure_x)]
-    in_x = (x > geometry.left - 1e-9) & (x < geometry.right + 1e-9)
-    in_y = (y > geometry.top - 1e-9) & (y < geometry.bottom + 1e-9)
+    edge_x, edge_y = EDGE * geometry.scale_x, EDGE * geometry.scale_y
+    in_x = (x > geometry.left - edge_x) & (x < geometry.right + edge_x)
+    in_y = (y > geometry.top - edge_y) & (y < geometry.bottom + edge_y)
     inside = in_y[:, None] & in_x
     return np.where(inside, weights.argmax(axis=0), 0).astype(np.uint8), ordered[-1] - ordered[-2], inside
 
@@ -126,6 +131,15 @@ def test_only_labels_of_the_shown_part_appear_and_nothing_outside_it(scene: tupl
     shown = labels[geometry.top : geometry.bottom, geometry.left : geometry.right]
     assert set(np.unique(restored[inside])) <= set(np.unique(shown))
     assert not restored[~inside].any()
+
+
+def test_a_pixel_whose_centre_lies_on_the_edge_but_for_rounding_is_shown() -> None:
+    scale = 18 / 8.5 + 1e-10
+    geometry = Geometry(scale_x=scale, scale_y=2.0, offset_x=0.0, offset_y=1.0, left=0, top=1, right=18, bottom=17)
+    assert 18 < 8.5 * scale < 18 + 1e-8
+    restored = restoring.restore(np.full((18, 18), 7, np.uint8), geometry, 16, 17)
+    assert (restored[:8, :9] == 7).all()
+    assert not restored[:, 9:].any()
 
 
 @given(st.integers(16, 64), st.integers(0, 2**32 - 1))

@@ -83,6 +83,19 @@ def count_in(text: str) -> int | None:
     return int(text) if text.isdecimal() and len(text) <= _MOST_DIGITS else None
 
 
+def utf8_name(named: str | Path) -> str:
+    """The name of a file or a camera for OpenCV, which may end the process over one that is no UTF-8.
+
+    Raises:
+        InputError: it is none.
+    """
+    try:
+        str(named).encode()
+    except UnicodeEncodeError as error:
+        raise InputError(named, "has a name that is no UTF-8", "rename it, or its folder") from error
+    return str(named)
+
+
 def make_folder(path: Path) -> None:
     """Makes a folder, and those that it lies in, where they are absent.
 

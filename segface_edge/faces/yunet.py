@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 
 from segface_edge.errors import ModelFileError
+from segface_edge.files import utf8_name
 from segface_edge.pictures.geometry import FaceBox, UInt8Array
 from segface_edge.quiet import quiet_opencv
 
@@ -29,6 +30,7 @@ class YuNet:
 
     Raises:
         ModelFileError: it is absent, or no such model.
+        InputError: its name is no UTF-8.
     """
 
     def __init__(self, path: Path) -> None:
@@ -36,9 +38,10 @@ class YuNet:
             raise ModelFileError(
                 path, "no such file", "give YuNet's file, or fetch it: segface-edge models fetch yunet"
             )
+        name = utf8_name(path)
         try:
             with quiet_opencv():  # OpenCV 5 warns of a setting that is not ours
-                self._net = cv2.FaceDetectorYN.create(str(path), "", (320, 320), FAINT, _NMS)
+                self._net = cv2.FaceDetectorYN.create(name, "", (320, 320), FAINT, _NMS)
         except cv2.error as error:
             raise ModelFileError(path, "is no YuNet model", "fetch it: segface-edge models fetch yunet") from error
         self._lock = threading.Lock()  # the size of its input is set before it is run

@@ -214,6 +214,8 @@ def _of_table(name: str, places: Places) -> Iterator[Photos]:
             for group in range(table.num_row_groups):
                 rows = table.metadata.row_group(group).num_rows
                 paths = _paths(table, group, columns) if columns else [None] * rows
+                if len(paths) != rows:
+                    raise DataError(name, f"says {rows} rows and has {len(paths)}", "write it again")
                 if kind is None:
                     yield Photos(tuple(_beside(name, one, places) for one in paths if one))
                 else:

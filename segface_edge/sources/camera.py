@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 
 from segface_edge.errors import DataError
+from segface_edge.files import utf8_name
 from segface_edge.pictures.geometry import UInt8Array
 from segface_edge.quiet import keep_ffmpeg_quiet, quiet_opencv
 
@@ -59,7 +60,7 @@ def _open(source: str) -> cv2.VideoCapture:
     with quiet_opencv():
         if source.isdecimal():  # OpenCV counts them in 31 bits; of a larger number there is none
             return cv2.VideoCapture(int(source)) if len(source) < 10 else cv2.VideoCapture()
-        return cv2.VideoCapture(source, cv2.CAP_GSTREAMER)
+        return cv2.VideoCapture(utf8_name(source), cv2.CAP_GSTREAMER)
 
 
 def _rgb(picture: UInt8Array) -> UInt8Array:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import pytest
 from PIL import Image
 
 from segface_edge import FaceParser, zoo
-from segface_edge.errors import ModelFileError, UsageError
+from segface_edge.errors import InputError, ModelFileError, UsageError
 from segface_edge.faces.locate import faces_in, given, is_portrait
 from segface_edge.faces.yunet import YuNet
 from segface_edge.labels import label_set
@@ -220,6 +221,10 @@ def test_a_model_that_is_none_is_one_line(tmp_path: Path) -> None:
     with pytest.raises(ModelFileError, match="no such file; give YuNet's file, or fetch it"):
         YuNet(tmp_path / "yunet.onnx")
     (tmp_path / "yunet.onnx").write_bytes(b"no model")
+    odd = tmp_path / os.fsdecode(b"\xff.onnx")  # as an old file system has them
+    odd.write_bytes(b"x")
+    with pytest.raises(InputError, match="has a name that is no UTF-8; rename it"):
+        YuNet(odd)
     with pytest.raises(ModelFileError, match="is no YuNet model"):
         FaceParser(detector=tmp_path / "yunet.onnx")
     with pytest.raises(ModelFileError):

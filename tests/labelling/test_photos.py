@@ -17,7 +17,7 @@ fs = pytest.importorskip("pyarrow.fs")
 pq = pytest.importorskip("pyarrow.parquet")
 
 from segface_edge.errors import DataError
-from segface_edge.labelling import loading
+from segface_edge.labelling import loading, photos
 from segface_edge.labelling.loading import load
 from segface_edge.labelling.parts import Parts
 from segface_edge.labelling.photos import Photos, find
@@ -127,6 +127,17 @@ def test_a_parquet_file_of_bytes_is_labelled_and_gone_on_with(
 def test_parquet_files_without_photos(tmp_path: Path, columns: dict[str, Any], problem: str) -> None:
     pq.write_table(pa.table(columns), tmp_path / "some.parquet")
     with pytest.raises(DataError, match=problem):
+        names(tmp_path / "some.parquet")
+
+
+@pytest.mark.parametrize("kind", ["path", "bytes"])
+def test_a_parquet_file_that_has_fewer_rows_than_it_says(
+    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    columns = {"path": ["a.jpg", "b.jpg"]} | ({"bytes": [b"a", b"b"]} if kind == "bytes" else {})
+    pq.write_table(pa.table(columns), tmp_path / "some.parquet")
+    monkeypatch.setattr(photos, "_paths", lambda *_: ["a.jpg"])
+    with pytest.raises(DataError, match=r"some\.parquet: says 2 rows and has 1; write it again"):
         names(tmp_path / "some.parquet")
 
 

@@ -12,6 +12,7 @@ from segface_edge.engines.base import Engine, Output
 from segface_edge.engines.ort.metadata import read_metadata
 from segface_edge.engines.promise import fed, given
 from segface_edge.errors import IncompatibleEngineError, MissingDependencyError, UsageError
+from segface_edge.files import utf8_name
 from segface_edge.pictures.geometry import UInt8Array
 
 
@@ -40,8 +41,9 @@ class OpenCVEngine(Engine):
         self.spec = read_metadata(path).spec
         if threads is not None:
             cv2.setNumThreads(threads)
+        name = utf8_name(path)
         try:
-            self._net: Any = cv2.dnn.readNetFromONNX(str(path), cv2.dnn.ENGINE_NEW)
+            self._net: Any = cv2.dnn.readNetFromONNX(name, cv2.dnn.ENGINE_NEW)
         except cv2.error as error:
             raise IncompatibleEngineError(path, f"OpenCV cannot read it ({error})", "use --target portable") from error
 

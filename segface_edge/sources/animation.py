@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from functools import partial
+from pathlib import Path
 
 from PIL import Image
 
@@ -81,6 +82,15 @@ class Animation:
         self._image.load()  # a WebP does not know before
         span = float(self._image.info.get("duration", 0) or 0) / 1000
         return span if span >= _SHORTEST_S else _USUAL_S
+
+
+def is_avif(path: Path) -> bool:
+    """Whether a file says that it is one, still or moving."""
+    try:
+        with path.open("rb") as file:
+            return file.read(12)[4:] in (b"ftypavif", b"ftypavis")
+    except OSError:
+        return False
 
 
 def is_animation(path: str) -> bool:

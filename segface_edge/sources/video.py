@@ -15,7 +15,7 @@ from segface_edge.pictures.geometry import UInt8Array
 from segface_edge.pictures.reading import DEFAULT_MAX_PIXELS
 
 from .ahead import Ahead
-from .animation import Animation, is_animation
+from .animation import Animation, is_animation, is_avif
 from .kinds import ONE_BY_ONE, is_live, is_network
 
 # Frames that wait between decoding and whoever takes them: bounds the memory.
@@ -149,6 +149,10 @@ def _open(source: str, max_pixels: int) -> Reader:
         raise DataError(source, "no such file", "give a video, or a camera's index")
     if path.is_file() and is_animation(source):
         return Animation(source, max_pixels=max_pixels)
+    if path.is_file() and is_avif(path):  # of a damaged one FFmpeg may take a gigabyte before it gives up
+        raise DataError(
+            source, "is an AVIF without an animation that can be read", "give a video (Pillow reads AVIF from 11.3 on)"
+        )
     try:
         from .recorded import Recorded
     except ModuleNotFoundError as error:

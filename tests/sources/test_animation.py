@@ -119,3 +119,12 @@ def test_an_animation_of_too_many_pixels_is_refused_before_it_is_decoded(
     monkeypatch.setattr(Animation, "_span", None)
     with pytest.raises(PictureSizeError, match=r"anim\.webp: has 64 x 64 pixels, over the limit of 4095"):
         Video(str(path), max_pixels=4095)
+
+
+@pytest.mark.parametrize("brand", [b"avif", b"avis"])
+def test_a_damaged_avif_is_not_handed_on(brand: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """FFmpeg would open it, whatever that takes."""
+    (tmp_path / "a.avif").write_bytes(b"\0\0\0\x1cftyp" + brand + b"\0\0\0\0" + brand + b"no more")
+    monkeypatch.setattr("segface_edge.sources.recorded.open_container", None)
+    with pytest.raises(DataError, match=r"a\.avif: is an AVIF without an animation that can be read; give a video"):
+        Video(tmp_path / "a.avif")

@@ -23,12 +23,7 @@ _OPTIONS = {
 }
 
 
-def agree(
-    parts: Parts,
-    folder: str,
-    what: dict[str, Any],
-    labels: LabelSet,
-) -> None:
+def agree(parts: Parts, folder: str, what: dict[str, Any], labels: LabelSet) -> None:
     """Writes what a folder's results are made with; where that is written already, it must be the same.
 
     Args:
@@ -61,8 +56,7 @@ def agree(
         cure = "name another folder, or use that segface-edge"
         raise DataError(place, f"is of version {version!r}, this segface-edge writes {VERSION}", cure)
     for name in [*wanted, *sorted({*there} - {*wanted})]:
-        # Folders of before it was written down go on with any.
-        if wanted.get(name) != there.get(name) and not (name == "engine" and name not in there):
+        if wanted.get(name) != there.get(name):
             now, before = (_short(name, one.get(name)) for one in (wanted, there))
             what_differs = f"was begun with another {_OPTIONS.get(name, name)}: {before}, now {now}"
             raise UsageError(folder, what_differs, "name another folder, or go on with what it was begun with")

@@ -12,14 +12,13 @@ import os
 import time
 from collections.abc import Callable
 
-# glibc's malloc.h: setting -> what says the same in the environment, and the value; MALLOC_ARENA_MAX is also
-# glibc.malloc.arena_max in GLIBC_TUNABLES. Blocks of 1 MB, a model's and
-# photos', are the system's own, which takes them back at once: left to itself, glibc moves that bound to 32 MB. At 4 MB
-# photos of ever other sizes left ever more holes in the heap.
+# glibc's malloc.h: setting -> what says the same in the environment, by itself and in GLIBC_TUNABLES, and the value.
+# Blocks of 1 MB, a model's and photos', are the system's own, which takes them back at once: left to itself, glibc
+# moves that bound to 32 MB. At 4 MB photos of ever other sizes left ever more holes in the heap.
 _SETTINGS = {
-    -8: ("MALLOC_ARENA_MAX", 1),
-    -3: ("MALLOC_MMAP_THRESHOLD_", 2**20),
-    -1: ("MALLOC_TRIM_THRESHOLD_", 8 * 2**20),
+    -8: ("MALLOC_ARENA_MAX", "glibc.malloc.arena_max", 1),
+    -3: ("MALLOC_MMAP_THRESHOLD_", "glibc.malloc.mmap_threshold", 2**20),
+    -1: ("MALLOC_TRIM_THRESHOLD_", "glibc.malloc.trim_threshold", 8 * 2**20),
 }
 
 
@@ -72,8 +71,8 @@ def keep_small() -> bool:
     if trim is None or mallopt is None:
         return False
     tuned = os.environ.get("GLIBC_TUNABLES", "")
-    for setting, (name, value) in _SETTINGS.items():
-        if name not in os.environ and f"glibc.{name.lower().strip('_').replace('_', '.', 1)}=" not in tuned:
+    for setting, (name, tunable, value) in _SETTINGS.items():
+        if name not in os.environ and f"{tunable}=" not in tuned:
             mallopt(setting, value)
     after_work.trim = after_close.trim = trim
     return True

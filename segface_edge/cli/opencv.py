@@ -8,6 +8,8 @@ import re
 from segface_edge.bench.machine import package_version
 
 PACKAGES = ("opencv-python-headless", "opencv-python", "opencv-contrib-python-headless", "opencv-contrib-python")
+# What a build may have -> what people call it.
+_PARTS = {"GUI": "windows", "GStreamer": "GStreamer"}
 
 
 def installed() -> list[str]:
@@ -20,17 +22,20 @@ def state() -> tuple[str, str]:
     try:
         import cv2
 
-        built = cv2.getBuildInformation()
-        return f"{cv2.__version__}, {_has(built, 'GUI', 'windows')}, {_has(built, 'GStreamer', 'GStreamer')}", ""
+        parts = (f"{'with' if built_with(key) else 'no'} {what}" for key, what in _PARTS.items())
+        return ", ".join([str(cv2.__version__), *parts]), ""
     except ImportError as error:
         return f"cannot be imported: {error}".splitlines()[0], cure_of(error)
     except AttributeError:  # a folder is left, and nothing in it
         return "is not whole: another package of OpenCV was uninstalled", cure()
 
 
-def _has(built: str, key: str, what: str) -> str:
-    absent = re.search(rf"{key}:\s*(NO|NONE)\b", built) is not None or f"{key}:" not in built
-    return f"{'no' if absent else 'with'} {what}"
+def built_with(key: str) -> bool:
+    """Whether this OpenCV was built with a part, `GUI` (windows) or `GStreamer`, as its account of itself says."""
+    import cv2
+
+    found = re.search(rf"\b{key}:\s*(\S+)", cv2.getBuildInformation())
+    return found is not None and found[1] not in ("NO", "NONE")
 
 
 def cure_of(error: ImportError) -> str:

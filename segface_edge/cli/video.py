@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import sys
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import ExitStack, closing
@@ -194,7 +193,7 @@ def _check_windows() -> None:
 
     # Qt ends the process where there is no screen.
     shown = sys.platform != "linux" or os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
-    if not shown and not re.search(r"GUI:\s*NONE", cv2.getBuildInformation()):
+    if not shown and opencv.built_with("GUI"):
         raise UsageError("--show", "there is no screen here", "set DISPLAY, or leave it out and give -o")
     try:
         cv2.namedWindow(_TITLE)

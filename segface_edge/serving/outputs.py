@@ -94,12 +94,11 @@ def wish_of(query: QueryParams, accept: str, own: LabelSet) -> Wish:
 def view_of(face: FaceParse, wish: Wish) -> bytes:
     """A picture's file. Raises Refused with 422 where the format cannot hold it."""
     view: View = wish.kind  # type: ignore[assignment]
-    shown = face.only(*wish.classes) if wish.classes else face
     buffer = io.BytesIO()
     # The lowest of zlib's levels: of an overlay a quarter of the time of the usual one, a sixth more bytes.
     options = {"compress_level": 1} if wish.media == "image/png" else {"quality": 95}
     try:
-        shown.picture(view, alpha=wish.alpha).save(buffer, _FORMATS[view][wish.media], **options)
+        face.picture(view, alpha=wish.alpha, classes=wish.classes).save(buffer, _FORMATS[view][wish.media], **options)
     except (OSError, ValueError) as error:  # JPEG and WebP have largest sizes
         raise Refused(422, f"{wish.media} cannot hold this picture ({error}); accept image/png") from error
     return buffer.getvalue()
